@@ -1,0 +1,1 @@
+"""Validation of a Milvus deployment: measure first, judge after, keep the evidence."""

@@ -33,9 +33,9 @@ class SecretRef(_Part):
     holds one refuses to be written to a file.
     """
 
-    env: str | None = Field(None, description="name of an environment variable")
-    file: Path | None = Field(None, description="path of a file that holds nothing else")
-    value: SecretStr | None = Field(None, description="the secret itself, in memory only")
+    env: str | None = Field(default=None, description="name of an environment variable")
+    file: Path | None = Field(default=None, description="path of a file that holds nothing else")
+    value: SecretStr | None = Field(default=None, description="the secret itself, in memory only")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -86,9 +86,11 @@ class Tls(_Part):
     """TLS of one endpoint. ``mode`` mutual also presents a client certificate."""
 
     mode: Literal["off", "server", "mutual"] = "off"
-    ca_pem: str | None = Field(None, description="the private CA's certificate, PEM")
-    ca_file: Path | None = Field(None, description="the same, as a file")
-    server_name: str | None = Field(None, description="name in the certificate, if not the host")
+    ca_pem: str | None = Field(default=None, description="the private CA's certificate, PEM")
+    ca_file: Path | None = Field(default=None, description="the same, as a file")
+    server_name: str | None = Field(
+        default=None, description="name in the certificate, if not the host"
+    )
     client_certificate_file: Path | None = None
     client_key_file: Path | None = None
 
@@ -132,11 +134,11 @@ class Milvus(_Part):
 
     uri: str = Field(description="http(s)://host:port, or a path ending in .db for Milvus Lite")
     deployment: Literal["standalone", "cluster", "lite"] = "standalone"
-    version: str | None = Field(None, description="declared version, e.g. 2.6.20")
+    version: str | None = Field(default=None, description="declared version, e.g. 2.6.20")
     database: str = "default"
     tls: Tls = Tls()
     auth: Auth | None = None
-    metrics_uri: str | None = Field(None, description="base URL that serves /metrics")
+    metrics_uri: str | None = Field(default=None, description="base URL that serves /metrics")
     wal: Wal | None = None
     roles: tuple[Role, ...] = ()
 
@@ -147,7 +149,7 @@ class Storage(_Part):
     provider: Literal["minio", "x10000", "s3", "emulator"]
     endpoint: str = Field(description="http(s)://host:port")
     bucket: str
-    root_path: str = Field("files", description="prefix of all of Milvus's objects")
+    root_path: str = Field(default="files", description="prefix of all of Milvus's objects")
     region: str = "us-east-1"
     addressing: Literal["path", "virtual"] = "path"
     tls: Tls = Tls()
@@ -155,27 +157,29 @@ class Storage(_Part):
     secret_key: SecretRef | None = None
     versioning: Literal["off", "enabled", "suspended"] | None = None
     object_lock: bool | None = None
-    encryption: str | None = Field(None, description="declared encryption at rest, e.g. AES256")
+    encryption: str | None = Field(
+        default=None, description="declared encryption at rest, e.g. AES256"
+    )
 
 
 class Restart(_Part):
     """How a run may restart Milvus: it is allowed only where the target says how."""
 
     kind: Literal["embedded", "kubernetes"]
-    state_file: Path | None = Field(None, description="state of the embedded stack")
+    state_file: Path | None = Field(default=None, description="state of the embedded stack")
 
 
 class Target(_Part):
     """One deployment to validate."""
 
-    schema_: Literal["milvus-kit/target/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["milvus-kit/target/1"] = Field(default=SCHEMA, alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
     description: str = ""
     milvus: Milvus
     storage: Storage | None = None
     kubernetes: Kubernetes | None = None
     restart: Restart | None = None
-    notes: tuple[str, ...] = Field((), description="what a reader of the report must know")
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

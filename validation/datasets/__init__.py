@@ -1,0 +1,1 @@
+"""Datasets: rows, queries and what is known to be true of them."""

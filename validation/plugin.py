@@ -1,0 +1,140 @@
+"""The pytest plugin: fixtures for checks, and what becomes of a test's outcome.
+
+A check is an ordinary test. It measures, and hands what it measured to the ``gate`` fixture:
+
+.. code-block:: python
+
+    def test_nearest_neighbours_are_found(gate, searcher, dataset):
+        gate("ann_overlap@10", per_query_overlaps, labels={"index": "HNSW"})
+
+After the test its observations are judged by the rules in force: a failed required gate fails the
+test, an inconclusive or unmeasured one skips it with the reason. A plain ``assert`` counts as well:
+a run with a failed assertion never passes. The plugin does nothing until ``--milvus-target`` is
+given, so it is safe to have installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from validation.recorder import Recorder
+
+_RECORDER = pytest.StashKey["Recorder"]()
+
+FAMILIES = ("identity", "data", "recall", "retrieval", "latency", "storage", "lifecycle", "limits")
+"""The order in which check families run; what may disturb the server comes last."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; they carry the kit's name so as not to meet other plugins'."""
+    group = parser.getgroup("milvus-kit", "validation of a Milvus deployment")
+    group.addoption("--milvus-target", metavar="FILE", help="target document of the deployment")
+    group.addoption("--milvus-rules", metavar="FILE", help="rules to judge by (NAME.slo.yaml)")
+    group.addoption(
+        "--milvus-profile", metavar="NAME", default="smoke", help="smoke, acceptance, soak"
+    )
+    group.addoption(
+        "--milvus-run", metavar="FOLDER", help="the run's folder for samples and results"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the family marker, and the recorder if a target was given."""
+    config.addinivalue_line(
+        "markers", f"family(name): what a check is about: {', '.join(FAMILIES)}"
+    )
+    if config.getoption("--milvus-target", default=None):
+        from validation import fixtures  # noqa: PLC0415  (numpy and pymilvus load only when used)
+
+        config.stash[_RECORDER] = fixtures.recorder_from_options(config.option)
+        config.pluginmanager.register(fixtures, "milvus-kit-fixtures")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the families in their order; a site's own tests without a family run before lifecycle."""
+
+    def position(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("family")
+        name = marker.args[0] if marker else "storage"
+        return FAMILIES.index(name) if name in FAMILIES else len(FAMILIES)
+
+    items.sort(key=position)
+
+
+@pytest.fixture(scope="session")
+def recorder(request: pytest.FixtureRequest) -> Recorder:
+    """What collects observations; checks use ``gate`` instead."""
+    found = request.config.stash.get(_RECORDER, None)
+    if found is None:
+        raise pytest.UsageError("these checks need a deployment: give --milvus-target FILE")
+    return found
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest, recorder: Recorder) -> Any:
+    """A function that records an observation of this test; see `Recorder.observe`."""
+
+    def observe(metric: str, samples: Any = (), **more: Any) -> Any:
+        return recorder.observe(metric, samples, check=request.node.nodeid, **more)
+
+    return observe
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Judge what the test observed, once its own body is through."""
+    recorder = pyfuncitem.config.stash.get(_RECORDER, None)
+    if recorder is None:
+        return (yield)
+    from validation.errors import UnsupportedError  # noqa: PLC0415
+
+    try:
+        outcome = yield
+    except UnsupportedError as error:
+        pytest.skip(f"not measured: {error.what}")
+    verdicts = [verdict for verdict in recorder.verdicts(pyfuncitem.nodeid) if verdict.required]
+    red = [verdict for verdict in verdicts if verdict.outcome == "fail"]
+    open_ = [verdict for verdict in verdicts if verdict.outcome in {"inconclusive", "not measured"}]
+    if red:
+        from validation.report.wording import gate_line  # noqa: PLC0415
+
+        pytest.fail("\n".join(gate_line(verdict) for verdict in red), pytrace=False)
+    if open_:
+        pytest.skip(
+            "; ".join(f"{verdict.gate}: {verdict.outcome}: {verdict.reason}" for verdict in open_)
+        )
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep what became of the test."""
+    report: Any = yield
+    recorder = item.config.stash.get(_RECORDER, None)
+    if recorder is not None and (call.when == "call" or report.outcome != "passed"):
+        from validation.outcomes import keep_check  # noqa: PLC0415
+
+        keep_check(recorder, item, call, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the part, however the session ended."""
+    recorder = session.config.stash.get(_RECORDER, None)
+    if recorder is not None:
+        from validation.outcomes import close  # noqa: PLC0415
+
+        close(recorder, session, exitstatus)
+
+
+def run_folder(option: Any) -> Path:
+    """Return the run's folder given by the options; a new one under ``runs`` if none was."""
+    from validation.runs import new_run_folder  # noqa: PLC0415
+
+    given = option.milvus_run
+    return Path(given) if given else new_run_folder(Path("runs"), Path(option.milvus_target).stem)

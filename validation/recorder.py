@@ -1,0 +1,154 @@
+"""The recorder: what the checks of one target observed, kept with its samples as it comes in.
+
+It is the only writer of a run's part. A part is written when the suite ends in whatever way, so
+that an interrupted run keeps what it had measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from validation.metrics import CATALOGUE, SITE_PREFIX
+from validation.profiles import Profile
+from validation.report.results import Check, Phase, State
+from validation.report.store import write_samples
+from validation.target import Target
+from validation.verdict import Observation, Rule, Verdict, judge
+
+
+class Part(BaseModel):
+    """What one target contributes to a run's results."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+    target: dict[str, Any]
+    state: State = State.COMPLETE
+    reason: str = ""
+    started: datetime
+    finished: datetime
+    profile: Profile
+    server: dict[str, Any] = {}
+    datasets: list[dict[str, Any]] = []
+    phases: list[Phase] = []
+    checks: list[Check] = []
+    observations: list[Observation] = []
+
+
+class Recorder:
+    """Collects the observations of one target.
+
+    Args:
+        folder: The run's folder; samples go to its ``samples``.
+        target: What is measured.
+        profile: Sizes and durations.
+        rules: What the observations will be judged by, so that a test can say at once how its
+            gates stand.
+    """
+
+    def __init__(
+        self, folder: Path, target: Target, profile: Profile, rules: Sequence[Rule]
+    ) -> None:
+        self.folder = folder
+        self.target = target
+        self.profile = profile
+        self.rules = rules
+        self.samples: list[np.ndarray] = []
+        self.part = Part(
+            target=target.document(),
+            started=datetime.now(UTC),
+            finished=datetime.now(UTC),
+            profile=profile,
+        )
+
+    def observe(
+        self,
+        metric: str,
+        samples: Sequence[float] | np.ndarray = (),
+        *,
+        labels: Mapping[str, object] | None = None,
+        unit: str = "",
+        columns: Mapping[str, Any] | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        not_measured: str | None = None,
+        void: str | None = None,
+        check: str = "",
+    ) -> Observation:
+        """Keep one observation.
+
+        Args:
+            metric: A name from the catalogue, or one starting with ``site.``.
+            samples: Raw samples in the metric's unit, shape (n,).
+            labels: What distinguishes it, e.g. ``{"index": "HNSW"}``.
+            unit: Only for ``site.`` metrics; the catalogue knows the others'.
+            columns: Further columns for the samples' file, each of length n.
+            evidence: Facts for a reader, plain data.
+            not_measured: Why there are no samples.
+            void: Why the samples must not be judged.
+            check: The test that observed.
+
+        Raises:
+            ValueError: The metric is unknown, or neither samples nor a reason were given.
+        """
+        if metric not in CATALOGUE and not metric.startswith(SITE_PREFIX):
+            raise ValueError(
+                f"unknown metric {metric!r}: use one of {sorted(CATALOGUE)} or a name of your own "
+                f"that starts with {SITE_PREFIX!r}"
+            )
+        if metric.startswith(SITE_PREFIX) and not unit:
+            raise ValueError(f"{metric}: a metric of your own needs a unit")
+        values = np.asarray(samples, dtype=np.float64).ravel()
+        if not values.size and not not_measured:
+            not_measured = "the check ran and yielded no sample"
+        observation = Observation(
+            metric=metric,
+            target=self.target.name,
+            labels={key: str(value) for key, value in (labels or {}).items()},
+            unit=CATALOGUE[metric].unit if metric in CATALOGUE else unit,
+            n=int(values.size),
+            not_measured=not_measured,
+            void=void,
+            evidence=dict(evidence or {}),
+            check=check,
+        )
+        if values.size:
+            named = write_samples(self.folder, observation, {"value": values, **(columns or {})})
+            observation = observation.model_copy(update={"samples_file": named})
+        self.part.observations.append(observation)
+        self.samples.append(values)
+        return observation
+
+    def verdicts(self, check: str) -> list[Verdict]:
+        """Return how the gates that one test observed stand."""
+        return [
+            judge(rule, seen, samples)
+            for seen, samples in zip(self.part.observations, self.samples, strict=True)
+            for rule in self.rules
+            if seen.check == check and rule.applies_to(seen)
+        ]
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a stretch of the run for the report."""
+        started = datetime.now(UTC)
+        try:
+            yield
+        finally:
+            seconds = (datetime.now(UTC) - started).total_seconds()
+            self.part.phases.append(
+                Phase(name=name, started=started, seconds=seconds, target=self.target.name)
+            )
+
+    def write(self) -> Path:
+        """Write the part to ``parts/TARGET.json`` of the run's folder."""
+        self.part.finished = datetime.now(UTC)
+        path = self.folder / "parts" / f"{self.target.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.part.model_dump_json(indent=1), encoding="utf-8")
+        return path

@@ -1,0 +1,93 @@
+"""The schema of results.json: everything a run found out, and what was made of it.
+
+A run's folder::
+
+    runs/TIME-TARGET/
+      results.json       this document
+      samples/*.csv      raw samples; first column ``value``, in the observation's unit
+      logs/              what the servers and the suite logged
+      junit.xml  report.html   renderings, made from the above and adding nothing
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from validation.verdict import Observation, Outcome, Rule, Verdict
+
+SCHEMA = "milvus-kit/results/1"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_inf_nan="strings", populate_by_name=True
+    )
+
+
+class State(StrEnum):
+    """How a run ended. Only a complete run may pass."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    BROKEN = "broken"
+
+
+class Host(_Record):
+    """The machine that measured: a latency means nothing without it."""
+
+    system: str
+    python: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+
+
+class Phase(_Record):
+    """A stretch of the run, for the time table."""
+
+    name: str
+    started: datetime
+    seconds: float
+    target: str = ""
+
+
+class Check(_Record):
+    """What became of one test of the suite."""
+
+    id: str
+    title: str = ""
+    outcome: Literal["passed", "failed", "error", "skipped"]
+    seconds: float
+    message: str = ""
+    target: str = ""
+
+
+class Results(_Record):
+    """One run."""
+
+    schema_: Literal["milvus-kit/results/1"] = Field(default=SCHEMA, alias="schema")
+    run: str = Field(description="TIME-TARGET, the folder's name")
+    kit_version: str
+    state: State
+    reason: str = Field(default="", description="why the run is not complete")
+    started: datetime
+    finished: datetime
+    profile: str
+    parameters: dict[str, Any] = Field(default={}, description="sizes and durations of the profile")
+    host: Host
+    targets: tuple[dict[str, Any], ...] = Field(description="target documents, secrets masked")
+    servers: dict[str, dict[str, Any]] = Field(
+        default={}, description="by target: what the servers say of themselves"
+    )
+    datasets: tuple[dict[str, Any], ...] = ()
+    phases: tuple[Phase, ...] = ()
+    checks: tuple[Check, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    rules_source: str = ""
+    rules: tuple[Rule, ...] = ()
+    gates: tuple[Verdict, ...] = ()
+    verdict: Outcome

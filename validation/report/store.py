@@ -1,0 +1,105 @@
+"""A run's folder on disk: samples written once, results.json written atomically, read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from validation.errors import ConfigurationError
+from validation.report.results import Results
+from validation.verdict import Observation
+
+RESULTS = "results.json"
+
+
+def write_samples(
+    folder: Path, observation: Observation, columns: dict[str, np.ndarray | list]
+) -> str:
+    """Write raw samples beside the results.
+
+    Args:
+        folder: The run's folder.
+        observation: What they are samples of; it names the file.
+        columns: Equally long columns; ``value`` first, in the observation's unit.
+
+    Returns:
+        The file's path relative to the folder.
+    """
+    stem = re.sub(r"[^A-Za-z0-9@.=,-]+", "-", f"{observation.target}.{observation.title}")
+    path = folder / "samples" / f"{stem.strip('-')}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{stem.strip('-')}.{number}.csv")
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(zip(*(_plain(column) for column in columns.values()), strict=True))
+    partial.replace(path)
+    return str(path.relative_to(folder))
+
+
+def _plain(column: np.ndarray | list) -> list:
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+
+
+def read_samples(folder: Path, observation: Observation) -> np.ndarray:
+    """Return the ``value`` column of an observation's samples, float64, shape (n,).
+
+    Raises:
+        ConfigurationError: The file is missing or is not what the results say.
+    """
+    if observation.samples_file is None:
+        return np.empty(0)
+    path = folder / observation.samples_file
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = csv.DictReader(stream)
+            return np.array([float(row["value"]) for row in rows], dtype=np.float64)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"the raw samples of {observation.title} cannot be read: {error}",
+            where=str(path),
+            remedy="copy the whole run folder, samples included",
+        ) from None
+
+
+def write_results(folder: Path, results: Results) -> Path:
+    """Write results.json, whole or not at all."""
+    path = folder / RESULTS
+    partial = path.with_name(RESULTS + ".partial")
+    partial.write_text(results.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_results(folder: Path) -> Results:
+    """Return the results in a run's folder.
+
+    Raises:
+        ConfigurationError: There are none, or they are of another schema.
+    """
+    path = folder / RESULTS if folder.is_dir() else folder
+    try:
+        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read results: {error.strerror}",
+            where=str(path),
+            remedy="name a run's folder, such as runs/latest",
+        ) from None
+    except (ValidationError, json.JSONDecodeError) as error:
+        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
+        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise ConfigurationError(
+            f"these are not results of a schema this version reads: {detail}",
+            where=str(path),
+            remedy="read them with the version of milvus-kit that wrote them",
+        ) from None

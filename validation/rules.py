@@ -1,0 +1,117 @@
+"""Rules files: ``stacks/NAME.slo.yaml``, one mapping of gate to rule.
+
+.. code-block:: yaml
+
+    schema: milvus-kit/slo/1
+    rules:
+      recall.hnsw:
+        metric: ann_overlap@10
+        where: {index: HNSW}
+        min: 0.95
+        unit: ratio
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from validation.errors import ConfigurationError
+from validation.verdict import Rule
+
+SCHEMA = "milvus-kit/slo/1"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without silent surprises: a key given twice is an error, not the last one wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key!r} stands here twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> list[Rule]:
+    """Return the rules in a file, in its order.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or with every wrong rule at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (a SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"cannot read the rules file: {getattr(error, 'strerror', None) or error}",
+            where=str(path),
+            remedy="name a rules file with --rules, such as stacks/local.slo.yaml",
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigurationError(
+            f"not valid YAML: {getattr(error, 'problem', error)}",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            remedy="mend the syntax there",
+        ) from None
+    return parse(document, source=str(path))
+
+
+def parse(document: Any, *, source: str) -> list[Rule]:
+    """Return the rules in a document.
+
+    Raises:
+        ConfigurationError: With every wrong key at once, and if there is no required rule.
+    """
+    problems: list[str] = []
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        problems.append(f"schema: a rules file starts with `schema: {SCHEMA}`")
+        document = document if isinstance(document, dict) else {}
+    problems += [
+        f"{key}: unknown key; a rules file has schema and rules"
+        for key in document
+        if key not in {"schema", "rules"}
+    ]
+    entries = document.get("rules")
+    if not isinstance(entries, dict):
+        problems.append("rules: a mapping of gate names to rules is missing")
+        entries = {}
+    rules = [_rule(str(gate), body, problems) for gate, body in entries.items()]
+    found = [rule for rule in rules if rule is not None]
+    if not problems and not any(rule.required for rule in found):
+        problems.append("rules: no rule is required, so nothing could ever pass or fail")
+    if problems:
+        raise ConfigurationError(
+            "these rules cannot be used\n    " + "\n    ".join(problems),
+            where=source,
+            remedy="mend the keys named above; docs/rules.md lists metrics, units and statistics",
+        )
+    return found
+
+
+def _rule(gate: str, body: Any, problems: list[str]) -> Rule | None:
+    if not isinstance(body, dict):
+        problems.append(f"rules.{gate}: a rule is a mapping, not {body!r}")
+        return None
+    if "gate" in body:
+        problems.append(f"rules.{gate}.gate: the gate is named by its key")
+        return None
+    try:
+        return Rule.model_validate({**body, "gate": gate}, strict=False)
+    except ValidationError as error:
+        for item in error.errors(include_input=True, include_url=False):
+            key = ".".join(str(part) for part in ("rules", gate, *item["loc"]))
+            seen = (
+                "" if item["type"] in {"missing", "value_error"} else f" (seen: {item['input']!r})"
+            )
+            problems.append(f"{key}: {item['msg'].removeprefix('Value error, ')}{seen}")
+        return None

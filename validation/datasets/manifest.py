@@ -1,0 +1,98 @@
+"""The manifest of a dataset folder: what its files were when somebody vouched for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from validation.errors import DatasetError
+
+MANIFEST = "MANIFEST.json"
+SCHEMA = "milvus-kit/manifest/1"
+_REWRITE = "restore the file from its source, or write the manifest again if the change was meant"
+
+
+def write_manifest(path: Path, names: Sequence[str]) -> Path:
+    """Write a folder's MANIFEST.json from the files as they are, and return its path.
+
+    Args:
+        path: The folder.
+        names: The files to list.
+
+    Raises:
+        DatasetError: One of the files is missing.
+    """
+    files = {}
+    for name in names:
+        content = _read(path / name)
+        files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    document = {"schema": SCHEMA, "files": files}
+    (path / MANIFEST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return path / MANIFEST
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read the file: {error.strerror}",
+            where=str(path),
+            remedy=f"a dataset folder holds {MANIFEST} and the files listed in it",
+        ) from None
+
+
+def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return SHA-256 and content of each file, both as the manifest says.
+
+    Args:
+        path: The folder.
+        names: The files that are wanted; each has to be listed.
+
+    Raises:
+        DatasetError: A file is missing, is not listed, or differs from the manifest.
+    """
+    where = path / MANIFEST
+    try:
+        document = json.loads(_read(where))
+        promised = {
+            name: (str(of["sha256"]), int(of["bytes"])) for name, of in document["files"].items()
+        }
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r} instead of {SCHEMA!r}")  # noqa: TRY301 - one message for every way to be no manifest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            "this is not a manifest of files with sha256 and bytes",
+            where=str(where),
+            seen=str(error),
+            remedy=_REWRITE,
+        ) from None
+    content: dict[str, bytes] = {}
+    for name in names:
+        if name not in promised:
+            raise DatasetError(
+                f"the manifest does not list {name}",
+                where=str(where),
+                seen=sorted(promised),
+                remedy=_REWRITE,
+            )
+        digest, size = promised[name]
+        content[name] = _read(path / name)
+        if len(content[name]) != size:
+            raise DatasetError(
+                f"the size differs from the manifest, which says {size} bytes",
+                where=str(path / name),
+                seen=len(content[name]),
+                remedy=_REWRITE,
+            )
+        found = hashlib.sha256(content[name]).hexdigest()
+        if found != digest:
+            raise DatasetError(
+                f"the checksum differs from the manifest, which says sha256 {digest[:16]}…",
+                where=str(path / name),
+                seen=f"{found[:16]}…",
+                remedy=_REWRITE,
+            )
+    return {name: promised[name][0] for name in names}, content

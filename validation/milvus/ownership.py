@@ -1,0 +1,113 @@
+"""Which collections are ours: only those are ever changed or dropped.
+
+A collection of the kit is named ``mk_…`` and says in its description who made it, in which run and
+of which dataset. The description alone decides: it is written when the collection is created, so
+even one that was interrupted half-way can be told from a user's and removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from validation.errors import OwnershipError, UsageError
+from validation.milvus.connection import Connection
+
+PREFIX = "mk_"
+_MARK = "made by milvus-kit"
+_DESCRIPTION = re.compile(_MARK + r"; run (?P<run>\S*); dataset (?P<dataset>\S*)")
+_MAX_NAME = 200  # Milvus allows 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What a collection of ours says of itself.
+
+    Args:
+        run: The run that made it.
+        dataset: Fingerprint of the dataset that went in.
+    """
+
+    run: str
+    dataset: str
+
+    def description(self) -> str:
+        """Return the description that carries the mark."""
+        return f"{_MARK}; run {_word(self.run)}; dataset {_word(self.dataset)}"
+
+
+def collection_name(*parts: object) -> str:
+    """Return a name of ours, made of parts such as a run and a dataset's name."""
+    wanted = "_".join(re.sub(r"\W+", "_", str(part), flags=re.ASCII) for part in parts)
+    return f"{PREFIX}{wanted}"[:_MAX_NAME].rstrip("_")
+
+
+def mark_of(connection: Connection, name: str) -> Mark | None:
+    """Return the mark of a collection; None if it is not ours."""
+    with connection.explained(f"describe collection {name}"):
+        described = connection.client.describe_collection(name, timeout=connection.timeout)
+    found = _DESCRIPTION.fullmatch(str(described.get("description", "")))
+    return Mark(found["run"], found["dataset"]) if found and name.startswith(PREFIX) else None
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Return whether there is a collection of that name."""
+    with connection.explained(f"look for collection {name}"):
+        return bool(connection.client.has_collection(name, timeout=connection.timeout))
+
+
+def require_ours(connection: Connection, name: str) -> Mark:
+    """Make sure that an existing collection is ours.
+
+    Raises:
+        OwnershipError: It is not; nothing was touched.
+    """
+    mark = mark_of(connection, name)
+    if mark is None:
+        raise OwnershipError(
+            "there is a collection of this name and milvus-kit did not make it",
+            where=f"{connection.endpoint.name}: collection {name}",
+            remedy="rename yours, or give the target a database of its own; it was not touched",
+        )
+    return mark
+
+
+def ours(connection: Connection) -> dict[str, Mark]:
+    """Return the collections of the kit on this server with their marks."""
+    with connection.explained("list the collections"):
+        names = connection.client.list_collections(timeout=connection.timeout)
+    marks = {name: mark_of(connection, name) for name in names if name.startswith(PREFIX)}
+    return {name: mark for name, mark in marks.items() if mark is not None}
+
+
+def drop_ours(connection: Connection, name: str) -> bool:
+    """Drop a collection of ours, finished or half-made.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        OwnershipError: It is not ours; nothing was touched.
+    """
+    if not name.startswith(PREFIX):
+        raise UsageError(f"a collection of the kit starts with {PREFIX}", seen=name)
+    if not exists(connection, name):
+        return False
+    require_ours(connection, name)
+    with connection.explained(f"drop collection {name}"):
+        connection.client.drop_collection(name, timeout=connection.timeout)
+    return True
+
+
+def drop_all_ours(connection: Connection, *, run: str | None = None) -> list[str]:
+    """Drop every collection of ours, or of one run; return their names."""
+    dropped = [
+        name for name, mark in ours(connection).items() if run is None or mark.run == _word(run)
+    ]
+    for name in dropped:
+        drop_ours(connection, name)
+    return dropped
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[\s;]+", "-", text) or "none"

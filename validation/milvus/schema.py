@@ -1,0 +1,108 @@
+"""From a dataset to the schema of its collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from validation.datasets.model import MAX_ID_BYTES, Column, Dataset
+from validation.errors import DatasetError
+from validation.milvus.ownership import Mark
+
+if TYPE_CHECKING:
+    from pymilvus import CollectionSchema, DataType
+
+ID = "id"
+VECTOR = "vector"
+TEXT = "text"
+SPARSE = "sparse"
+MAX_VARCHAR_BYTES = 65_535
+_BM25 = "bm25"
+_SCALARS = {"i": "INT64", "f": "DOUBLE", "b": "BOOL"}
+
+
+def schema(dataset: Dataset, mark: Mark, *, keywords: bool = False) -> CollectionSchema:
+    """Return the schema for a dataset.
+
+    The primary key is ``id`` (INT64 or VARCHAR), the vectors are ``vector``, every scalar column
+    keeps its name. Texts become ``text``; with keywords they are analysed and a BM25 function
+    fills the sparse vectors ``sparse`` from them.
+
+    Args:
+        dataset: What is to be stored.
+        mark: Says in the description that the collection is ours.
+        keywords: Whether to make the texts searchable by keyword (Milvus 2.5 and later).
+
+    Raises:
+        DatasetError: A column has a type or a name that cannot be stored.
+    """
+    from pymilvus import DataType, Function, FunctionType, MilvusClient  # noqa: PLC0415  (slow)
+
+    made = MilvusClient.create_schema(
+        auto_id=False, enable_dynamic_field=False, description=mark.description()
+    )
+    if isinstance(dataset.ids, np.ndarray):
+        made.add_field(ID, DataType.INT64, is_primary=True)
+    else:
+        made.add_field(ID, DataType.VARCHAR, is_primary=True, max_length=MAX_ID_BYTES)
+    made.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dataset.dim)
+    for name, column in dataset.scalars.items():
+        if name in (ID, VECTOR, TEXT, SPARSE):
+            raise DatasetError(
+                "a scalar column has a name that the kit uses itself",
+                where=f"dataset {dataset.name}",
+                seen=name,
+                remedy="rename the column",
+            )
+        made.add_field(name, _type_of(name, column, DataType), **_length(name, column))
+    if dataset.texts is not None:
+        analysed = {"enable_analyzer": True} if keywords else {}
+        made.add_field(TEXT, DataType.VARCHAR, **_length(TEXT, dataset.texts), **analysed)
+        if keywords:
+            made.add_field(SPARSE, DataType.SPARSE_FLOAT_VECTOR)
+            made.add_function(
+                Function(
+                    name=_BM25,
+                    function_type=FunctionType.BM25,
+                    input_field_names=[TEXT],
+                    output_field_names=[SPARSE],
+                )
+            )
+    return made
+
+
+def columns(dataset: Dataset) -> dict[str, Column]:
+    """Return the columns that are sent, by field name; ``vector`` has shape (n, d)."""
+    named: dict[str, Column] = {ID: dataset.ids, VECTOR: dataset.vectors, **dataset.scalars}
+    if dataset.texts is not None:
+        named[TEXT] = dataset.texts
+    return named
+
+
+def _type_of(name: str, column: Column, types: type[DataType]) -> DataType:
+    if not isinstance(column, np.ndarray):
+        return types.VARCHAR
+    if column.dtype.kind not in _SCALARS:
+        raise DatasetError(
+            "a column has a type that is not stored",
+            where=f"column {name}",
+            seen=str(column.dtype),
+            remedy="use int64, float64, bool or strings",
+        )
+    return types[_SCALARS[column.dtype.kind]]
+
+
+def _length(name: str, column: Column) -> dict[str, int]:
+    """Return the length of a VARCHAR: Milvus counts bytes of UTF-8, not characters."""
+    if isinstance(column, np.ndarray):
+        return {}
+    longest = max((len(value.encode()) for value in column), default=1)
+    if longest > MAX_VARCHAR_BYTES:
+        raise DatasetError(
+            f"a value is longer than {MAX_VARCHAR_BYTES} bytes of UTF-8",
+            where=f"column {name}",
+            seen=longest,
+            remedy="shorten it",
+        )
+    return {"max_length": max(longest, 1)}

@@ -1,0 +1,240 @@
+"""What a Milvus of a given version is made of: one table, and the order in which it is changed.
+
+Sources: Milvus's own ``milvus.yaml`` and ``cmd/roles``, the objects that milvus-operator v1.3.8
+makes for 2.5, 2.6 and 3.0, and cluster mode as run from the 2.3.5 binary. ``docs/topology.md`` is
+the same table in prose.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from validation.errors import ConfigurationError
+
+METRICS_PORT = 9091
+PROXY_PORT = 19530
+PROXY_INTERNAL_PORT = 19529
+HEALTH_PATH = "/healthz"
+METRICS_PATH = "/metrics"
+STANDALONE = "standalone"
+VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+].*)?$")
+
+
+@dataclass(frozen=True)
+class Role:
+    """One Milvus role: the arguments of ``milvus run``, and its gRPC port."""
+
+    name: str
+    run: tuple[str, ...]
+    port: int
+    coordinator: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The container's arguments after the binary, e.g. ``run querynode``."""
+        return ("run", *self.run)
+
+
+_ROOTCOORD = Role("rootcoord", ("rootcoord",), 53100, coordinator=True)
+_QUERYCOORD = Role("querycoord", ("querycoord",), 19531, coordinator=True)
+_DATACOORD = Role("datacoord", ("datacoord",), 13333, coordinator=True)
+_MIXCOORD = Role(
+    "mixcoord",
+    ("mixture", "-rootcoord", "-querycoord", "-datacoord", "-indexcoord"),
+    53100,
+    coordinator=True,
+)
+_INDEXNODE = Role("indexnode", ("indexnode",), 21121)
+_QUERYNODE = Role("querynode", ("querynode",), 21123)
+_DATANODE = Role("datanode", ("datanode",), 21124)
+_STREAMINGNODE = Role("streamingnode", ("streamingnode",), 22222)
+_PROXY = Role("proxy", ("proxy",), PROXY_PORT)
+_STANDALONE = Role(STANDALONE, (STANDALONE,), PROXY_PORT)
+
+COORDINATOR_PORTS = (_ROOTCOORD.port, _QUERYCOORD.port, _DATACOORD.port)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Versions that share roles and order.
+
+    ``roles`` stand in rolling order: a role is changed only when those before it are ready.
+    """
+
+    name: str
+    first: tuple[int, int]
+    roles: tuple[Role, ...]
+    logs: frozenset[str]
+
+
+_FOUR_COORDINATORS = (_ROOTCOORD, _DATACOORD, _QUERYCOORD)
+_BEFORE_26 = frozenset({"rocksmq", "kafka", "pulsar"})
+_WOODPECKER = frozenset({"woodpecker-embedded", "woodpecker-service"})
+
+# indexcoord has had no process of its own since 2.3: datacoord does its work.
+GENERATIONS = (
+    Generation(
+        "2.3",
+        (2, 3),
+        (_INDEXNODE, *_FOUR_COORDINATORS, _QUERYNODE, _DATANODE, _PROXY),
+        _BEFORE_26,
+    ),
+    Generation("2.4", (2, 4), (_INDEXNODE, _MIXCOORD, _QUERYNODE, _DATANODE, _PROXY), _BEFORE_26),
+    Generation(
+        "2.6",
+        (2, 6),
+        (_MIXCOORD, _STREAMINGNODE, _QUERYNODE, _DATANODE, _PROXY),
+        _BEFORE_26 | _WOODPECKER,
+    ),
+    Generation(
+        "3",
+        (3, 0),
+        (_MIXCOORD, _STREAMINGNODE, _QUERYNODE, _DATANODE, _PROXY),
+        _BEFORE_26 | _WOODPECKER,
+    ),
+)
+
+
+def parse_version(version: str) -> tuple[int, int, int]:
+    """Return a version's three numbers; a missing patch is 0, a leading v and suffix are allowed.
+
+    Raises:
+        ConfigurationError: The text is not a version, or Milvus is older than 2.3.
+    """
+    text = version if "." in version else f"{version}.0"
+    match = VERSION.match(text)
+    if match is None:
+        raise ConfigurationError(
+            "not a Milvus version",
+            where="milvus.version",
+            seen=version,
+            remedy="give it as 2.6.20; beside an image digest the version must be given too",
+        )
+    numbers = (int(match[1]), int(match[2]), int(match[3] or 0))
+    if numbers < (*GENERATIONS[0].first, 0):
+        raise ConfigurationError(
+            "this version of Milvus is too old",
+            where="milvus.version",
+            seen=version,
+            remedy="use 2.3 or later",
+        )
+    return numbers
+
+
+def generation(version: str) -> Generation:
+    """Return the row of the table that a version belongs to."""
+    numbers = parse_version(version)
+    return next(row for row in reversed(GENERATIONS) if numbers[:2] >= row.first)
+
+
+def roles(version: str, mode: str) -> tuple[Role, ...]:
+    """Return the roles of a deployment in rolling order.
+
+    Args:
+        version: Milvus's version.
+        mode: ``cluster`` or ``standalone``.
+    """
+    return (_STANDALONE,) if mode == STANDALONE else generation(version).roles
+
+
+def role_ports(role: Role) -> dict[str, int]:
+    """Return the ports a role listens on, by name."""
+    ports = {"metrics": METRICS_PORT}
+    if role.name in {"proxy", STANDALONE}:
+        ports |= {"milvus": PROXY_PORT}
+    if role.name == "mixcoord":
+        names = ("rootcoord", "querycoord", "datacoord")
+        ports |= dict(zip(names, COORDINATOR_PORTS, strict=True))
+    elif role.name == "proxy":
+        ports |= {"internal": PROXY_INTERNAL_PORT}
+    elif role.name != STANDALONE:
+        ports |= {"grpc": role.port}
+    return ports
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a running deployment gets from one version to another.
+
+    ``add`` are roles created first, ``order`` those changed one after the other, ``remove`` roles
+    deleted last.
+    """
+
+    add: tuple[str, ...]
+    order: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+def change(current: str, wanted: str) -> Change:
+    """Return the order of an image change in cluster mode.
+
+    Within a generation the table's order holds, in reverse for a downgrade. From 2.5 to 2.6 the
+    new streaming nodes come first and the index nodes, which 2.6 still answers, leave last.
+
+    Raises:
+        ConfigurationError: The step is one that Milvus does not support.
+    """
+    before, after = generation(current), generation(wanted)
+    refuse_unsupported(current, wanted)
+    had = [role.name for role in before.roles]
+    has = [role.name for role in after.roles]
+    order = tuple(name for name in has if name in had)
+    if parse_version(wanted) < parse_version(current):
+        order = tuple(reversed(order))
+    return Change(
+        add=tuple(name for name in has if name not in had),
+        order=order,
+        remove=tuple(name for name in had if name not in has),
+    )
+
+
+def refuse_unsupported(current: str, wanted: str) -> None:
+    """Refuse a version step that Milvus does not support.
+
+    Sources: 3.0 cannot go back to 2.6 by changing the image; 2.6 is reached from 2.5.16 or later
+    with mixcoord (milvus-helm's notes on 5.0.0).
+
+    Raises:
+        ConfigurationError: Naming the step between.
+    """
+    old, new = parse_version(current), parse_version(wanted)
+    where = "milvus.version"
+    if old[0] >= 3 > new[0]:  # noqa: PLR2004  (major version)
+        raise ConfigurationError(
+            f"Milvus {current} cannot be rolled back to {wanted}",
+            where=where,
+            seen=wanted,
+            remedy="restore a backup taken before the upgrade into a new stack",
+        )
+    if old < (2, 5, 16) and new >= (2, 6, 0):
+        raise ConfigurationError(
+            f"Milvus {current} cannot go to {wanted} in one step",
+            where=where,
+            seen=wanted,
+            remedy="go to 2.5.16 or later first, then to 2.6",
+        )
+
+
+def require_log(version: str, mode: str, log: str, where: str = "milvus.log.type") -> None:
+    """Refuse a log that this version or mode of Milvus cannot use.
+
+    Args:
+        version: Milvus's version.
+        mode: ``cluster`` or ``standalone``.
+        log: A value of `validation.target.Wal`.
+        where: The key in the stack's file, for the error.
+
+    Raises:
+        ConfigurationError: Naming the logs that would work.
+    """
+    choices = set(generation(version).logs)
+    choices -= {"rocksmq"} if mode != STANDALONE else {"woodpecker-service"}
+    if log not in choices:
+        raise ConfigurationError(
+            f"Milvus {version} in {mode} mode cannot use this log",
+            where=where,
+            seen=log,
+            remedy=f"choose one of {', '.join(sorted(choices))}; it is a decision for the life of"
+            " the deployment, because a running Milvus does not change its log",
+        )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import lzma
 import platform
+import re
 import sys
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,12 +52,26 @@ def installed_version() -> str:
     return version("milvus")
 
 
-def unpacked(package: Path | None = None, version: str | None = None) -> Path:
+def is_unpacked() -> bool:
+    """Return whether the installed server has been unpacked already."""
+    return _home(installed_version()).exists()
+
+
+def _home(version: str) -> Path:
+    return cache_folder() / "milvus" / version
+
+
+def unpacked(
+    package: Path | None = None,
+    version: str | None = None,
+    cancelled: threading.Event | None = None,
+) -> Path:
     """Return a folder with the server's binary and libraries, unpacked on first use.
 
     Args:
         package: The ``data`` folder of a ``milvus`` package; the installed one if left out.
         version: Its version; it names the folder in the cache.
+        cancelled: Once set, unpacking breaks off and nothing of it is kept.
 
     Raises:
         MissingToolError: The package is not installed, or not for this platform.
@@ -68,21 +84,29 @@ def unpacked(package: Path | None = None, version: str | None = None) -> Path:
             seen=f"{sys.platform} {platform.machine()}",
             remedy="install milvus-kit[embedded] on Linux x86-64, or use Milvus Lite",
         )
-    folder = cache_folder() / "milvus" / (version or installed_version())
+    folder = _home(version or installed_version())
     with filling(folder) as partial:
         if partial is not None:
             (partial / "bin").mkdir()
-            files = sorted((package / "bin").glob("*.lzma"))
+            files = list((package / "bin").glob("*.lzma"))
+            files.sort(key=lambda file: -file.stat().st_size)  # the longest must not come last
             with ThreadPoolExecutor() as pool:  # lzma releases the interpreter's lock
-                list(pool.map(lambda file: _unpack(file, partial / "bin" / file.stem), files))
+                jobs = [
+                    pool.submit(_unpack, file, partial / "bin" / file.stem, cancelled)
+                    for file in files
+                ]
+                for job in jobs:
+                    job.result()
             template = (package / "config.yaml.template").read_text(encoding="utf-8")
             (partial / "config.yaml.template").write_text(template, encoding="utf-8")
     return folder
 
 
-def _unpack(packed: Path, plain: Path) -> None:
+def _unpack(packed: Path, plain: Path, cancelled: threading.Event | None) -> None:
     with lzma.open(packed) as source, plain.open("wb") as sink:
         while block := source.read(1 << 20):
+            if cancelled is not None and cancelled.is_set():
+                raise InterruptedError("unpacking was cancelled")
             sink.write(block)
     plain.chmod(0o755)
 
@@ -97,23 +121,26 @@ def configuration(
 
     Args:
         template: The package's ``config.yaml.template``.
-        folder: Where the server keeps its data.
+        folder: Of the stack; the server keeps its data in its ``milvus``.
         ports: A port for each of `PORTS`.
         s3: ``host``, ``port``, ``bucket``, ``root_path`` of the object store.
     """
-    # The template's placeholders are flow mappings to YAML; every one of them is replaced below.
-    plain = "\n".join(line.split("{{")[0] for line in template.splitlines())
-    document: dict[str, Any] = yaml.safe_load(plain)
+    # The template's placeholders are no YAML; every one of them is replaced below.
+    document: dict[str, Any] = yaml.safe_load(re.sub(r"\S*\{\{.*?\}\}", "null", template))
+    host = "127.0.0.1"  # or the server registers, and calls itself by, an outer address
     changes: dict[str, Any] = {
         "etcd": {
             "endpoints": f"127.0.0.1:{ports['etcd']}",
             "log": {"level": "warn", "path": "stdout"},
             "use": {"embed": True},
-            "data": {"dir": str(folder / "etcd")},
-            "config": {"path": str(folder / "etcd.yaml")},
+            "data": {"dir": str(folder / "milvus" / "etcd")},
+            "config": {"path": str(folder / "configs" / "etcd.yaml")},
         },
-        "localStorage": {"path": str(folder / "local")},
+        "localStorage": {"path": str(folder / "milvus" / "local")},
         "minio": {
+            # The keys come from the environment; the template's well-known ones must not be used.
+            "accessKeyID": None,
+            "secretAccessKey": None,
             "address": s3["host"],
             "port": s3["port"],
             "bucketName": s3["bucket"],
@@ -123,14 +150,15 @@ def configuration(
             "cloudProvider": "aws",
         },
         "mq": {"type": "rocksmq"},
-        "rocksmq": {"path": str(folder / "rocksmq")},
-        "rootCoord": {"port": ports["rootcoord"]},
-        "queryCoord": {"port": ports["querycoord"]},
-        "dataCoord": {"port": ports["datacoord"], "address": "127.0.0.1"},
-        "indexNode": {"port": ports["indexnode"]},
-        "queryNode": {"port": ports["querynode"]},
-        "dataNode": {"port": ports["datanode"]},
+        "rocksmq": {"path": str(folder / "milvus" / "rocksmq")},
+        "rootCoord": {"ip": host, "port": ports["rootcoord"]},
+        "queryCoord": {"ip": host, "port": ports["querycoord"]},
+        "dataCoord": {"ip": host, "port": ports["datacoord"]},
+        "indexNode": {"ip": host, "port": ports["indexnode"]},
+        "queryNode": {"ip": host, "port": ports["querynode"]},
+        "dataNode": {"ip": host, "port": ports["datanode"]},
         "proxy": {
+            "ip": host,
             "port": ports["proxy"],
             "internalPort": ports["internal"],
             "http": {"enabled": False},
@@ -161,7 +189,31 @@ def _merged(base: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def etcd_configuration(ports: Mapping[str, int]) -> str:
+def write_configuration(
+    server: Path, folder: Path, ports: Mapping[str, int], s3: Mapping[str, Any]
+) -> None:
+    """Write the server's configuration files to ``configs`` of the stack's folder.
+
+    Args:
+        server: What `unpacked` returned.
+        folder: Of the stack.
+        ports: A port for each of `PORTS`.
+        s3: As in `configuration`.
+    """
+    configs = folder / "configs"
+    configs.mkdir(exist_ok=True)
+    template = (server / "config.yaml.template").read_text(encoding="utf-8")
+    texts = {
+        "milvus.yaml": configuration(template, folder=folder, ports=ports, s3=s3),
+        "etcd.yaml": _etcd_configuration(ports),
+        # The server exits without a word if this one is missing. Its C++ half logs warnings only.
+        "glog.conf": "--logtostderr=true\n--minloglevel=1\n",
+    }
+    for name, text in texts.items():
+        (configs / name).write_text(text, encoding="utf-8")
+
+
+def _etcd_configuration(ports: Mapping[str, int]) -> str:
     """Return the text of the embedded etcd's own configuration: its ports, on loopback only."""
     client, peer = f"http://127.0.0.1:{ports['etcd']}", f"http://127.0.0.1:{ports['etcd_peer']}"
     return yaml.safe_dump(

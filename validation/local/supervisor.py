@@ -1,18 +1,25 @@
 """Runs one server and makes sure that it never outlives its owner.
 
 Started as a script with the standard library alone, so that it is up in milliseconds:
-``supervisor.py OWNER_PID OWNER_START CHILD_PID_FILE -- COMMAND...``. OWNER_PID 0 means that nobody
-owns the server: it runs until it is told to stop.
+``supervisor.py OWNER_PID OWNER_START CHILD_PID_FILE CLEAN_UP -- COMMAND...``. OWNER_PID 0 means
+that nobody owns the server: it runs until it is told to stop. CLEAN_UP is a command as a JSON list,
+run once the server has ended; an empty list for none.
 
 - The owner is gone (crashed, killed): the server is stopped.
 - SIGTERM: the server is asked to stop, and killed if it has not after a grace period.
 - SIGUSR1: the server is killed at once, as a crash would.
+- SIGUSR2: the owner lets go of the server, which runs on until it is told to stop.
 - The supervisor itself is killed: the kernel kills the server.
+
+The server leads a process group of its own, and the whole group gets the signal: what it started
+ends with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -20,46 +27,74 @@ import sys
 import time
 
 GRACE_SECONDS = 12.0
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
+START_MARK = "supervisor: the server starts"
+_CLEAN_UP_SECONDS = 30
 _PR_SET_PDEATHSIG = 1
 
 
 def start_time(pid: int) -> str:
     """Return when a process started, in the kernel's ticks; empty if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
             fields = stream.read().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] == "Z" else fields[19]
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def _watch(child: subprocess.Popen[bytes], owner: int, owner_start: str, seen: list[int]) -> None:
+    """Wait for the server's end, and bring it about when it has to be."""
+    kill_at = None
+    while child.poll() is None:
+        if signal.SIGUSR2 in seen:
+            seen.remove(signal.SIGUSR2)
+            owner = 0
+        if signal.SIGUSR1 in seen or (kill_at is not None and time.monotonic() > kill_at):
+            _signal_group(child, signal.SIGKILL)
+        elif kill_at is None and (seen or (owner and start_time(owner) != owner_start)):
+            _signal_group(child, signal.SIGTERM)
+            kill_at = time.monotonic() + GRACE_SECONDS
+        time.sleep(POLL_SECONDS)
+    _signal_group(child, signal.SIGKILL)  # whatever it left behind
+
+
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or has to end; return its exit status."""
     owner, owner_start, pid_file = int(arguments[0]), arguments[1], arguments[2]
-    wanted: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda seen, _: wanted.append(seen))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    clean_up: list[str] = json.loads(arguments[3])
     command = arguments[arguments.index("--") + 1 :]
-    child = subprocess.Popen(command, preexec_fn=_die_with_parent, stdin=subprocess.DEVNULL)
-    with open(pid_file, "w", encoding="utf-8") as stream:
+    seen: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: seen.append(number))
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    print(START_MARK, flush=True)  # noqa: T201  (into the server's log)
+    child = subprocess.Popen(
+        command,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has a single thread)
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    )
+    with open(pid_file, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(str(child.pid))
-    kill_at = None
-    while child.poll() is None:
-        if signal.SIGUSR1 in wanted or (kill_at is not None and time.monotonic() > kill_at):
-            child.kill()
-        gone = owner and start_time(owner) != owner_start
-        if kill_at is None and (wanted or gone):
-            child.terminate()
-            kill_at = time.monotonic() + GRACE_SECONDS
-        time.sleep(POLL_SECONDS)
+    _watch(child, owner, owner_start, seen)
+    if clean_up:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                clean_up, check=False, stdout=subprocess.DEVNULL, timeout=_CLEAN_UP_SECONDS
+            )
     print(f"supervisor: the server ended with status {child.returncode}", flush=True)  # noqa: T201
-    return 0 if wanted else abs(child.returncode)
+    return 0 if seen else abs(child.returncode)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Ports of the embedded stack: choosing them, and proving whose they are."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from validation.errors import EmbeddedStackError, UsageError
+
+RANGE = range(20_000, 30_000)
+"""Below the kernel's ephemeral ports (32768 and up) and Kubernetes' node ports (30000 and up), so
+that no outgoing connection takes a port between our choosing and the server's binding it."""
+
+_ATTEMPTS = 2_000
+_LISTEN = "0A"
+
+
+def pick(names: Iterable[str], chosen: dict[str, int] | None = None) -> dict[str, int]:
+    """Return a free port for each name.
+
+    Args:
+        names: What ports are needed for.
+        chosen: Ports the user asked for; they are kept, and have to be free.
+
+    Raises:
+        UsageError: A chosen port is in use.
+        EmbeddedStackError: No free port was found.
+    """
+    chosen = dict(chosen or {})
+    for name, port in chosen.items():
+        require_free(port, name)
+    wanted = [name for name in names if name not in chosen]
+    taken = set(chosen.values())
+    generator = random.SystemRandom()  # two stacks started together must not draw the same
+    for _ in range(_ATTEMPTS):
+        if not wanted:
+            return chosen
+        port = generator.choice(RANGE)
+        if port not in taken and is_free(port):
+            taken.add(port)
+            chosen[wanted.pop()] = port
+    raise EmbeddedStackError(
+        "no free port was found",
+        where=f"127.0.0.1:{RANGE.start}-{RANGE.stop - 1}",
+        remedy="`ss -ltn` shows what listens there",
+    )
+
+
+def _free(port: int) -> OSError | None:
+    """Return why a port cannot be bound on all interfaces and on loopback; None if it can."""
+    for host in ("0.0.0.0", "127.0.0.1"):  # noqa: S104  (the probe is closed at once)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as error:
+                return error if isinstance(error, OSError) else OSError(0, str(error))
+    return None
+
+
+def is_free(port: int) -> bool:
+    """Return whether a port can be bound now."""
+    return _free(port) is None
+
+
+def require_free(port: int, purpose: str) -> None:
+    """Make sure that a port the user chose can be bound.
+
+    Raises:
+        UsageError: It cannot, with what to do.
+    """
+    error = _free(port)
+    if error is not None:
+        raise UsageError(
+            f"the port for {purpose} cannot be used: {error.strerror}",
+            where=f"127.0.0.1:{port}",
+            remedy=f"`ss -ltnp 'sport = :{port}'` shows who has it; stop that or choose another",
+        )
+
+
+def listens(pid: int, port: int) -> bool:
+    """Return whether this very process listens on a port.
+
+    An answer from a port proves nothing: another server may have taken it first.
+    """
+    wanted = {
+        fields[9]
+        for table in ("tcp", "tcp6")
+        for fields in _sockets(Path(f"/proc/{pid}/net/{table}"))
+        if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
+    }
+    try:
+        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it ended, or closed one meanwhile
+        return False
+    return any(f"socket:[{inode}]" in links for inode in wanted)
+
+
+def _sockets(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+    except OSError:
+        return []

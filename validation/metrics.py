@@ -9,6 +9,7 @@ observe metrics whose names start with ``site.``; those carry their unit themsel
 from __future__ import annotations
 
 import dataclasses
+import math
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 
@@ -24,6 +25,7 @@ class Metric:
         statistics: How samples may be summarised; the first is the default.
         claim: The promise this metric tests, in a reader's words.
         remedy: What to look at when the promise does not hold.
+        highest: The largest sample there can be. The smallest is 0: nothing here can be negative.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Metric:
     statistics: tuple[str, ...]
     claim: str
     remedy: str
+    highest: float = math.inf
 
 
 def _count(name: str, unit: str, claim: str, remedy: str) -> Metric:
@@ -41,7 +44,7 @@ def _count(name: str, unit: str, claim: str, remedy: str) -> Metric:
 
 def _share(name: str, claim: str, remedy: str) -> Metric:
     """Return a metric whose samples lie in [0, 1] and should be near 1."""
-    return Metric(name, "ratio", "higher", ("proportion", "mean"), claim, remedy)
+    return Metric(name, "ratio", "higher", ("proportion", "mean"), claim, remedy, highest=1.0)
 
 
 def _latency(name: str, claim: str, remedy: str) -> Metric:
@@ -139,6 +142,7 @@ _ALL = (
         ("proportion",),
         "Searches under load are answered, completely.",
         "read the error codes in the evidence and Milvus's proxy log",
+        highest=1.0,
     ),
     Metric(
         "storage.persisted_ratio",

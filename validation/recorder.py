@@ -6,6 +6,7 @@ that an interrupted run keeps what it had measured.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
 
 from validation.metrics import CATALOGUE, SITE_PREFIX
 from validation.profiles import Profile
@@ -88,7 +90,7 @@ class Recorder:
             labels: What distinguishes it, e.g. ``{"index": "HNSW"}``.
             unit: Only for ``site.`` metrics; the catalogue knows the others'.
             columns: Further columns for the samples' file, each of length n.
-            evidence: Facts for a reader, plain data.
+            evidence: Facts for a reader; what JSON cannot hold is kept as text.
             not_measured: Why there are no samples.
             void: Why the samples must not be judged.
             check: The test that observed.
@@ -114,7 +116,10 @@ class Recorder:
             n=int(values.size),
             not_measured=not_measured,
             void=void,
-            evidence=dict(evidence or {}),
+            # Made plain at once: a value that JSON cannot hold must not lose the run at its end.
+            evidence=to_jsonable_python(
+                dict(evidence or {}), inf_nan_mode="strings", fallback=_plain
+            ),
             check=check,
         )
         if values.size:
@@ -136,11 +141,11 @@ class Recorder:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a stretch of the run for the report."""
-        started = datetime.now(UTC)
+        started, since = datetime.now(UTC), time.monotonic()
         try:
             yield
         finally:
-            seconds = (datetime.now(UTC) - started).total_seconds()
+            seconds = time.monotonic() - since
             self.part.phases.append(
                 Phase(name=name, started=started, seconds=seconds, target=self.target.name)
             )
@@ -150,5 +155,12 @@ class Recorder:
         self.part.finished = datetime.now(UTC)
         path = self.folder / "parts" / f"{self.target.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.part.model_dump_json(indent=1), encoding="utf-8")
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(self.part.model_dump_json(indent=1), encoding="utf-8")
+        partial.replace(path)
         return path
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy value as Python's own, and anything else as text."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)

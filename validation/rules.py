@@ -32,7 +32,13 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *shared` may be overridden
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    problem="a list or mapping cannot be a key", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key {key!r} stands here twice", problem_mark=key_node.start_mark
@@ -63,6 +69,12 @@ def load(path: Path) -> list[Rule]:
             where=f"{path}:{mark.line + 1}" if mark else str(path),
             remedy="mend the syntax there",
         ) from None
+    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45, or endless nesting
+        raise ConfigurationError(
+            f"a value cannot be read: {error}",
+            where=str(path),
+            remedy="quote it if it is text",
+        ) from None
     return parse(document, source=str(path))
 
 
@@ -85,7 +97,7 @@ def parse(document: Any, *, source: str) -> list[Rule]:
     if not isinstance(entries, dict):
         problems.append("rules: a mapping of gate names to rules is missing")
         entries = {}
-    rules = [_rule(str(gate), body, problems) for gate, body in entries.items()]
+    rules = [_rule(gate, body, problems) for gate, body in entries.items()]
     found = [rule for rule in rules if rule is not None]
     if not problems and not any(rule.required for rule in found):
         problems.append("rules: no rule is required, so nothing could ever pass or fail")
@@ -98,7 +110,10 @@ def parse(document: Any, *, source: str) -> list[Rule]:
     return found
 
 
-def _rule(gate: str, body: Any, problems: list[str]) -> Rule | None:
+def _rule(gate: Any, body: Any, problems: list[str]) -> Rule | None:
+    if not isinstance(gate, str):
+        problems.append(f"rules.{gate}: a gate's name is text: quote it")
+        return None
     if not isinstance(body, dict):
         problems.append(f"rules.{gate}: a rule is a mapping, not {body!r}")
         return None

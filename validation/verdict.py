@@ -20,10 +20,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from validation.metrics import CATALOGUE, SITE_PREFIX
-from validation.statistics.intervals import STATISTICS, Estimate, estimate
+from validation.statistics.intervals import STATISTICS, Estimate, estimate, samples_needed
 
 
 class Outcome(StrEnum):
@@ -37,6 +37,16 @@ class Outcome(StrEnum):
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+def _no_truth_value(value: Any) -> Any:
+    """Refuse ``max: yes``, which would otherwise be a threshold of 1."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not a truth value")  # noqa: TRY004  (for pydantic)
+    return value
+
+
+_Number = Annotated[float, BeforeValidator(_no_truth_value)]
 
 
 class Rule(_Record):
@@ -58,17 +68,18 @@ class Rule(_Record):
     metric: str
     where: dict[str, str] = {}
     statistic: str = ""
-    min: float | None = None
-    max: float | None = None
+    min: _Number | None = None
+    max: _Number | None = None
     unit: str
     required: bool = True
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[_Number, Field(gt=0.5, lt=1)] = 0.95
 
     @model_validator(mode="before")
     @classmethod
     def _default_statistic(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("statistic"):
-            known = CATALOGUE.get(data.get("metric", ""))
+        if isinstance(data, dict) and data.get("statistic") in (None, ""):
+            metric = data.get("metric")
+            known = CATALOGUE.get(metric) if isinstance(metric, str) else None
             data = {**data, "statistic": known.statistics[0] if known else "value"}
         return data
 
@@ -198,11 +209,14 @@ def judge(rule: Rule, observation: Observation, samples: Sequence[float] | np.nd
     refusal = _why_not_judged(rule, observation, values)
     if refusal:
         return _verdict(rule, observation, Outcome.NOT_MEASURED, reason=refusal)
-    found = estimate(rule.statistic, values, confidence=rule.confidence)
+    try:
+        found = estimate(rule.statistic, values, confidence=rule.confidence)
+    except ValueError as error:
+        return _verdict(rule, observation, Outcome.NOT_MEASURED, reason=str(error))
     if observation.void:
         return _verdict(rule, observation, Outcome.INCONCLUSIVE, found, reason=observation.void)
     outcome = _compare(rule, found)
-    reason = "the interval straddles the rule" if outcome is Outcome.INCONCLUSIVE else ""
+    reason = _why_open(rule, found) if outcome is Outcome.INCONCLUSIVE else ""
     return _verdict(rule, observation, outcome, found, reason=reason)
 
 
@@ -230,10 +244,21 @@ def judge_all(
                 target=rule.where.get("target", ""),
                 labels={key: value for key, value in rule.where.items() if key != "target"},
                 unit=rule.unit,
-                not_measured=unobserved_reason,
+                not_measured=unobserved_reason + _what_there_was(rule, pairs),
             )
             verdicts.append(judge(rule, nothing, []))
     return verdicts
+
+
+def _what_there_was(rule: Rule, pairs: list[tuple[Observation, np.ndarray]]) -> str:
+    """Return which labels the rule's metric was observed with: a label may be misspelt."""
+    others = sorted(
+        {f"{seen.target}: {seen.title}" for seen, _ in pairs if seen.metric == rule.metric}
+    )
+    if not others:
+        return ""
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted(rule.where.items()))
+    return f"; the rule wants {wanted}, observed were {', '.join(others)}"
 
 
 def overall(verdicts: Iterable[Verdict]) -> Outcome:
@@ -254,14 +279,33 @@ def _why_not_judged(rule: Rule, observation: Observation, values: np.ndarray) ->
     if observation.not_measured:
         return observation.not_measured
     if values.size == 0:
-        return "no sample"
+        return f"no sample: {observation.void}" if observation.void else "no sample"
     if values.size != observation.n:
         return f"{observation.n} samples were recorded and {values.size} are there"
     if np.isnan(values).any():
         return f"{int(np.isnan(values).sum())} of {values.size} samples are not numbers"
     if observation.unit != rule.unit:
         return f"observed in {observation.unit}, the rule is in {rule.unit}"
+    return _impossible(rule, values)
+
+
+def _impossible(rule: Rule, values: np.ndarray) -> str:
+    """Return why samples cannot be true: they would pass a rule that nothing real could pass."""
+    too_good = math.inf if rule.min is not None else -math.inf
+    if (values == too_good).any():
+        return f"{int((values == too_good).sum())} of {values.size} samples are {too_good:g}"
+    known = CATALOGUE.get(rule.metric)
+    if known and (values.min() < 0 or values.max() > known.highest):
+        span = f"0 to {known.highest:g}" if known.highest < math.inf else "0 or more"
+        return f"samples of {values.min():g} to {values.max():g}; {rule.metric} can only be {span}"
     return ""
+
+
+def _why_open(rule: Rule, found: Estimate) -> str:
+    needed = samples_needed(rule.statistic, confidence=rule.confidence)
+    if found.n < needed:
+        return f"{found.n} samples are too few to bound {rule.statistic}: it takes {needed}"
+    return "the interval straddles the rule"
 
 
 def _compare(rule: Rule, found: Estimate) -> Outcome:
@@ -282,7 +326,6 @@ def _verdict(
     *,
     reason: str = "",
 ) -> Verdict:
-    known = CATALOGUE.get(rule.metric)
     figures = {}
     if found is not None:
         figures = {
@@ -299,8 +342,22 @@ def _verdict(
         target=observation.target,
         labels=observation.labels,
         reason=reason,
-        remedy=known.remedy if known and outcome is not Outcome.PASS else "",
+        remedy=_remedy(rule, observation, outcome),
         samples_file=observation.samples_file,
         check=observation.check,
         **figures,
     )
+
+
+def _remedy(rule: Rule, observation: Observation, outcome: Outcome) -> str:
+    """Return what to do next: what mends a failure does not help where nothing was measured."""
+    known = CATALOGUE.get(rule.metric)
+    if outcome is Outcome.FAIL:
+        return known.remedy if known else "read the check that observed it, and its samples"
+    if outcome is Outcome.NOT_MEASURED:
+        return "remove the cause, choose a profile that measures it, or make the rule advisory"
+    if outcome is Outcome.INCONCLUSIVE and observation.void:
+        return "remove the cause and measure again"
+    if outcome is Outcome.INCONCLUSIVE:
+        return "measure with more samples (a larger profile)"
+    return ""

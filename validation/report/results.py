@@ -11,13 +11,14 @@ A run's folder::
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from validation.verdict import Observation, Outcome, Rule, Verdict
+from validation.verdict import Observation, Outcome, Rule, Verdict, overall
 
 SCHEMA = "milvus-kit/results/1"
 
@@ -66,8 +67,23 @@ class Check(_Record):
     target: str = ""
 
 
+def conclude(state: State, checks: Iterable[Check], gates: Iterable[Verdict]) -> Outcome:
+    """Return a run's verdict: that of its gates, held back by whatever else went wrong.
+
+    A failed check fails the run. An interrupted or broken run, and one with a check that broke
+    off, is at best inconclusive.
+    """
+    outcomes = {check.outcome for check in checks}
+    found = overall(gates)
+    if "failed" in outcomes:
+        return Outcome.FAIL
+    if found is Outcome.PASS and (state is not State.COMPLETE or "error" in outcomes):
+        return Outcome.INCONCLUSIVE
+    return found
+
+
 class Results(_Record):
-    """One run."""
+    """One run. Its verdict has to follow from its gates, or it cannot be made or read."""
 
     schema_: Literal["milvus-kit/results/1"] = Field(default=SCHEMA, alias="schema")
     run: str = Field(description="TIME-TARGET, the folder's name")
@@ -91,3 +107,12 @@ class Results(_Record):
     rules: tuple[Rule, ...] = ()
     gates: tuple[Verdict, ...] = ()
     verdict: Outcome
+
+    @model_validator(mode="after")
+    def _verdict_is_earned(self) -> Self:
+        earned = conclude(self.state, self.checks, self.gates)
+        if self.verdict is not earned:
+            raise ValueError(
+                f"the verdict says {self.verdict.value}; state, checks and gates say {earned.value}"
+            )
+        return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import hashlib
 import re
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from validation.report.results import Results
 from validation.verdict import Observation
 
 RESULTS = "results.json"
+_LONGEST_STEM = 120
 
 
 def write_samples(
@@ -29,14 +30,20 @@ def write_samples(
 
     Returns:
         The file's path relative to the folder.
+
+    Raises:
+        ValueError: ``value`` is not the first column, or the columns differ in length.
     """
-    stem = re.sub(r"[^A-Za-z0-9@.=,-]+", "-", f"{observation.target}.{observation.title}")
-    path = folder / "samples" / f"{stem.strip('-')}.csv"
+    lengths = {name: len(column) for name, column in columns.items()}
+    if next(iter(columns), None) != "value" or len(set(lengths.values())) != 1:
+        raise ValueError(f"columns must be equally long and start with value, got {lengths}")
+    stem = _stem(observation)
+    path = folder / "samples" / f"{stem}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while path.exists():
         number += 1
-        path = path.with_name(f"{stem.strip('-')}.{number}.csv")
+        path = path.with_name(f"{stem}.{number}.csv")
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -44,6 +51,15 @@ def write_samples(
         writer.writerows(zip(*(_plain(column) for column in columns.values()), strict=True))
     partial.replace(path)
     return str(path.relative_to(folder))
+
+
+def _stem(observation: Observation) -> str:
+    """Return a file name that any system takes, without its ending; long labels are shortened."""
+    whole = f"{observation.target}.{observation.title}"
+    stem = re.sub(r"[^A-Za-z0-9@.=,-]+", "-", whole).strip("-.")
+    if len(stem) > _LONGEST_STEM:
+        stem = f"{stem[:_LONGEST_STEM]}.{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    return stem
 
 
 def _plain(column: np.ndarray | list) -> list:
@@ -59,6 +75,13 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
     if observation.samples_file is None:
         return np.empty(0)
     path = folder / observation.samples_file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"the samples of {observation.title} are outside the run's folder",
+            where=str(folder / RESULTS),
+            seen=observation.samples_file,
+            remedy="these results were edited; use the ones that the run wrote",
+        )
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = csv.DictReader(stream)
@@ -95,9 +118,10 @@ def read_results(folder: Path) -> Results:
             where=str(path),
             remedy="name a run's folder, such as runs/latest",
         ) from None
-    except (ValidationError, json.JSONDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError) as error:
         first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
-        detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        at = ".".join(map(str, first["loc"])) or "(document)" if first else ""
+        detail = f"{at}: {first['msg']}" if first else "not UTF-8"
         raise ConfigurationError(
             f"these are not results of a schema this version reads: {detail}",
             where=str(path),

@@ -1,0 +1,288 @@
+"""One wording for all renderings: figures, intervals, rules and reasons as a reader sees them.
+
+Whatever a server, a dataset or a user's test could have put into a text is shown with its control
+characters made visible, so that no log line can repaint a terminal or turn a report around.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from validation.metrics import CATALOGUE
+from validation.report.results import Results, State
+from validation.statistics.intervals import samples_needed
+from validation.verdict import Outcome, Rule, Verdict
+
+WORDS = {
+    Outcome.PASS: "PASS",
+    Outcome.FAIL: "FAIL",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.NOT_MEASURED: "NOT MEASURED",
+}
+SIGNS = {
+    Outcome.PASS: "✓",
+    Outcome.FAIL: "✗",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.NOT_MEASURED: "○",
+}
+FAMILIES = {
+    "identity": "Identity",
+    "data": "Data",
+    "loading": "Loading",
+    "recall": "Recall",
+    "retrieval": "Retrieval quality",
+    "latency": "Latency",
+    "storage": "Storage",
+    "lifecycle": "Lifecycle",
+    "assertions": "Assertions",
+    "site": "Site's own",
+    "other": "Other",
+}
+"""The claim families in the order in which they are shown."""
+
+_FAMILY_OF = {
+    "identity.": "identity",
+    "data.": "data",
+    "loading.": "loading",
+    "ann_overlap": "recall",
+    "filtered_ann_overlap": "recall",
+    "filter.": "recall",
+    "ndcg": "retrieval",
+    "mrr": "retrieval",
+    "qrels_recall": "retrieval",
+    "search.": "latency",
+    "storage.": "storage",
+    "restart.": "lifecycle",
+    "check.": "assertions",
+    "site.": "site",
+}
+USUAL_CONFIDENCE = 0.95
+"""The confidence that the tables' headings name; a rule's own is said beside its interval."""
+
+_KEPT = {"\n", "\t"}
+
+
+def family(metric: str) -> str:
+    """Return the claim family of a metric, a key of `FAMILIES`."""
+    return next((name for start, name in _FAMILY_OF.items() if metric.startswith(start)), "other")
+
+
+def claim(metric: str) -> str:
+    """Return the promise that a metric tests, in a reader's words; empty for a site's own."""
+    return CATALOGUE[metric].claim if metric in CATALOGUE else ""
+
+
+def plain(text: object) -> str:
+    """Return a text with control, format and unpaired surrogate characters made visible."""
+    return "".join(
+        char
+        if char in _KEPT or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
+        else f"\\u{ord(char):04x}"
+        for char in str(text)
+    )
+
+
+def line(text: object) -> str:
+    """Return a text as one line."""
+    return " ".join(plain(text).split())
+
+
+def number(value: float, *, digits: int = 4) -> str:
+    """Return a number with the digits that matter, or all of a whole number's."""
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004  (a float still counts exactly)
+        return f"{int(value):,}"
+    magnitude = math.floor(math.log10(abs(value)))
+    if not -4 <= magnitude < 15:  # noqa: PLR2004  (beyond this, zeros say less than a power)
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def beside(value: float, threshold: float) -> str:
+    """Return a number with as many digits as it takes not to look like the threshold it misses."""
+    shown = number(value)
+    for digits in range(5, 18):
+        if value == threshold or shown != number(threshold):
+            break
+        shown = number(value, digits=digits)
+    return shown
+
+
+def quantity(value: float, unit: str, *, threshold: float | None = None) -> str:
+    """Return a number with its unit; a ratio has none to show, and infinite time is no answer."""
+    if unit in {"ms", "s"} and value == math.inf:
+        return "no answer"
+    shown = number(value) if threshold is None else beside(value, threshold)
+    return shown if unit == "ratio" else f"{shown} {line(unit)}"
+
+
+def rule_text(rule: Rule) -> str:
+    """Return a rule, e.g. ``p99 ≤ 50 ms`` or ``mean ≥ 0.95``."""
+    sign = "≥" if rule.min is not None else "≤"
+    shown = {"value": "", "sum": "", "proportion": "mean "}.get(
+        rule.statistic, rule.statistic + " "
+    )
+    return f"{shown}{sign} {quantity(rule.threshold, rule.unit)}"
+
+
+def subject(verdict: Verdict) -> str:
+    """Return what was judged, e.g. ``ann_overlap@10 (index HNSW)``."""
+    return line(verdict.rule.metric) + labels(verdict)
+
+
+def labels(verdict: Verdict) -> str:
+    """Return a verdict's labels, e.g. `` (index HNSW)``, or nothing if there are none."""
+    inside = ", ".join(
+        f"{line(key)} {line(value)}" for key, value in sorted(verdict.labels.items())
+    )
+    return f" ({inside})" if inside else ""
+
+
+def observed(verdict: Verdict) -> str:
+    """Return the figure, e.g. ``7.09 ms``; a dash where nothing was measured."""
+    if verdict.observed is None:
+        return "-"
+    return quantity(verdict.observed, verdict.rule.unit, threshold=verdict.rule.threshold)
+
+
+def interval(verdict: Verdict) -> str:
+    """Return the interval, e.g. ``[6.2, 8.74]``; empty for an exact figure or none at all."""
+    low, high = verdict.low, verdict.high
+    if low is None or high is None or verdict.method == "exact":
+        return ""
+    confidence = verdict.rule.confidence
+    unusual = "" if confidence == USUAL_CONFIDENCE else f" ({confidence:.4g} confidence)"
+    return f"[{_end(verdict, low)}, {_end(verdict, high)}]{unusual}"
+
+
+def _end(verdict: Verdict, value: float) -> str:
+    if math.isfinite(value):
+        return beside(value, verdict.rule.threshold)
+    if verdict.n < samples_needed(verdict.rule.statistic, confidence=verdict.rule.confidence):
+        return "unbounded: n too small"
+    if value > 0 and verdict.rule.unit in {"ms", "s"}:
+        return "no answer"
+    return number(value)
+
+
+def why(verdict: Verdict) -> str:
+    """Return what happened to a gate that did not pass, e.g. ``not measured: no sample``."""
+    word = WORDS[verdict.outcome].lower()
+    if verdict.reason:
+        return f"{word}: {line(verdict.reason)}"
+    figures = f"{observed(verdict)} {interval(verdict)}".rstrip()
+    return f"{word}: observed {figures}, the rule is {rule_text(verdict.rule)}"
+
+
+def unmeasured(results: Results) -> list[str]:
+    """Return what was not measured and is no gate's business, each with its reason."""
+    judged = {
+        (gate.rule.metric, gate.target, frozenset(gate.labels.items())) for gate in results.gates
+    }
+    lines = [
+        f"{line(seen.title)} at {line(seen.target)}: {line(seen.not_measured)}"
+        for seen in results.observations
+        if seen.not_measured
+        and (seen.metric, seen.target, frozenset(seen.labels.items())) not in judged
+    ]
+    open_checks = {gate.check for gate in results.gates if gate.outcome is not Outcome.PASS}
+    lines += [
+        f"{line(check.id)}{f' at {line(check.target)}' if check.target else ''}: "
+        f"{line(check.message) or 'no reason was given'}"
+        for check in results.checks
+        if check.outcome == "skipped" and check.id not in open_checks
+    ]
+    return lines
+
+
+def standing(verdict: Verdict) -> str:
+    """Return ``required`` or ``advisory``."""
+    return "required" if verdict.required else "advisory"
+
+
+def gate_line(verdict: Verdict) -> str:
+    """Return a gate in one line: what, rule, observed, interval, n, reason and remedy."""
+    parts = [
+        f"{line(verdict.gate)}: {WORDS[verdict.outcome]}",
+        f"{subject(verdict)} {rule_text(verdict.rule)}",
+    ]
+    if verdict.observed is not None:
+        parts.append(f"observed {observed(verdict)} {interval(verdict)}".rstrip())
+        parts[-1] += f", n = {verdict.n:,}"
+    if verdict.reason:
+        parts.append(line(verdict.reason))
+    text = "; ".join(parts)
+    return f"{text} -> {line(verdict.remedy)}" if verdict.remedy else text
+
+
+def headline(results: Results) -> str:
+    """Return what follows the verdict's word: why it is what it is, in one sentence."""
+    required = [gate for gate in results.gates if gate.required]
+    counts = {outcome: sum(gate.outcome is outcome for gate in required) for outcome in Outcome}
+    passed = f"{counts[Outcome.PASS]} of {len(required)} required gates passed"
+    parts: list[str] = []
+    if results.state is not State.COMPLETE:
+        parts.append(state_line(results))
+    if counts[Outcome.FAIL]:
+        names = ", ".join(
+            dict.fromkeys(line(gate.gate) for gate in required if gate.outcome is Outcome.FAIL)
+        )
+        parts.append(f"{_plural(counts[Outcome.FAIL], 'required gate')} failed: {names}")
+    for outcome, said in (
+        (Outcome.INCONCLUSIVE, "inconclusive"),
+        (Outcome.NOT_MEASURED, "not measured"),
+    ):
+        if counts[outcome]:
+            parts.append(f"{_plural(counts[outcome], 'required gate')} {said}")
+    parts += _checks_said(results)
+    if not required:
+        parts.append("no required gate was judged, so nothing was proved")
+    elif counts[Outcome.PASS] or not parts:
+        parts.append(passed)
+    return "; ".join(parts)
+
+
+def _checks_said(results: Results) -> list[str]:
+    """Return what failed among the checks themselves."""
+    said = []
+    for outcome, words in (("failed", "failed"), ("error", "broke off")):
+        count = sum(check.outcome == outcome for check in results.checks)
+        if count:
+            said.append(f"{_plural(count, 'check')} {words}")
+    return said
+
+
+def state_line(results: Results) -> str:
+    """Return how a run that is not complete ended, and why."""
+    words = {
+        State.COMPLETE: "the run is complete",
+        State.INTERRUPTED: "the run was interrupted",
+        State.BROKEN: "the run broke off",
+    }[results.state]
+    return f"{words}: {line(results.reason)}" if results.reason else words
+
+
+def duration(seconds: float) -> str:
+    """Return a duration, e.g. ``0.42 s``, ``8.8 s``, ``2 min 05 s`` or ``1 h 02 min``."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    if round(seconds, 1) < 60:  # noqa: PLR2004  (a minute)
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004  (an hour)
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(results: Results) -> str:
+    """Return when the run started, to the second and with its zone."""
+    return results.started.isoformat(sep=" ", timespec="seconds")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -11,16 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from validation.errors import ConfigurationError, MissingToolError, UnreachableError
 from validation.milvus.failures import explained
 from validation.milvus.wire import Endpoint, Wire
 from validation.target import Target, Tls
-
-if TYPE_CHECKING:
-    from pymilvus import MilvusClient
 
 MINIMUM_VERSION = "2.3"
 _DEFAULT_PORT = 19530
@@ -33,7 +30,8 @@ class Connection:
     Args:
         target: What it leads to.
         endpoint: How it is reached.
-        client: pymilvus's client, for administration and searches that are checked.
+        client: pymilvus's `MilvusClient`, for administration and searches that are checked; its
+            decorators hide the types of its methods from type checkers.
         wire: Raw calls, for what must be fast.
         server_version: What the server calls itself, such as ``v2.3.5-lite``.
         timeout: Of one administrative call, in whole seconds: pymilvus ignores fractions in places.
@@ -44,7 +42,7 @@ class Connection:
         target: Target,
         endpoint: Endpoint,
         *,
-        client: MilvusClient,
+        client: Any,
         wire: Wire,
         server_version: str,
         timeout: int,
@@ -232,7 +230,7 @@ def _read(path: Path, key: str) -> bytes:
         ) from None
 
 
-def _client(endpoint: Endpoint, seconds: int, cleanup: contextlib.ExitStack) -> MilvusClient:
+def _client(endpoint: Endpoint, seconds: int, cleanup: contextlib.ExitStack) -> Any:
     from pymilvus import MilvusClient  # noqa: PLC0415  (slow to import)
 
     _silence()

@@ -64,8 +64,7 @@ _SIGNS = (
     (
         ("http1.x", "HTTP/2", "http2 header", "Trying to connect an http1"),
         "something answers, but it does not speak gRPC",
-        "give Milvus's gRPC port (19530 by default), not its metrics or web port; a proxy set by "
-        "http_proxy answers like this too: name the host in no_proxy",
+        "give Milvus's gRPC port (default 19530); if http_proxy is set, name the host in no_proxy",
     ),
     (
         ("Socket closed", "Connection reset", "connection reset", "GOAWAY", "Broken pipe"),
@@ -176,26 +175,26 @@ def _of_call(call: grpc.RpcError, endpoint: str, doing: str) -> MilvusKitError:
             return UnreachableError(
                 f"cannot {doing}: {what}", where=endpoint, seen=_short(details), remedy=remedy
             )
-    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return UnreachableError(
-            f"no answer in time to {doing}",
-            where=endpoint,
-            seen=_short(details),
-            remedy="check the route, the firewall and the server's load",
-        )
-    if status is grpc.StatusCode.UNIMPLEMENTED:
-        return UnreachableError(
-            f"what answers cannot {doing}",
-            where=endpoint,
-            seen=_short(details),
-            remedy="give the endpoint of a Milvus 2.3 or later",
-        )
+    what, remedy = _STATUSES.get(status, (str(status), "check that Milvus runs; see its log"))
     return UnreachableError(
-        f"cannot {doing}",
-        where=endpoint,
-        seen=f"{status.name if status else 'gRPC'}: {_short(details)}",
-        remedy="check that Milvus runs; its log holds the details",
+        f"cannot {doing}: {what}", where=endpoint, seen=_short(details), remedy=remedy
     )
+
+
+_STATUSES: dict[grpc.StatusCode | None, tuple[str, str]] = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        "no answer in time",
+        "check the route, the firewall and the server's load",
+    ),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        "what answers does not know this call",
+        "give the endpoint of a Milvus 2.3 or later",
+    ),
+    grpc.StatusCode.UNAVAILABLE: (
+        "the server is not available",
+        "check that Milvus runs; its log holds the details",
+    ),
+}
 
 
 def _refused(endpoint: str) -> CredentialsError:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from validation.errors import ConfigurationError
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +21,8 @@ class IndexSpec:
     """
 
     kind: str
-    build: Mapping[str, Any] = _NOTHING
-    search: Mapping[str, Any] = _NOTHING
+    build: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    search: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain data for a report."""

@@ -1,0 +1,117 @@
+"""Columns to and from Milvus's protobuf messages, without a Python object a value.
+
+A packed repeated field is a tag, a length and then the values as they lie in memory (for floats,
+doubles and bools), so a numpy array can be handed over in one piece: see "packed repeated fields"
+in the protobuf encoding guide. Integers are varints there and strings have lengths of their own;
+those go through protobuf's own conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from validation.datasets.model import Column
+from validation.errors import MeasurementError
+
+_PACKED_FIELD_1 = b"\x0a"  # field number 1, wire type 2 (length-delimited)
+
+
+def to_message(name: str, values: Column) -> Any:
+    """Return a column as a ``FieldData`` message.
+
+    Args:
+        name: Of the field.
+        values: Float32 of shape (n, d) for vectors, int64, float64 or bool of shape (n,), or
+            strings.
+    """
+    from pymilvus.grpc_gen import schema_pb2  # noqa: PLC0415  (slow to import)
+
+    field = schema_pb2.FieldData(field_name=name)
+    if not isinstance(values, np.ndarray):
+        field.type = schema_pb2.VarChar
+        field.scalars.string_data.data.extend(values)
+    elif values.ndim == 2:  # noqa: PLR2004
+        field.type = schema_pb2.FloatVector
+        field.vectors.dim = values.shape[1]
+        field.vectors.float_vector.MergeFromString(_packed(values, "<f4"))
+    elif values.dtype.kind == "b":
+        field.type = schema_pb2.Bool
+        field.scalars.bool_data.MergeFromString(_packed(values, "?"))
+    elif values.dtype.kind == "f":
+        field.type = schema_pb2.Double
+        field.scalars.double_data.MergeFromString(_packed(values, "<f8"))
+    else:
+        field.type = schema_pb2.Int64
+        field.scalars.long_data.data.extend(values.tolist())
+    return field
+
+
+def from_message(field: Any) -> Column:
+    """Return a ``FieldData`` message as a column, as `to_message` takes it.
+
+    Raises:
+        MeasurementError: It holds a type that the kit does not store.
+    """
+    which = field.WhichOneof("field")
+    if which == "vectors" and field.vectors.WhichOneof("data") == "float_vector":
+        values = _unpacked(field.vectors.float_vector.SerializeToString(), "<f4")
+        return values.reshape(-1, field.vectors.dim)
+    kind = field.scalars.WhichOneof("data") if which == "scalars" else which
+    if kind == "string_data":
+        return list(field.scalars.string_data.data)
+    if kind == "long_data":
+        return np.array(field.scalars.long_data.data, dtype=np.int64)
+    if kind == "double_data":
+        return _unpacked(field.scalars.double_data.SerializeToString(), "<f8")
+    if kind == "bool_data":
+        return _unpacked(field.scalars.bool_data.SerializeToString(), "?")
+    raise MeasurementError(
+        "the server sent a column of a type that was not stored",
+        where=f"field {field.field_name}",
+        seen=kind,
+    )
+
+
+def ids_of(message: Any) -> np.ndarray | list[str]:
+    """Return the primary keys in an ``IDs`` message."""
+    if message.WhichOneof("id_field") == "str_id":
+        return list(message.str_id.data)
+    return np.array(message.int_id.data, dtype=np.int64)
+
+
+def rows_of(values: Column, rows: slice | np.ndarray) -> Column:
+    """Return some rows of a column."""
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return values[rows] if isinstance(rows, slice) else [values[row] for row in rows]
+
+
+def key_array(keys: np.ndarray | Sequence[str]) -> np.ndarray:
+    """Return primary keys as an array: int64, or objects that are strings."""
+    return keys if isinstance(keys, np.ndarray) else np.array(keys, dtype=object)
+
+
+def _packed(values: np.ndarray, kind: str) -> bytes:
+    content = np.ascontiguousarray(values, dtype=kind).tobytes()
+    return _PACKED_FIELD_1 + _varint(len(content)) + content
+
+
+def _unpacked(message: bytes, kind: str) -> np.ndarray:
+    if not message:
+        return np.empty(0, dtype=kind)
+    start = 1
+    while message[start] & 0x80:
+        start += 1
+    return np.frombuffer(message, dtype=kind, offset=start + 1)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  (seven bits a byte, the eighth says that more follow)
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

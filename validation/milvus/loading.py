@@ -1,0 +1,335 @@
+"""Load a dataset into a collection of its own, phase by phase, with the time of each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from validation.datasets.model import Dataset
+from validation.errors import MeasurementError
+from validation.milvus import schema as schemas
+from validation.milvus.columns import ids_of, rows_of, to_message
+from validation.milvus.connection import Connection
+from validation.milvus.indexes import IndexSpec
+from validation.milvus.ownership import Mark, drop_ours, require_ours
+
+BATCH_BYTES = 8 << 20
+"""Of vectors in one insert: well below the 64 MB that a proxy takes in one message."""
+
+LOAD_SECONDS = 1_800
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One step of loading: ``create``, ``insert``, ``flush``, ``index`` or ``load``."""
+
+    name: str
+    seconds: float
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A collection that is loaded and can be searched.
+
+    Args:
+        name: Of the collection.
+        index: Of its vectors.
+        rows: How many rows were sent.
+        acknowledged: Their primary keys as the server answered them: int64 array or strings.
+        phases: How long each step took.
+        keywords: Whether it can be searched by keyword.
+    """
+
+    name: str
+    index: IndexSpec
+    rows: int
+    acknowledged: np.ndarray | list[str] = dataclasses.field(repr=False)
+    phases: tuple[Phase, ...] = ()
+    keywords: bool = False
+
+    def seconds(self, phase: str) -> float:
+        """Return how long a phase took; 0 if there was none."""
+        return sum(part.seconds for part in self.phases if part.name == phase)
+
+
+def load(
+    connection: Connection,
+    dataset: Dataset,
+    *,
+    name: str,
+    index: IndexSpec,
+    run: str = "",
+    batch_rows: int | None = None,
+    keywords: bool = False,
+    report: Report | None = None,
+    seconds: float = LOAD_SECONDS,
+) -> Loaded:
+    """Create a collection, insert the rows, flush, build the index and load it for search.
+
+    A leftover of ours under the same name is dropped first. Whatever interrupts this, what is
+    left carries our mark, so that `drop_ours` removes it.
+
+    Args:
+        connection: Where to.
+        dataset: What.
+        name: Of the collection; see `collection_name`.
+        index: Of the vectors.
+        run: Identity of the run, for the mark.
+        batch_rows: Rows in one insert; as many as fit 8 MB of vectors if left out.
+        keywords: Whether to make the texts searchable by keyword.
+        report: Is told how far it is.
+        seconds: Time limit of each phase that waits.
+
+    Raises:
+        OwnershipError: There is a collection of this name that is not ours.
+        MeasurementError: The server refused a step, or acknowledged other rows than were sent.
+    """
+    phases = _Phases(report)
+    with phases.phase("create"):
+        drop_ours(connection, name)
+        create(connection, dataset, name=name, run=run, keywords=keywords)
+    with phases.phase("insert", dataset.rows):
+        acknowledged = insert(
+            connection, name, dataset, batch_rows=batch_rows, report=phases.report
+        )
+    with phases.phase("flush", dataset.rows):
+        flush(connection, name, seconds=seconds)
+    with phases.phase("index", dataset.rows):
+        if keywords:
+            _start_index(connection, name, schemas.SPARSE, _BM25_INDEX, "BM25")
+        build(connection, name, index, dataset, seconds=seconds, report=phases.report)
+        if keywords:
+            _await_index(connection, name, schemas.SPARSE, seconds, phases.report)
+    with phases.phase("load", dataset.rows):
+        load_for_search(connection, name, seconds=seconds, report=phases.report)
+    return Loaded(name, index, dataset.rows, acknowledged, tuple(phases.done), keywords)
+
+
+def reindex(
+    connection: Connection,
+    name: str,
+    index: IndexSpec,
+    dataset: Dataset,
+    *,
+    report: Report | None = None,
+    seconds: float = LOAD_SECONDS,
+) -> tuple[Phase, ...]:
+    """Put another index in place of a collection's vector index and load it again.
+
+    Returns:
+        The phases ``release``, ``index`` and ``load``.
+    """
+    require_ours(connection, name)
+    phases = _Phases(report)
+    with phases.phase("release"), connection.explained(f"release {name}"):
+        connection.client.release_collection(name, timeout=connection.timeout)
+        connection.client.drop_index(name, schemas.VECTOR, timeout=connection.timeout)
+    with phases.phase("index", dataset.rows):
+        build(connection, name, index, dataset, seconds=seconds, report=phases.report)
+    with phases.phase("load", dataset.rows):
+        load_for_search(connection, name, seconds=seconds, report=phases.report)
+    return tuple(phases.done)
+
+
+def create(
+    connection: Connection, dataset: Dataset, *, name: str, run: str, keywords: bool = False
+) -> None:
+    """Create an empty collection for a dataset."""
+    made = schemas.schema(dataset, Mark(run, dataset.fingerprint()), keywords=keywords)
+    with connection.explained(f"create collection {name}"):
+        connection.client.create_collection(
+            name, schema=made, consistency_level="Strong", timeout=connection.timeout
+        )
+
+
+def insert(
+    connection: Connection,
+    name: str,
+    dataset: Dataset,
+    *,
+    batch_rows: int | None = None,
+    report: Report | None = None,
+) -> np.ndarray | list[str]:
+    """Insert all rows in batches of columns; return the acknowledged primary keys.
+
+    Raises:
+        MeasurementError: A batch was refused, or acknowledged other than as it was sent.
+    """
+    from pymilvus.grpc_gen.milvus_pb2 import InsertRequest  # noqa: PLC0415  (slow to import)
+
+    columns = schemas.columns(dataset)
+    batch = batch_rows or max(1, BATCH_BYTES // (dataset.dim * 4))
+    acknowledged: list[np.ndarray | list[str]] = []
+    for at in range(0, dataset.rows, batch):
+        rows = slice(at, min(at + batch, dataset.rows))
+        request = InsertRequest(
+            db_name=connection.endpoint.database,
+            collection_name=name,
+            fields_data=[to_message(key, rows_of(values, rows)) for key, values in columns.items()],
+            num_rows=rows.stop - at,
+        )
+        answer = connection.wire.call(
+            "Insert", request, doing=f"insert rows {at} to {rows.stop} into {name}", timeout=120
+        )
+        keys, wanted = ids_of(answer.IDs), rows_of(dataset.ids, rows)
+        if not np.array_equal(np.asarray(keys), np.asarray(wanted)):
+            raise MeasurementError(
+                f"the server acknowledged other rows than were sent in {at} to {rows.stop}",
+                where=f"{connection.endpoint.name}: collection {name}",
+                seen=f"{answer.insert_cnt} rows",
+                remedy="look in Milvus's proxy log",
+            )
+        acknowledged.append(keys)
+        if report:
+            report(f"{rows.stop:,} of {dataset.rows:,} rows sent")
+    if isinstance(dataset.ids, np.ndarray):
+        return np.concatenate([np.asarray(part) for part in acknowledged])
+    return [key for part in acknowledged for key in part]
+
+
+def flush(connection: Connection, name: str, *, seconds: float = LOAD_SECONDS) -> None:
+    """Make Milvus seal what was inserted and write it to its object store; wait until it has."""
+    from pymilvus.grpc_gen.milvus_pb2 import (  # noqa: PLC0415  (slow to import)
+        FlushRequest,
+        GetFlushStateRequest,
+    )
+
+    doing = f"flush {name}"
+    database = connection.endpoint.database
+    sealed = connection.wire.call(
+        "Flush",
+        FlushRequest(db_name=database, collection_names=[name]),
+        doing=doing,
+        timeout=seconds,
+    )
+    asked = GetFlushStateRequest(
+        segmentIDs=sealed.coll_segIDs[name].data,
+        flush_ts=sealed.coll_flush_ts[name],
+        db_name=database,
+        collection_name=name,
+    )
+    poll(
+        lambda: connection.wire.call("GetFlushState", asked, doing=doing).flushed,
+        seconds=seconds,
+        doing=doing,
+        where=connection.endpoint.name,
+    )
+
+
+def build(
+    connection: Connection,
+    name: str,
+    index: IndexSpec,
+    dataset: Dataset,
+    *,
+    seconds: float = LOAD_SECONDS,
+    report: Report | None = None,
+) -> None:
+    """Build the index of the vectors and wait until it covers every row."""
+    _start_index(connection, name, schemas.VECTOR, index, dataset.metric)
+    _await_index(connection, name, schemas.VECTOR, seconds, report)
+
+
+def load_for_search(
+    connection: Connection,
+    name: str,
+    *,
+    seconds: float = LOAD_SECONDS,
+    report: Report | None = None,
+) -> None:
+    """Load a collection into the query nodes and wait until it is there in full."""
+    doing = f"load {name}"
+
+    def loaded() -> bool:
+        with connection.explained(doing):
+            state = connection.client.get_load_state(name, timeout=connection.timeout)
+        if report and "progress" in state:
+            report(f"{state['progress']} % of {name} loaded")
+        return state["state"].name == "Loaded"
+
+    with connection.explained(doing):
+        connection.client.load_collection(name, timeout=connection.timeout, _async=True)
+    poll(loaded, seconds=seconds, doing=doing, where=connection.endpoint.name)
+
+
+def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) -> None:
+    """Ask until it is done, first often and then twice a second.
+
+    Raises:
+        MeasurementError: It took longer than the time limit.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.02
+    while not done():
+        if time.monotonic() > deadline:
+            raise MeasurementError(
+                f"not done within {seconds:g} s: {doing}",
+                where=where,
+                remedy="look in Milvus's log; give it more time or resources",
+            )
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.3)
+
+
+_BM25_INDEX = IndexSpec("SPARSE_INVERTED_INDEX")
+
+
+def _start_index(
+    connection: Connection, name: str, field: str, index: IndexSpec, metric: str
+) -> None:
+    parameters = connection.client.prepare_index_params()
+    parameters.add_index(
+        field,
+        index_type=index.kind,
+        index_name=field,
+        metric_type=metric,
+        params=dict(index.build),
+    )
+    with connection.explained(f"build {index.kind} on {name}"):
+        connection.client.create_index(name, parameters, timeout=connection.timeout, sync=False)
+
+
+def _await_index(
+    connection: Connection, name: str, field: str, seconds: float, report: Report | None
+) -> None:
+    doing = f"index {field} of {name}"
+
+    def built() -> bool:
+        with connection.explained(doing):
+            seen: dict[str, Any] = connection.client.describe_index(
+                name, field, timeout=connection.timeout
+            )
+        if seen.get("state") == "Failed":
+            raise MeasurementError(
+                f"Milvus could not {doing}",
+                where=connection.endpoint.name,
+                seen=seen.get("index_state_fail_reason") or seen,
+            )
+        if report:
+            report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")
+        return seen.get("state") == "Finished" and not seen.get("pending_index_rows")
+
+    poll(built, seconds=seconds, doing=doing, where=connection.endpoint.name)
+
+
+class _Phases:
+    """Times phases and passes on what is reported in them."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.done: list[Phase] = []
+        self.report = report
+
+    @contextlib.contextmanager
+    def phase(self, name: str, rows: int = 0) -> Iterator[None]:
+        if self.report:
+            self.report(name)
+        started = time.monotonic()
+        yield
+        self.done.append(Phase(name, time.monotonic() - started, rows))

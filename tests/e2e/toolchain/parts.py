@@ -1,0 +1,148 @@
+"""Which tools, in which version, from which Go module: the one place to change a pin."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class GoPart:
+    """Commands built from one Go module.
+
+    Args:
+        name: Of the part; with the version it names the folder in the cache.
+        version: As people write it.
+        module: Path of the Go module.
+        module_version: Version of the module on the proxy.
+        commands: File name of each command, and its package within the module.
+        variables: Values set at link time, so that the command knows its version.
+        staging_version: Version of the modules that this module's own ``go.mod`` replaces by
+            folders of its repository; None where it replaces none.
+    """
+
+    name: str
+    version: str
+    module: str
+    module_version: str
+    commands: Mapping[str, str]
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    staging_version: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder in the cache."""
+        return f"{self.name}-{self.version}"
+
+
+KUBERNETES_VERSION = "1.36.3"
+PULUMI_VERSION = "3.259.0"
+ETCD_VERSION = "3.6.16"
+COREDNS_VERSION = "1.14.7"
+LOCAL_PATH_VERSION = "0.0.30"
+MINIO_VERSION = "2025-09-07"
+
+_KUBERNETES = "k8s.io/kubernetes/cmd/"
+_COMPONENT = "k8s.io/component-base/version."
+_CLIENT = "k8s.io/client-go/pkg/version."
+
+PULUMI = GoPart(
+    "pulumi",
+    PULUMI_VERSION,
+    "github.com/pulumi/pulumi/pkg/v3",
+    f"v{PULUMI_VERSION}",
+    {"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
+    # Without its version the engine refuses preview, refresh and destroy to automation.
+    {"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{PULUMI_VERSION}"},
+)
+KUBERNETES = GoPart(
+    "kubernetes",
+    KUBERNETES_VERSION,
+    "k8s.io/kubernetes",
+    f"v{KUBERNETES_VERSION}",
+    {
+        name: _KUBERNETES + name
+        for name in (
+            "kubeadm",
+            "kubectl",
+            "kubelet",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+        )
+    },
+    {
+        f"{package}{variable}": value
+        for package in (_COMPONENT, _CLIENT)
+        for variable, value in {
+            "gitVersion": f"v{KUBERNETES_VERSION}",
+            "gitMajor": KUBERNETES_VERSION.split(".")[0],
+            "gitMinor": KUBERNETES_VERSION.split(".")[1],
+        }.items()
+    },
+    staging_version="v0." + KUBERNETES_VERSION.split(".", 1)[1],
+)
+ETCD = GoPart(
+    "etcd",
+    ETCD_VERSION,
+    "go.etcd.io/etcd/server/v3",
+    f"v{ETCD_VERSION}",
+    {"etcd": "go.etcd.io/etcd/server/v3"},
+)
+ETCDCTL = GoPart(
+    "etcdctl",
+    ETCD_VERSION,
+    "go.etcd.io/etcd/etcdctl/v3",
+    f"v{ETCD_VERSION}",
+    {"etcdctl": "go.etcd.io/etcd/etcdctl/v3"},
+)
+COREDNS = GoPart(
+    "coredns",
+    COREDNS_VERSION,
+    "github.com/coredns/coredns",
+    f"v{COREDNS_VERSION}",
+    {"coredns": "github.com/coredns/coredns"},
+)
+LOCAL_PATH = GoPart(
+    "local-path-provisioner",
+    LOCAL_PATH_VERSION,
+    "github.com/rancher/local-path-provisioner",
+    f"v{LOCAL_PATH_VERSION}",
+    {"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
+    {"main.VERSION": f"v{LOCAL_PATH_VERSION}"},
+)
+MINIO = GoPart(
+    "minio",
+    MINIO_VERSION,
+    "github.com/minio/minio",
+    "v0.0.0-20250907161309-07c3a429bfed",
+    {"minio": "github.com/minio/minio"},
+)
+
+GO_PARTS = (PULUMI, KUBERNETES, ETCD, ETCDCTL, COREDNS, LOCAL_PATH, MINIO)
+
+SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
+SDK_SCRIPTS = {
+    "pulumi-resource-pulumi-python": "python/dist/pulumi-resource-pulumi-python",
+    "pulumi-language-python-exec": "python/cmd/pulumi-language-python-exec",
+}
+"""Scripts of the Pulumi SDK module: the dynamic provider, and what runs a Python program."""
+
+DEBIAN_PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "conntrack": "conntrack",
+    "iptables": "iptables",
+    "ethtool": "ethtool",
+    "socat": "socat",
+    "nftables": "nft",
+    "ipset": "ipset",
+    "iproute2": "ip",
+    "kmod": "modprobe",
+    "mmdebstrap": "mmdebstrap",
+    "busybox-static": "/bin/busybox",
+    "zstd": "zstd",
+}
+"""Debian packages of the host, each with a command or file that shows that it is there."""

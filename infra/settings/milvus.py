@@ -1,0 +1,167 @@
+"""Milvus itself: version, shape, roles, security, hardware and the data it is declared to hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from infra.settings.model import (
+    Access,
+    DnsName,
+    ImageRef,
+    Placement,
+    Resources,
+    SecretValue,
+    Section,
+    Version,
+    Volume,
+)
+
+RoleName = Literal[
+    "standalone",
+    "rootcoord",
+    "querycoord",
+    "datacoord",
+    "indexcoord",
+    "mixcoord",
+    "proxy",
+    "querynode",
+    "datanode",
+    "indexnode",
+    "streamingnode",
+]
+
+
+class Autoscaling(Section):
+    """A HorizontalPodAutoscaler: compute scales, storage is not touched."""
+
+    min_replicas: Annotated[int, Field(ge=1)]
+    max_replicas: Annotated[int, Field(ge=1)]
+    cpu_percent: Annotated[int, Field(ge=10, le=95)] = 70
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise PydanticCustomError("autoscaling", "minReplicas is more than maxReplicas")
+        return self
+
+
+class Role(Section):
+    """One Milvus role. What is left out comes from sizing."""
+
+    replicas: Annotated[int, Field(ge=0, le=512)] | None = None
+    resources: Resources = Resources()
+    autoscaling: Autoscaling | None = None
+    placement: Placement = Placement()
+    env: dict[Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")], str] = Field(
+        default={}, description="more environment variables; no secrets"
+    )
+    termination_grace_seconds: Annotated[int, Field(ge=10, le=7200)] | None = Field(
+        default=None, description="time to drain before the pod is stopped"
+    )
+
+
+class MilvusTls(Section):
+    """TLS between clients and Milvus."""
+
+    mode: Literal["off", "server", "mutual"] = Field(
+        default="off", description="default in prod: server"
+    )
+    existing_secret: DnsName | None = Field(
+        default=None,
+        description="Secret with tls.crt, tls.key and ca.crt; none: this stack's own CA signs",
+    )
+
+
+class MilvusAuth(Section):
+    """Users and passwords (common.security.authorizationEnabled)."""
+
+    enabled: bool = Field(default=False, description="default in prod: true")
+    root_password: SecretValue | None = Field(
+        default=None, description="none: generated, and set at the first start"
+    )
+
+
+class Gpu(Section):
+    """GPU index building and search (CAGRA): the -gpu image and nvidia.com/gpu."""
+
+    enabled: bool = False
+    per_pod: Annotated[int, Field(ge=1, le=16)] = 1
+    runtime_class: DnsName | None = None
+    roles: tuple[Literal["querynode", "indexnode", "datanode", "standalone"], ...] = Field(
+        default=(), description="default: the roles that search and build"
+    )
+
+
+class DiskAnn(Section):
+    """DiskANN: an index on local NVMe."""
+
+    enabled: bool = False
+    volume: Volume | None = Field(
+        default=None, description="local NVMe volume of each node that searches or builds"
+    )
+
+    @model_validator(mode="after")
+    def _volume_is_given(self) -> Self:
+        if self.enabled and self.volume is None:
+            raise PydanticCustomError("diskann", "DiskANN needs volume: a local NVMe volume")
+        return self
+
+
+IndexType = Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"]
+
+
+class Dataset(Section):
+    """The data this deployment is declared to hold: sizing refuses a stack too small for it."""
+
+    vectors: Annotated[int, Field(ge=1, le=10**13)]
+    dim: Annotated[int, Field(ge=1, le=32_768)]
+    index: IndexType = "HNSW"
+    metric: Literal["COSINE", "L2", "IP"] = "COSINE"
+    replicas: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="copies in memory across query nodes"
+    )
+    scalar_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="bytes of scalar fields in one row"
+    )
+    hnsw_m: Annotated[int, Field(ge=2, le=2048)] = Field(
+        default=30, description="HNSW: M, the most edges of a node"
+    )
+    nlist: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        default=128, description="IVF: number of clusters"
+    )
+    max_degree: Annotated[int, Field(ge=1, le=512)] = Field(
+        default=56, description="DISKANN: the most edges of a node"
+    )
+
+
+class Milvus(Section):
+    """One Milvus deployment."""
+
+    version: Version
+    mode: Literal["standalone", "cluster"]
+    installer: Literal["manifests", "operator"] = Field(
+        default="manifests",
+        description="manifests: objects that preview shows; operator: a Milvus custom resource",
+    )
+    image: ImageRef | None = Field(
+        default=None, description="instead of the one in stacks/images.yaml, same version"
+    )
+    roles: dict[RoleName, Role] = Field(
+        default={}, description="only what differs from sizing and defaults"
+    )
+    configuration: dict[str, Any] = Field(
+        default={}, description="further milvus.yaml keys, nested as there; no secrets"
+    )
+    tls: MilvusTls = MilvusTls()
+    auth: MilvusAuth = MilvusAuth()
+    gpu: Gpu = Gpu()
+    diskann: DiskAnn = DiskAnn()
+    dataset: Dataset | None = None
+    data_volume: Volume | None = Field(
+        default=None, description="volume of a standalone with RocksMQ or embedded etcd"
+    )
+    access: Access = Field(default=Access(), description="how clients reach the proxy")
+    log_level: Literal["debug", "info", "warn", "error"] = "info"

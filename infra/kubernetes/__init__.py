@@ -1,0 +1,1 @@
+"""The Kubernetes cluster: each provider yields the same cluster contract."""

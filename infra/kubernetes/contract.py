@@ -1,0 +1,38 @@
+"""The cluster contract: what everything deployed on a cluster needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterContract:
+    """A cluster, and the namespace in which everything is deployed.
+
+    Args:
+        provider: The Kubernetes provider; pass it in the options of every resource.
+        namespace: Name of the namespace.
+        storage_class: For volumes that name none; None: the cluster's default.
+        pull_secrets: Names of Secrets for pulling images.
+        access: How a program outside reaches the API server: kubeconfig text or path, context.
+        ready: Resources that must exist before anything is created in the namespace.
+    """
+
+    provider: k8s.Provider
+    namespace: str
+    storage_class: str | None
+    pull_secrets: tuple[str, ...]
+    access: KubeAccess
+    ready: tuple[pulumi.Resource, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeAccess:
+    """How a program outside reaches the API server. No kubeconfig means the user's own."""
+
+    kubeconfig: pulumi.Output[str] | None = None
+    kubeconfig_file: str | None = None
+    context: str | None = None

@@ -1,0 +1,1 @@
+"""Object storage: each kind yields the same storage contract."""

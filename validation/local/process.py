@@ -159,13 +159,6 @@ def stop(running: Running, *, kill: bool = False) -> None:
     _reap(running.pid)
 
 
-def stop_all(servers: Sequence[Running], *, kill: bool = False) -> None:
-    """Stop servers one after the other, each even if another could not be stopped."""
-    with contextlib.ExitStack() as stack:
-        for running in reversed(servers):
-            stack.callback(stop, running, kill=kill)
-
-
 def _reap(pid: int) -> None:
     process = _ours.get(pid)
     if process is not None and process.poll() is not None:

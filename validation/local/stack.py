@@ -6,6 +6,7 @@ All it has is under one folder: ``milvus`` and ``s3`` (data), ``configs``, ``sec
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import threading
@@ -94,7 +95,8 @@ class EmbeddedStack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        # What is kept survives a crash by design, and asking costs seconds at the end of each run.
+        self.stop(kill=True)
 
     @property
     def target(self) -> Target:
@@ -259,7 +261,7 @@ class EmbeddedStack:
         """Stop both servers and wait until they are gone; nothing happens if none runs.
 
         Args:
-            kill: Kill them at once, as a crash would.
+            kill: Kill Milvus at once, as a crash would; its store stops quickly when asked.
         """
         if not (self.folder / state.FILE).exists():
             return
@@ -269,7 +271,9 @@ class EmbeddedStack:
     def _stop(self, *, kill: bool) -> None:
         found = state.read(self.folder)
         if found is not None and found.servers:
-            process.stop_all(list(found.servers.values()), kill=kill)
+            with contextlib.ExitStack() as each:  # also if one of them cannot be stopped
+                for running in found.servers.values():
+                    each.callback(process.stop, running, kill=kill and running.name == "milvus")
             state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
 
     def restart_milvus(self, *, kill: bool = False) -> float:

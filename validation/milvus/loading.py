@@ -16,7 +16,7 @@ from validation.milvus import schema as schemas
 from validation.milvus.columns import ids_of, rows_of, to_message
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
-from validation.milvus.ownership import Mark, drop_ours, require_ours
+from validation.milvus.ownership import Mark, claim, drop_ours, require_ours
 
 BATCH_BYTES = 8 << 20
 """Of vectors in one insert: well below the 64 MB that a proxy takes in one message."""
@@ -142,7 +142,8 @@ def create(
     connection: Connection, dataset: Dataset, *, name: str, run: str, keywords: bool = False
 ) -> None:
     """Create an empty collection for a dataset."""
-    made = schemas.schema(dataset, Mark(run, dataset.fingerprint()), keywords=keywords)
+    description = claim(connection, name, Mark(run, dataset.fingerprint()))
+    made = schemas.schema(dataset, description, keywords=keywords)
     with connection.explained(f"create collection {name}"):
         connection.client.create_collection(
             name, schema=made, consistency_level="Strong", timeout=connection.timeout

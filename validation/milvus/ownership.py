@@ -2,13 +2,17 @@
 
 A collection of the kit is named ``mk_…`` and says in its description who made it, in which run and
 of which dataset. The description alone decides: it is written when the collection is created, so
-even one that was interrupted half-way can be told from a user's and removed.
+even one that was interrupted half-way can be told from a user's and removed. Milvus Lite keeps no
+descriptions: for it the marks stand in a file beside its own, written before the collection is
+created. If that file is lost, our collections count as somebody else's, which is the safe error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+from pathlib import Path
 
 from validation.errors import OwnershipError, UsageError
 from validation.milvus.connection import Connection
@@ -44,10 +48,19 @@ def collection_name(*parts: object) -> str:
 
 def mark_of(connection: Connection, name: str) -> Mark | None:
     """Return the mark of a collection; None if it is not ours."""
+    if connection.is_lite:
+        return _lite_marks(connection).get(name)
     with connection.explained(f"describe collection {name}"):
         described = connection.client.describe_collection(name, timeout=connection.timeout)
     found = _DESCRIPTION.fullmatch(str(described.get("description", "")))
     return Mark(found["run"], found["dataset"]) if found and name.startswith(PREFIX) else None
+
+
+def claim(connection: Connection, name: str, mark: Mark) -> str:
+    """Get ready to create a collection of ours; return the description it must have."""
+    if connection.is_lite:
+        _write_lite_marks(connection, {**_lite_marks(connection), name: mark})
+    return mark.description()
 
 
 def exists(connection: Connection, name: str) -> bool:
@@ -96,6 +109,10 @@ def drop_ours(connection: Connection, name: str) -> bool:
     require_ours(connection, name)
     with connection.explained(f"drop collection {name}"):
         connection.client.drop_collection(name, timeout=connection.timeout)
+    if connection.is_lite:
+        marks = _lite_marks(connection)
+        marks.pop(name, None)
+        _write_lite_marks(connection, marks)
     return True
 
 
@@ -107,6 +124,27 @@ def drop_all_ours(connection: Connection, *, run: str | None = None) -> list[str
     for name in dropped:
         drop_ours(connection, name)
     return dropped
+
+
+def _lite_file(connection: Connection) -> Path:
+    path = Path(connection.target.milvus.uri).expanduser()
+    return path.with_name(path.name + ".milvus-kit.json")
+
+
+def _lite_marks(connection: Connection) -> dict[str, Mark]:
+    try:
+        known = json.loads(_lite_file(connection).read_text(encoding="utf-8"))
+        return {name: Mark(str(mark["run"]), str(mark["dataset"])) for name, mark in known.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # no file, or none of ours: then nothing there is ours
+
+
+def _write_lite_marks(connection: Connection, marks: dict[str, Mark]) -> None:
+    path = _lite_file(connection)
+    partial = path.with_name(path.name + ".partial")
+    known = {name: dataclasses.asdict(mark) for name, mark in marks.items()}
+    partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    partial.replace(path)
 
 
 def _word(text: str) -> str:

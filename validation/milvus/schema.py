@@ -8,7 +8,6 @@ import numpy as np
 
 from validation.datasets.model import MAX_ID_BYTES, Column, Dataset
 from validation.errors import DatasetError
-from validation.milvus.ownership import Mark
 
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, DataType
@@ -22,7 +21,7 @@ _BM25 = "bm25"
 _SCALARS = {"i": "INT64", "f": "DOUBLE", "b": "BOOL"}
 
 
-def schema(dataset: Dataset, mark: Mark, *, keywords: bool = False) -> CollectionSchema:
+def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> CollectionSchema:
     """Return the schema for a dataset.
 
     The primary key is ``id`` (INT64 or VARCHAR), the vectors are ``vector``, every scalar column
@@ -31,7 +30,7 @@ def schema(dataset: Dataset, mark: Mark, *, keywords: bool = False) -> Collectio
 
     Args:
         dataset: What is to be stored.
-        mark: Says in the description that the collection is ours.
+        description: Carries the mark that the collection is ours.
         keywords: Whether to make the texts searchable by keyword (Milvus 2.5 and later).
 
     Raises:
@@ -40,7 +39,7 @@ def schema(dataset: Dataset, mark: Mark, *, keywords: bool = False) -> Collectio
     from pymilvus import DataType, Function, FunctionType, MilvusClient  # noqa: PLC0415  (slow)
 
     made = MilvusClient.create_schema(
-        auto_id=False, enable_dynamic_field=False, description=mark.description()
+        auto_id=False, enable_dynamic_field=False, description=description
     )
     if isinstance(dataset.ids, np.ndarray):
         made.add_field(ID, DataType.INT64, is_primary=True)

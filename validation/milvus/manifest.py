@@ -1,0 +1,253 @@
+"""Proof that what is stored is what was sent, whatever the order in which it comes back.
+
+Every row becomes a 128-bit hash (BLAKE2b) of its primary key, the bits of its vector and all its
+other columns; the hashes are added modulo 2^128. Addition does not depend on the order, and other
+than exclusive-or it does not cancel a row that is there twice. The sum gives one number to compare
+and to print; the keys and hashes behind it say which rows are missing, unexpected or changed.
+
+How many rows the server *counts* is asked separately: a server can return every row and still
+count wrong, and the other way round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from validation.datasets.model import Column, Dataset
+from validation.errors import MeasurementError
+from validation.milvus import schema as schemas
+from validation.milvus.columns import from_message, key_array
+from validation.milvus.connection import Connection
+
+EXAMPLES = 5
+_PAGE_BYTES = 16 << 20
+_MAX_PAGE = 16_384  # Milvus's largest limit of a query
+_HASH_BYTES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a collection holds, or ought to.
+
+    Args:
+        keys: Primary keys in ascending order: int64 or objects, shape (n,).
+        hashes: Of the rows in the same order, uint64, shape (n, 2).
+        counted: How many rows the server counts; for what was sent, n.
+    """
+
+    keys: np.ndarray = dataclasses.field(repr=False)
+    hashes: np.ndarray = dataclasses.field(repr=False)
+    counted: int
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.keys)
+
+    @property
+    def digest(self) -> str:
+        """The sum of the rows' hashes modulo 2^128, as 32 hexadecimal digits."""
+        total = 0
+        for at, weight in ((0, 1), (1, 1 << 64)):
+            # In halves, so that sums of up to 2^32 rows stay exact in 64 bits.
+            column = self.hashes[:, at]
+            low = int((column & np.uint64(0xFFFFFFFF)).sum(dtype=np.uint64))
+            high = int((column >> np.uint64(32)).sum(dtype=np.uint64))
+            total += (low + (high << 32)) * weight
+        return f"{total % (1 << 128):032x}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How what is stored differs from what was sent.
+
+    Args:
+        row_count_error: Rows that the server counts too many or too few, as a positive number.
+        missing: Rows that were sent and do not come back.
+        unexpected: Rows that come back and were not sent, or come back twice.
+        changed: Rows that come back with other content.
+        examples: A few primary keys of each sort.
+        evidence: Counts and digests of both sides.
+    """
+
+    row_count_error: int
+    missing: int
+    unexpected: int
+    changed: int
+    examples: dict[str, list[Any]]
+    evidence: dict[str, Any]
+
+    @property
+    def none(self) -> bool:
+        """Whether there is no difference."""
+        return not (self.row_count_error or self.missing or self.unexpected or self.changed)
+
+
+def sent(dataset: Dataset) -> Manifest:
+    """Return the manifest of a dataset as it was sent."""
+    return _manifest([hashed(schemas.columns(dataset))], counted=dataset.rows)
+
+
+def stored(connection: Connection, name: str, *, timeout: float = 60) -> Manifest:
+    """Read back every row of a collection with strong consistency and return its manifest.
+
+    Args:
+        connection: Where.
+        name: Of a collection that is loaded.
+        timeout: Of one page, in seconds.
+
+    Raises:
+        MeasurementError: The server cannot be read in order of the primary key.
+    """
+    counted = count(connection, name, timeout=timeout)
+    return _manifest([hashed(page) for page in _pages(connection, name, timeout)], counted=counted)
+
+
+def compare(sent: Manifest, stored: Manifest) -> Difference:
+    """Return how two manifests differ."""
+    first = np.ones(stored.count, dtype=bool)
+    first[1:] = stored.keys[1:] != stored.keys[:-1]
+    place = np.searchsorted(sent.keys, stored.keys)
+    known = np.zeros(stored.count, dtype=bool)
+    inside = place < sent.count
+    known[inside] = sent.keys[place[inside]] == stored.keys[inside]
+    arrived = np.zeros(sent.count, dtype=bool)
+    arrived[place[known]] = True
+    same = np.zeros(stored.count, dtype=bool)
+    same[known] = (sent.hashes[place[known]] == stored.hashes[known]).all(axis=1)
+    sorts = {
+        "missing": sent.keys[~arrived],
+        "unexpected": stored.keys[~known | ~first],
+        "changed": stored.keys[known & first & ~same],
+    }
+    return Difference(
+        row_count_error=abs(stored.counted - sent.count),
+        **{sort: len(keys) for sort, keys in sorts.items()},
+        examples={sort: keys[:EXAMPLES].tolist() for sort, keys in sorts.items() if len(keys)},
+        evidence={
+            "rows_sent": sent.count,
+            "rows_read": stored.count,
+            "rows_counted": stored.counted,
+            "digest_sent": sent.digest,
+            "digest_stored": stored.digest,
+        },
+    )
+
+
+def hashed(columns: Mapping[str, Column]) -> tuple[np.ndarray, np.ndarray]:
+    """Return primary keys and 128-bit hashes of rows.
+
+    A row is hashed as the values of its columns in order of their names: fixed-width ones as their
+    little-endian bits, strings in UTF-8 preceded by their length in four bytes.
+
+    Args:
+        columns: By field name; ``id`` is the primary key.
+
+    Returns:
+        Keys, shape (n,), and hashes, uint64, shape (n, 2).
+    """
+    fixed, texts = [], []
+    for name in sorted(columns):
+        values = columns[name]
+        if isinstance(values, np.ndarray):
+            fixed.append(_bits(values))
+        else:
+            texts.append([value.encode() for value in values])
+    keys = key_array(columns[schemas.ID])
+    width = sum(part.shape[1] for part in fixed)
+    table = memoryview(np.hstack([*fixed, np.empty((len(keys), 0), np.uint8)]).tobytes())
+    out = bytearray(_HASH_BYTES * len(keys))
+    seed = hashlib.blake2b(repr(sorted(columns)).encode(), digest_size=_HASH_BYTES)
+    for row in range(len(keys)):
+        digest = seed.copy()
+        digest.update(table[row * width : (row + 1) * width])
+        for column in texts:
+            value = column[row]
+            digest.update(len(value).to_bytes(4, "little") + value)
+        out[row * _HASH_BYTES : (row + 1) * _HASH_BYTES] = digest.digest()
+    return keys, np.frombuffer(bytes(out), dtype="<u8").reshape(-1, 2)
+
+
+def count(connection: Connection, name: str, *, timeout: float = 60) -> int:
+    """Return how many rows the server counts, with strong consistency."""
+    answer = _query(connection, name, "", fields=["count(*)"], timeout=timeout)
+    return int(from_message(answer.fields_data[0])[0])
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Return the bytes of fixed-width values, uint8, shape (n, w)."""
+    kind = {"f": f"<f{values.dtype.itemsize}", "b": "?"}.get(values.dtype.kind, "<i8")
+    plain = np.ascontiguousarray(values, dtype=kind)
+    return plain.view(np.uint8).reshape(len(plain), plain.nbytes // max(1, len(plain)))
+
+
+def _manifest(parts: list[tuple[np.ndarray, np.ndarray]], *, counted: int) -> Manifest:
+    if not parts:
+        return Manifest(np.empty(0, np.int64), np.empty((0, 2), np.uint64), counted)
+    keys = np.concatenate([part[0] for part in parts])
+    order = np.argsort(keys, kind="stable")
+    return Manifest(keys[order], np.concatenate([part[1] for part in parts])[order], counted)
+
+
+def _pages(connection: Connection, name: str, timeout: float) -> Iterator[dict[str, Column]]:
+    """Yield all rows, page by page in order of the primary key."""
+    with connection.explained(f"describe {name}"):
+        fields = connection.client.describe_collection(name, timeout=connection.timeout)["fields"]
+    kept = [field for field in fields if not field.get("is_function_output")]
+    names = [field["name"] for field in kept]
+    dim = max([int(field["params"].get("dim", 1)) for field in kept], default=1)
+    page = min(_MAX_PAGE, max(1, _PAGE_BYTES // (dim * 4)))
+    is_text = next(field for field in kept if field.get("is_primary"))["type"].name == "VARCHAR"
+    condition = f'{schemas.ID} >= ""' if is_text else f"{schemas.ID} >= {-(2**63) + 1}"
+    while True:
+        # "reduce_stop_for_best" makes the proxy merge the segments so that nothing smaller than
+        # the last key is left out of a page: pymilvus's query iterator rests on the same.
+        limits = {"limit": page, "iterator": True, "reduce_stop_for_best": True}
+        answer = _query(
+            connection, name, condition, fields=names, parameters=limits, timeout=timeout
+        )
+        columns = {field.field_name: from_message(field) for field in answer.fields_data}
+        keys = key_array(columns[schemas.ID]) if schemas.ID in columns else np.empty(0)
+        if not len(keys):
+            return
+        if (keys[1:] < keys[:-1]).any():
+            raise MeasurementError(
+                "the server does not return rows in order of the primary key, so pages may overlap",
+                where=f"{connection.endpoint.name}: collection {name}",
+            )
+        yield {key: columns[key] for key in names}
+        last = keys[-1]
+        quoted = '"' + str(last).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        condition = f"{schemas.ID} > {quoted if is_text else int(last)}"
+
+
+def _query(
+    connection: Connection,
+    name: str,
+    condition: str,
+    *,
+    fields: list[str],
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float,
+) -> Any:
+    from pymilvus.grpc_gen import common_pb2  # noqa: PLC0415  (slow to import)
+    from pymilvus.grpc_gen.milvus_pb2 import QueryRequest  # noqa: PLC0415
+
+    request = QueryRequest(
+        db_name=connection.endpoint.database,
+        collection_name=name,
+        expr=condition,
+        output_fields=fields,
+        query_params=[
+            common_pb2.KeyValuePair(key=key, value=str(value))
+            for key, value in (parameters or {}).items()
+        ],
+        consistency_level=common_pb2.Strong,
+        use_default_consistency=False,
+    )
+    return connection.wire.call("Query", request, doing=f"read rows of {name}", timeout=timeout)

@@ -1,0 +1,86 @@
+"""What of a collection lies in the bucket: the objects Milvus keeps of it, by what they are.
+
+Milvus lays its objects out by numbers of its own::
+
+    ROOT/insert_log/COLLECTION/PARTITION/SEGMENT/FIELD/LOG
+    ROOT/stats_log/COLLECTION/PARTITION/SEGMENT/FIELD/LOG
+    ROOT/index_files/BUILD/VERSION/PARTITION/SEGMENT/FILE
+
+so a collection's index files are found by its partitions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from validation.errors import MeasurementError
+from validation.milvus.connection import Connection
+from validation.s3 import client as s3
+from validation.target import Storage
+
+KINDS = ("insert_log", "stats_log", "index_files")
+_MAX_OBJECTS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """Objects and bytes of one collection, by kind."""
+
+    collection_id: int
+    objects: dict[str, int]
+    bytes: dict[str, int]
+    examples: dict[str, str]
+
+
+def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
+    """List what the bucket holds of a collection.
+
+    Args:
+        connection: Milvus, which knows the collection's number.
+        name: Of the collection.
+        storage: The storage contract; keys that may list the bucket are enough.
+
+    Raises:
+        ConfigurationError: The bucket is not there.
+        UnreachableError: The store does not answer.
+        CredentialsError: It refuses the keys.
+        MeasurementError: The listing has no end in sight.
+    """
+    with connection.explained(f"describe {name}"):
+        described = connection.client.describe_collection(name, timeout=connection.timeout)
+    number = int(described["collection_id"])
+    found = Inventory(number, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {})
+    partitions: set[str] = set()
+    with s3.translated(storage):
+        client = s3.connect(storage)
+        for kind in KINDS[:2]:
+            for key, size in _objects(client, storage, f"{kind}/{number}/"):
+                partitions.add(key.split(f"/{number}/", 1)[1].split("/")[0])
+                _add(found, kind, key, size)
+        for key, size in _objects(client, storage, "index_files/"):
+            if key.split("index_files/", 1)[1].split("/")[2:3] in [[one] for one in partitions]:
+                _add(found, "index_files", key, size)
+    return found
+
+
+def _add(found: Inventory, kind: str, key: str, size: int) -> None:
+    found.objects[kind] += 1
+    found.bytes[kind] += size
+    found.examples.setdefault(kind, key)
+
+
+def _objects(client, storage: Storage, below: str) -> Iterator[tuple[str, int]]:  # noqa: ANN001  (boto3's clients have no type)
+    prefix = f"{storage.root_path.strip('/')}/{below}".lstrip("/")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket, Prefix=prefix)
+    count = 0
+    for page in pages:
+        for item in page.get("Contents", ()):
+            count += 1
+            if count > _MAX_OBJECTS:
+                raise MeasurementError(
+                    f"there are more than {_MAX_OBJECTS:,} objects to look through",
+                    where=f"{storage.endpoint}/{storage.bucket}/{prefix}",
+                    remedy="validate on a bucket and root path of its own",
+                )
+            yield item["Key"], int(item["Size"])

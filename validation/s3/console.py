@@ -1,0 +1,82 @@
+"""A preflight as a user sees it: a line a check as it comes, then the decisions and the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from validation.errors import ExitCode
+from validation.s3.conformance.runner import Finding
+from validation.s3.preflight import preflight
+from validation.s3.profile import StoreProfile, save
+from validation.s3.workspace import Permissions
+from validation.target import Storage, Wal
+from validation.verdict import Outcome
+
+_MARKS = {
+    Outcome.PASS: "[green]✓[/]",
+    Outcome.FAIL: "[red]✗[/]",
+    Outcome.INCONCLUSIVE: "[yellow]?[/]",
+    Outcome.NOT_MEASURED: "[dim]·[/]",
+}
+_CODES = {
+    Outcome.PASS: ExitCode.PASS,
+    Outcome.FAIL: ExitCode.FAIL,
+    Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
+
+
+def run(
+    storage: Storage, permissions: Permissions, *, wal: Wal | None, path: Path, quiet: bool
+) -> int:
+    """Run the preflight, show it, write the profile and return the exit code."""
+    progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    progress.print(f"{storage.endpoint}, bucket {storage.bucket}, below {storage.root_path}/")
+    profile = preflight(
+        storage, permissions=permissions, wal=wal, tell=lambda one: progress.print(line(one))
+    )
+    save(profile, path)
+    out = Console(highlight=False, soft_wrap=True)
+    if not quiet:
+        show(profile, out)
+    out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
+    out.print(f"profile: {path}")
+    return int(_CODES[profile.verdict])
+
+
+def line(finding: Finding) -> str:
+    """Return one finding as a line; what breaks is said where a rule is broken."""
+    text = f"{_MARKS[finding.outcome]} {finding.id:<28} {escape(finding.title)}"
+    if finding.outcome is Outcome.NOT_MEASURED:
+        text += f" [dim](not measured: {escape(finding.reason)})[/]"
+    if finding.outcome is Outcome.FAIL:
+        text += f"\n    [red]{escape(finding.reason)}[/]"
+        if finding.evidence:
+            seen = ", ".join(f"{key}={value}" for key, value in finding.evidence.items())
+            text += f" [dim]({escape(seen)})[/]"
+        text += f"\n    needed by {escape(finding.by)}; without it: {escape(finding.breaks)}"
+    return text
+
+
+def show(profile: StoreProfile, out: Console) -> None:
+    """Print counts, decisions and the configuration to paste."""
+    counts = Table("needed for", "pass", "fail", "not measured", box=None, pad_edge=False)
+    for need in dict.fromkeys(finding.need for finding in profile.findings):
+        of = [finding.outcome for finding in profile.findings if finding.need is need]
+        kinds = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_MEASURED)
+        counts.add_row(need, *(str(of.count(kind)) for kind in kinds))
+    out.print(counts)
+    out.print(
+        f"\nDecisions for {profile.storage['endpoint']} (Woodpecker: "
+        f"{profile.decisions.woodpecker})"
+    )
+    for name in ("wal", "addressing", "region", "checksums", "tls"):
+        decision = getattr(profile.decisions, name)
+        out.print(f"  {name:<11}{decision.choice:<20} {escape(decision.reason)}")
+    out.print("\nPaste into stacks/Pulumi.NAME.yaml:\n")
+    out.print(profile.decisions.yaml(), markup=False)
+    for name in profile.leftovers:
+        out.print(f"[yellow]could not be deleted:[/] {escape(name)}")

@@ -1,0 +1,166 @@
+"""What follows from a profile: which log Milvus may use and what the stack has to say of the store.
+
+Pure functions of findings, so that a saved profile can be decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from validation.s3.conformance.model import Need
+from validation.s3.conformance.runner import Finding
+from validation.target import Storage
+from validation.verdict import Outcome
+
+
+class Decision(BaseModel):
+    """One thing to set, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    choice: str
+    reason: str
+
+
+class Decisions(BaseModel):
+    """What a stack on this store has to set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    woodpecker: Literal["safe", "unsafe", "unknown"]
+    wal: Decision
+    addressing: Decision
+    region: Decision
+    checksums: Decision
+    tls: Decision
+    stack: dict[str, Any]
+
+    def yaml(self) -> str:
+        """Return the stack configuration to paste into ``stacks/Pulumi.NAME.yaml``."""
+        return yaml.safe_dump({"config": self.stack}, sort_keys=False, allow_unicode=True)
+
+
+def decide(storage: Storage, findings: Iterable[Finding]) -> Decisions:
+    """Return what follows from the findings for a stack with this storage."""
+    by = {finding.id: finding for finding in findings}
+    woodpecker, wal = _log(by)
+    addressing = _addressing(storage, by)
+    checksums = _checksums(by)
+    return Decisions(
+        woodpecker=woodpecker,
+        wal=wal,
+        addressing=addressing,
+        region=_region(storage, by),
+        checksums=checksums,
+        tls=_tls(storage, by),
+        stack=_stack(storage, wal, addressing, checksums),
+    )
+
+
+def _outcome(by: Mapping[str, Finding], name: str) -> Outcome:
+    return by[name].outcome if name in by else Outcome.NOT_MEASURED
+
+
+def _log(by: Mapping[str, Finding]) -> tuple[Literal["safe", "unsafe", "unknown"], Decision]:
+    needed = [finding for finding in by.values() if finding.need is Need.WOODPECKER]
+    base = [finding for finding in by.values() if finding.id == "objects.metadata"]
+    broken = [f"{finding.id} ({finding.reason})" for finding in [*needed, *base] if _bad(finding)]
+    if broken:
+        return "unsafe", Decision(
+            choice="kafka",
+            reason="Woodpecker on this store could lose its fence: "
+            + "; ".join(broken)
+            + ". Pulsar or woodpecker-service do as well",
+        )
+    open_ = [finding.id for finding in [*needed, *base] if finding.outcome is not Outcome.PASS]
+    if open_ or not needed:
+        return "unknown", Decision(
+            choice="kafka",
+            reason="not measured, so not relied upon: "
+            + (", ".join(open_) or "conditional writes"),
+        )
+    return "safe", Decision(
+        choice="woodpecker-embedded",
+        reason=f"all {len(needed)} rules of conditional writing hold, under races too",
+    )
+
+
+def _bad(finding: Finding) -> bool:
+    return finding.outcome is Outcome.FAIL
+
+
+def _addressing(storage: Storage, by: Mapping[str, Finding]) -> Decision:
+    path = _outcome(by, "addressing.path")
+    virtual = _outcome(by, "addressing.virtual-host")
+    if path is Outcome.PASS:
+        more = " (virtual-host style works too)" if virtual is Outcome.PASS else ""
+        return Decision(choice="path", reason=f"path style works{more} and needs no DNS of its own")
+    if virtual is Outcome.PASS:
+        return Decision(
+            choice="virtual", reason="path style does not work, virtual-host style does"
+        )
+    return Decision(choice=storage.addressing, reason="as declared; not measured")
+
+
+def _region(storage: Storage, by: Mapping[str, Finding]) -> Decision:
+    found = by.get("addressing.region")
+    strict = bool(found and found.evidence.get("strict"))
+    return Decision(
+        choice=storage.region,
+        reason="a request signed for another region is refused: the region must be exact"
+        if strict
+        else "requests signed for this region are accepted",
+    )
+
+
+_MODERN = (
+    "integrity.unsigned-trailer",
+    "integrity.signed-trailer",
+    "integrity.default-checksums",
+)
+
+
+def _checksums(by: Mapping[str, Finding]) -> Decision:
+    broken = [name for name in _MODERN if _outcome(by, name) is not Outcome.PASS]
+    if broken:
+        return Decision(
+            choice="when_required",
+            reason="not every way in which SDKs send default checksums works: " + ", ".join(broken),
+        )
+    return Decision(choice="when_supported", reason="default checksums and aws-chunked bodies work")
+
+
+def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
+    if storage.endpoint.startswith("http://"):
+        return Decision(choice="off", reason="the endpoint is plain HTTP: objects travel in clear")
+    system = by.get("tls.system-store")
+    if system and system.outcome is Outcome.PASS:
+        return Decision(choice="system", reason="the system's certificate store accepts it")
+    return Decision(
+        choice="ca-file",
+        reason="a private CA: mount it into every pod; Go and C++ clients read SSL_CERT_FILE",
+    )
+
+
+def _stack(
+    storage: Storage, wal: Decision, addressing: Decision, checksums: Decision
+) -> dict[str, Any]:
+    """Return the stack's keys; those Milvus would guess wrongly are always said."""
+    contract: dict[str, Any] = {
+        "provider": storage.provider,
+        "endpoint": storage.endpoint,
+        "bucket": storage.bucket,
+        "rootPath": storage.root_path,
+        "region": storage.region,
+        "addressing": addressing.choice,
+        "checksums": checksums.choice,
+    }
+    if storage.endpoint.startswith("https://"):
+        contract["tls"] = {"mode": "server"}
+        if storage.tls.ca_file is not None:
+            contract["tls"]["caFile"] = str(storage.tls.ca_file)
+    return {"milvus-kit:storage": contract, "milvus-kit:wal": wal.choice}

@@ -1,0 +1,130 @@
+"""The profile of a store: what it keeps and breaks of S3's rules, and what follows for a stack.
+
+``profile.json`` is what other commands and Pulumi programs read; it holds no secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from validation.errors import ConfigurationError
+from validation.s3.conformance.model import Need
+from validation.s3.conformance.runner import Finding
+from validation.s3.decisions import Decisions, decide
+from validation.s3.reach import Reached
+from validation.s3.workspace import Permissions, summary
+from validation.target import Storage, Wal
+from validation.verdict import Outcome
+
+SCHEMA = "milvus-kit/s3-profile/1"
+
+
+class StoreProfile(BaseModel):
+    """What was found out about one store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: Literal["milvus-kit/s3-profile/1"] = Field(default=SCHEMA, alias="schema")
+    kit_version: str
+    created: datetime
+    seconds: float
+    storage: dict[str, Any] = Field(description="the contract as declared, without its keys")
+    server: str = Field(description="what the store calls itself")
+    declared_wal: Wal | None = None
+    allowed: dict[str, Any] = Field(default={}, description="what the checks were allowed to do")
+    verdict: Outcome
+    reason: str
+    decisions: Decisions
+    findings: tuple[Finding, ...]
+    leftovers: tuple[str, ...] = Field(default=(), description="objects that could not be deleted")
+
+    def finding(self, name: str) -> Finding:
+        """Return what came of one check."""
+        return next(finding for finding in self.findings if finding.id == name)
+
+
+def compose(
+    storage: Storage,
+    reached: Reached,
+    findings: Iterable[Finding],
+    *,
+    seconds: float,
+    wal: Wal | None = None,
+    permissions: Permissions | None = None,
+    leftovers: Iterable[str] = (),
+) -> StoreProfile:
+    """Return the profile that findings make: a pure function of them but for the time."""
+    found = tuple(findings)
+    verdict, reason = judged(storage, found, wal)
+    return StoreProfile(
+        kit_version=version("milvus-kit"),
+        created=datetime.now(UTC),
+        seconds=round(seconds, 2),
+        storage=storage.model_dump(
+            mode="json", exclude_none=True, exclude={"access_key", "secret_key"}
+        ),
+        server=reached.server,
+        declared_wal=wal,
+        allowed=dict(summary(permissions or Permissions())),
+        verdict=verdict,
+        reason=reason,
+        decisions=decide(storage, found),
+        findings=found,
+        leftovers=tuple(leftovers),
+    )
+
+
+def judged(
+    storage: Storage, findings: Iterable[Finding], wal: Wal | None = None
+) -> tuple[Outcome, str]:
+    """Return whether this store can carry Milvus, and why not.
+
+    What Milvus needs is required; what only Woodpecker needs is required where Woodpecker on this
+    store was declared. A required check that was not measured leaves it open: never a pass.
+    """
+    needs = {Need.MILVUS} | ({Need.WOODPECKER} if wal is Wal.WOODPECKER_EMBEDDED else set())
+    plain = storage.endpoint.startswith("http://")
+    required = [
+        finding
+        for finding in findings
+        if finding.need in needs and not (plain and finding.id.startswith("tls."))
+    ]
+    broken = [finding.id for finding in required if finding.outcome is Outcome.FAIL]
+    if broken:
+        return Outcome.FAIL, f"{len(broken)} required rules are broken: {', '.join(broken)}"
+    unmeasured = [finding.id for finding in required if finding.outcome is not Outcome.PASS]
+    if unmeasured or not required:
+        names = ", ".join(unmeasured) or "all of them"
+        return Outcome.INCONCLUSIVE, f"required rules were not measured: {names}"
+    return Outcome.PASS, f"all {len(required)} required rules hold"
+
+
+def save(profile: StoreProfile, path: Path) -> None:
+    """Write a profile as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(profile.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def load(path: Path) -> StoreProfile:
+    """Return the profile in a file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is no profile of this schema.
+    """
+    try:
+        return StoreProfile.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"no profile of schema {SCHEMA}"
+        raise ConfigurationError(
+            f"cannot use the S3 profile: {what}",
+            where=str(path),
+            remedy="record it with `milvus-kit preflight --profile FILE`",
+        ) from None

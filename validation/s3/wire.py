@@ -1,0 +1,163 @@
+"""One S3 request by hand, for what an SDK will not send; see `validation.s3.signing`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.client
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from validation.errors import UnreachableError
+from validation.s3.checksums import checksum
+from validation.s3.client import READ_SECONDS, Keys, endpoint_of, keys_of, tls_context
+from validation.s3.signing import Payload, Signer, encoded_path, encoded_query, framed
+from validation.target import Storage
+
+CHUNK = 65_536
+"""Chunk size of minio-go; S3 wants every chunk but the last to have at least 8 KiB."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer of the store."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the store did what was asked."""
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+    @property
+    def code(self) -> str:
+        """The S3 error code; empty if there is none."""
+        found = re.search(rb"<Code>([A-Za-z0-9.]+)</Code>", self.body)
+        return found.group(1).decode() if found else ""
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}".strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to send. Everything but method and key has the usual value if left out.
+
+    Args:
+        method: GET, PUT, ...
+        key: Object key; empty for the bucket itself.
+        bucket: The declared one if None.
+        query: Query parameters, not encoded.
+        headers: Further headers, lower case; they are signed.
+        body: The content.
+        payload: How the body is signed.
+        algorithm: Checksum in the trailer, for payloads with one.
+        keys: The declared ones if None.
+        region: The declared one if None.
+        skew: Added to the clock.
+        host: Host header, for virtual-host addressing; then the path holds no bucket.
+        tamper: Changes the body after it was signed and framed.
+    """
+
+    method: str
+    key: str = ""
+    bucket: str | None = None
+    query: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+    payload: Payload = Payload.SIGNED
+    algorithm: str = ""
+    keys: Keys | None = None
+    region: str | None = None
+    skew: timedelta = timedelta()
+    host: str | None = None
+    tamper: Callable[[bytes], bytes] | None = None
+
+
+def send(storage: Storage, request: Request) -> Reply:
+    """Send one signed request on a connection of its own.
+
+    Raises:
+        UnreachableError: No answer came.
+    """
+    endpoint = endpoint_of(storage)
+    signer = Signer(
+        request.keys or keys_of(storage),
+        request.region or storage.region,
+        datetime.now(UTC) + request.skew,
+    )
+    base = "/" if request.host else f"/{request.bucket or storage.bucket}"
+    path = encoded_path(f"{base.rstrip('/')}/{request.key}" if request.key else base)
+    headers = _head(request, request.host or endpoint.netloc, signer)
+    authorization, seed = signer.sign(request.method, path, dict(request.query), headers)
+    body = _body(request, signer, seed)
+    if request.tamper is not None:
+        body = request.tamper(body)
+    target = path + (f"?{encoded_query(dict(request.query))}" if request.query else "")
+    more = {"authorization": authorization, "content-length": str(len(body))}
+    return exchange(storage, request.method, target, headers | more, body)
+
+
+def exchange(
+    storage: Storage,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    *,
+    seconds: float = READ_SECONDS,
+) -> Reply:
+    """Send a request as it is and return the answer.
+
+    Raises:
+        UnreachableError: No answer came.
+    """
+    endpoint = endpoint_of(storage)
+    connection: http.client.HTTPConnection
+    if endpoint.tls:
+        connection = http.client.HTTPSConnection(
+            endpoint.host, endpoint.port, timeout=seconds, context=tls_context(storage)
+        )
+    else:
+        connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=seconds)
+    try:
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body or None)
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, found, answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise UnreachableError(
+            f"{method} got no answer: {type(error).__name__}: {error}",
+            where=storage.endpoint,
+            remedy="check the network path and the store's log",
+        ) from None
+    finally:
+        connection.close()
+
+
+def _head(request: Request, host: str, signer: Signer) -> dict[str, str]:
+    plain = request.payload is Payload.SIGNED
+    digest = hashlib.sha256(request.body).hexdigest() if plain else request.payload.value
+    headers = {"host": host, "x-amz-date": signer.timestamp, "x-amz-content-sha256": digest}
+    if request.payload not in {Payload.SIGNED, Payload.UNSIGNED}:
+        headers["content-encoding"] = "aws-chunked"
+        headers["x-amz-decoded-content-length"] = str(len(request.body))
+        if request.payload is not Payload.CHUNKS:
+            headers["x-amz-trailer"] = f"x-amz-checksum-{request.algorithm}"
+    return headers | dict(request.headers)
+
+
+def _body(request: Request, signer: Signer, seed: str) -> bytes:
+    if request.payload in {Payload.SIGNED, Payload.UNSIGNED}:
+        return request.body
+    chunks = [request.body[at : at + CHUNK] for at in range(0, len(request.body), CHUNK)]
+    trailer = ""
+    if request.payload is not Payload.CHUNKS:
+        trailer = f"x-amz-checksum-{request.algorithm}:{checksum(request.algorithm, request.body)}"
+    return framed(signer, seed, chunks, payload=request.payload, trailer=trailer)

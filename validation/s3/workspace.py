@@ -1,0 +1,258 @@
+"""The one place of a bucket where checks write: a prefix of their own, swept when they are through.
+
+Nothing is deleted that this process did not name itself: `Workspace.key` is the only way to a key
+that may be written, it remembers each one, and only those are deleted. A store whose listing goes
+astray can therefore not make us delete another's objects. The same holds for buckets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import botocore.exceptions as boto
+
+from validation.errors import MeasurementError, OwnershipError, UsageError
+from validation.s3.client import Keys, connect, translated
+from validation.s3.wire import Reply, Request, send
+from validation.target import Storage
+
+_SWEEPERS = 16
+
+
+class BusyError(MeasurementError):
+    """The store asks to slow down: what was asked must be asked again later."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Permissions:
+    """What a user allows the checks beyond writing below their own prefix, and what they declare.
+
+    Args:
+        make_buckets: Buckets named ``milvus-kit-preflight-…`` may be made, and are removed again.
+        versioned_bucket: A bucket with versioning that may be used.
+        backup_bucket: The bucket for backups, with versioning and object lock.
+        other_bucket: A bucket the Milvus key must not be able to read.
+        bucket_creation: Whether the Milvus key should be able to make buckets.
+        prefix_isolation: Whether the Milvus key should be refused outside its root path.
+    """
+
+    make_buckets: bool = False
+    versioned_bucket: str | None = None
+    backup_bucket: str | None = None
+    other_bucket: str | None = None
+    bucket_creation: str | None = None
+    prefix_isolation: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much the checks do."""
+
+    listed_keys: int = 1_050
+    page: int = 1_000
+    large_bytes: int = 32 << 20
+    part_bytes: int = 5 << 20
+    racers: int = 16
+    races: int = 20
+    versioned_races: int = 5
+    consistency_rounds: int = 40
+    retention_seconds: int = 8
+
+
+class Workspace:
+    """Clients of a store and a prefix of our own in its bucket. Make one with `opened`.
+
+    Args:
+        storage: The store.
+        permissions: What may be done beyond the prefix.
+        effort: How much is done.
+    """
+
+    def __init__(
+        self, storage: Storage, permissions: Permissions | None = None, effort: Effort | None = None
+    ) -> None:
+        self.storage = storage
+        self.bucket = storage.bucket
+        self.permissions = permissions or Permissions()
+        self.effort = effort or Effort()
+        self.run = secrets.token_hex(6)
+        root = storage.root_path.strip("/")
+        self.prefix = f"{root}/" * bool(root) + f"milvus-kit-preflight-{self.run}/"
+        self.s3 = connect(storage)
+        self._keys: dict[str, list[str]] = {self.bucket: []}
+        self._made: list[str] = []
+        self._uploads: list[tuple[str, str, str]] = []
+        self._counter = itertools.count()
+        self._lock = threading.Lock()
+
+    def folder(self) -> str:
+        """Return a fresh prefix below ours, ending in a slash."""
+        return f"{self.prefix}{next(self._counter):04d}/"
+
+    def key(self, name: str = "object", *, folder: str | None = None, bucket: str = "") -> str:
+        """Return a key that may be written, and remember to delete it.
+
+        Args:
+            name: Its last part; may hold slashes.
+            folder: From `folder`; a fresh one if left out.
+            bucket: The workspace's own if left out.
+        """
+        key = (folder or self.folder()) + name
+        with self._lock:
+            self._keys.setdefault(bucket or self.bucket, []).append(key)
+        return key
+
+    def put(self, body: bytes, name: str = "object", **more: Any) -> str:
+        """Write an object under a fresh key and return the key."""
+        key = self.key(name)
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **more)
+        return key
+
+    def get(self, key: str, **more: Any) -> bytes:
+        """Return an object's content."""
+        return self.s3.get_object(Bucket=self.bucket, Key=key, **more)["Body"].read()
+
+    def upload(self, key: str, *, bucket: str = "", **more: Any) -> str:
+        """Start a multipart upload and remember to abort it; return its id."""
+        bucket = bucket or self.bucket
+        found = self.s3.create_multipart_upload(Bucket=bucket, Key=key, **more)["UploadId"]
+        with self._lock:
+            self._uploads.append((bucket, key, found))
+        return found
+
+    def send(self, method: str, key: str = "", **more: Any) -> Reply:
+        """Send a request by hand; see `wire.Request`.
+
+        Raises:
+            BusyError: The store asks us to slow down.
+        """
+        reply = send(self.storage, Request(method, key, **more))
+        if reply.status in {429, 503}:
+            raise BusyError(f"{method} answered {reply}", where=self.storage.endpoint)
+        return reply
+
+    def client(self, **changes: Any) -> Any:
+        """Return a client that differs from the usual one; see `client.connect`."""
+        return connect(self.storage, **changes)
+
+    def stranger(self) -> Keys:
+        """Return a key pair nobody has."""
+        return Keys("AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
+
+    def make_bucket(self, suffix: str, **more: Any) -> str:
+        """Make a bucket of our own, which is removed in the end.
+
+        Raises:
+            UsageError: The user did not allow it.
+        """
+        if not self.permissions.make_buckets:
+            raise UsageError("making buckets was not allowed", remedy="give --make-buckets")
+        name = f"milvus-kit-preflight-{self.run}-{suffix}"
+        more.setdefault("CreateBucketConfiguration", None)
+        region = self.storage.region
+        if more["CreateBucketConfiguration"] is None:
+            del more["CreateBucketConfiguration"]
+            if region != "us-east-1":  # S3 refuses to be told its default region
+                more["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        with self._lock:
+            self._made.append(name)
+        self.s3.create_bucket(Bucket=name, **more)
+        return name
+
+    def sweep(self) -> list[str]:
+        """Delete what was written and return what is left of it, as ``bucket/key``."""
+        for bucket, key, upload in self._uploads:
+            with suppress(boto.BotoCoreError, boto.ClientError):
+                self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        left: list[str] = []
+        for bucket, keys in self._keys.items():
+            left += [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
+        for bucket in reversed(self._made):
+            with suppress(boto.BotoCoreError, boto.ClientError):
+                self.s3.delete_bucket(Bucket=bucket)
+        return left
+
+    def _sweep_bucket(self, bucket: str, keys: list[str]) -> list[str]:
+        """Delete keys one by one: that works also where batch delete does not."""
+
+        def delete(key: str) -> None:
+            with suppress(boto.BotoCoreError, boto.ClientError):
+                self.s3.delete_object(Bucket=bucket, Key=key)
+
+        with ThreadPoolExecutor(_SWEEPERS) as pool:
+            list(pool.map(delete, keys))
+        if bucket != self.bucket:
+            self._sweep_versions(bucket, set(keys))
+        try:
+            pages = self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=self.prefix
+            )
+            found = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
+        except (boto.BotoCoreError, boto.ClientError):
+            return []
+        return sorted(found & set(keys))
+
+    def _sweep_versions(self, bucket: str, keys: set[str]) -> None:
+        with suppress(boto.BotoCoreError, boto.ClientError):
+            pages = self.s3.get_paginator("list_object_versions").paginate(
+                Bucket=bucket, Prefix=self.prefix
+            )
+            for page in pages:
+                for entry in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
+                    if entry["Key"] in keys:
+                        with suppress(boto.ClientError):
+                            self.s3.delete_object(
+                                Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"]
+                            )
+
+
+@contextmanager
+def opened(
+    storage: Storage,
+    permissions: Permissions | None = None,
+    effort: Effort | None = None,
+    *,
+    leftovers: list[str] | None = None,
+) -> Iterator[Workspace]:
+    """Give a workspace and sweep it, however the block ends.
+
+    Args:
+        storage: The store; `reach.reach` should have found it.
+        permissions: What may be done beyond the prefix.
+        effort: How much is done.
+        leftovers: Filled with what could not be deleted.
+
+    Raises:
+        CredentialsError: The keys may not write below the root path.
+        OwnershipError: Something is below our prefix already.
+        UnreachableError: The store is full, or went away.
+    """
+    space = Workspace(storage, permissions, effort)
+    try:
+        with translated(storage):
+            found = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=space.prefix, MaxKeys=1)
+            ours = [e for e in found.get("Contents", ()) if e["Key"].startswith(space.prefix)]
+            if ours:
+                raise OwnershipError(
+                    "there are objects below the prefix that this run wanted for itself",
+                    where=f"{space.bucket}/{space.prefix}",
+                    remedy="run it again: each run has a prefix of its own",
+                )
+            space.put(b"milvus-kit preflight", "probe")
+        yield space
+    finally:
+        left = space.sweep()
+        if leftovers is not None:
+            leftovers += left
+
+
+def summary(permissions: Permissions) -> Mapping[str, Any]:
+    """Return what was allowed and declared, for the profile."""
+    return {key: value for key, value in dataclasses.asdict(permissions).items() if value}

@@ -16,15 +16,16 @@ given, so it is safe to have installed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from validation.progress import Progress
     from validation.recorder import Recorder
 
-_RECORDER = pytest.StashKey["Recorder"]()
+_RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
+_PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 
 FAMILIES = ("identity", "data", "recall", "retrieval", "latency", "storage", "lifecycle", "limits")
 """The order in which check families run; what may disturb the server comes last."""
@@ -41,6 +42,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--milvus-run", metavar="FOLDER", help="the run's folder for samples and results"
     )
+    group.addoption("--milvus-rows", metavar="N", type=int, help="rows of the generated set")
+    group.addoption("--milvus-dim", metavar="N", type=int, help="its dimension")
+    group.addoption("--milvus-corpus", metavar="FOLDER", help="a corpus in place of the sample's")
+    group.addoption(
+        "--milvus-family",
+        metavar="NAME",
+        action="append",
+        default=[],
+        choices=FAMILIES,
+        help=f"run only this family; may be given again: {', '.join(FAMILIES)}",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,21 +61,38 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"family(name): what a check is about: {', '.join(FAMILIES)}"
     )
     if config.getoption("--milvus-target", default=None):
-        from validation import fixtures  # noqa: PLC0415  (numpy and pymilvus load only when used)
+        from validation import fixtures, outcomes  # noqa: PLC0415  (they load numpy and pymilvus)
 
-        config.stash[_RECORDER] = fixtures.recorder_from_options(config.option)
+        recorder = fixtures.recorder_from_options(config.option)
+        config.stash[_RECORDER] = recorder
+        config.stash[_PROGRESS] = fixtures.progress()
+        config.pluginmanager.register(outcomes.Endings(recorder), "milvus-kit-endings")
         config.pluginmanager.register(fixtures, "milvus-kit-fixtures")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the families in their order; a site's own tests without a family run before lifecycle."""
+    if config.stash.get(_RECORDER, None) is None:
+        return
+    wanted = config.getoption("--milvus-family")
+    left_out = [item for item in items if wanted and _family(item) not in wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(
+        (item for item in items if item not in left_out),
+        key=lambda item: FAMILIES.index(_family(item)),
+    )
 
-    def position(item: pytest.Item) -> int:
-        marker = item.get_closest_marker("family")
-        name = marker.args[0] if marker else "storage"
-        return FAMILIES.index(name) if name in FAMILIES else len(FAMILIES)
 
-    items.sort(key=position)
+def _family(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("family")
+    if marker is None:
+        return "storage"
+    if marker.args[0] not in FAMILIES:
+        raise pytest.UsageError(
+            f"{item.nodeid}: unknown family {marker.args[0]!r}; use one of {', '.join(FAMILIES)}"
+        )
+    return marker.args[0]
 
 
 @pytest.fixture(scope="session")
@@ -101,14 +130,39 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     red = [verdict for verdict in verdicts if verdict.outcome == "fail"]
     open_ = [verdict for verdict in verdicts if verdict.outcome in {"inconclusive", "not measured"}]
     if red:
+        from validation.outcomes import GATE_RED  # noqa: PLC0415
         from validation.report.wording import gate_line  # noqa: PLC0415
 
+        pyfuncitem.stash[GATE_RED] = True
         pytest.fail("\n".join(gate_line(verdict) for verdict in red), pytrace=False)
     if open_:
         pytest.skip(
             "; ".join(f"{verdict.gate}: {verdict.outcome}: {verdict.reason}" for verdict in open_)
         )
     return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Show the check while it runs and how long it took."""
+    progress = item.config.stash.get(_PROGRESS, None)
+    if progress is None:
+        return (yield)
+    from validation.progress import BAD, GOOD, OPEN  # noqa: PLC0415
+
+    recorder = item.config.stash[_RECORDER]
+    before = len(recorder.part.checks)
+    with progress.step(f"{recorder.target.name}: {_title(item)}") as step:
+        outcome = yield
+        found = {check.outcome for check in recorder.part.checks[before:]}
+        step.ends(BAD if found & {"failed", "error"} else OPEN if "skipped" in found else GOOD)
+        return outcome
+
+
+def _title(item: pytest.Item) -> str:
+    """Return a test's name as a claim in words."""
+    name, _, labels = item.name.removeprefix("test_").partition("[")
+    return name.replace("_", " ") + (f" ({labels.rstrip(']')})" if labels else "")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,11 +184,3 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         from validation.outcomes import close  # noqa: PLC0415
 
         close(recorder, session, exitstatus)
-
-
-def run_folder(option: Any) -> Path:
-    """Return the run's folder given by the options; a new one under ``runs`` if none was."""
-    from validation.runs import new_run_folder  # noqa: PLC0415
-
-    given = option.milvus_run
-    return Path(given) if given else new_run_folder(Path("runs"), Path(option.milvus_target).stem)

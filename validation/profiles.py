@@ -45,7 +45,6 @@ PROFILES = {
             serial_searches=500,
             offered_rate=50,
             offered_seconds=10,
-            probe_seconds=2.0,
         ),
         Profile(
             name="acceptance",

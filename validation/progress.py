@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
@@ -17,6 +17,25 @@ from typing import TextIO
 from rich.console import Console
 
 SIGN_OF_LIFE_SECONDS = 5.0
+
+
+GOOD, BAD, OPEN = "[green]✓[/]", "[red]✗[/]", "[yellow]○[/]"
+
+
+class Step:
+    """A step while it runs: call it with a detail, such as ``40 % of 100,000 rows``."""
+
+    def __init__(self) -> None:
+        self.detail = ""
+        self.mark = ""
+
+    def __call__(self, detail: str) -> None:
+        """Show a detail at the next sign of life."""
+        self.detail = detail
+
+    def ends(self, mark: str) -> None:
+        """Say how it ended, where that is not whether it raised: `GOOD`, `BAD` or `OPEN`."""
+        self.mark = mark
 
 
 class Progress:
@@ -35,26 +54,26 @@ class Progress:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+    def step(self, name: str) -> Iterator[Step]:
         """Show one step while it runs.
 
         Args:
             name: What is done, such as ``start Milvus``. Steps may nest and may run in threads.
 
         Yields:
-            A function that shows a detail, such as ``40 % of 100,000 rows``.
+            What shows a detail when it is called with one.
         """
         started, wall = time.monotonic(), datetime.now(UTC)
-        detail = [""]
+        step = Step()
         done = threading.Event()
         teller = threading.Thread(
-            target=self._signs_of_life, args=(name, detail, started, done), daemon=True
+            target=self._signs_of_life, args=(name, step, started, done), daemon=True
         )
         teller.start()
-        mark = "[red]✗[/]"
+        mark = BAD
         try:
-            yield lambda text: detail.__setitem__(0, text)
-            mark = "[green]✓[/]"
+            yield step
+            mark = step.mark or GOOD
         finally:
             done.set()
             teller.join()
@@ -68,11 +87,9 @@ class Progress:
         with self._lock:
             self.console.print(text)
 
-    def _signs_of_life(
-        self, name: str, detail: list[str], started: float, done: threading.Event
-    ) -> None:
+    def _signs_of_life(self, name: str, step: Step, started: float, done: threading.Event) -> None:
         """Say every few seconds that a step still runs, so that a short one is a single line."""
         while not done.wait(SIGN_OF_LIFE_SECONDS):
             with self._lock:
-                tail = f": {detail[0]}" if detail[0] else ""
+                tail = f": {step.detail}" if step.detail else ""
                 self.console.print(f"[dim]… {name}{tail} ({time.monotonic() - started:.0f} s)[/]")

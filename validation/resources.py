@@ -1,4 +1,4 @@
-"""Files that come with the kit: in the checkout they stand at its root, in a wheel beside the code."""
+"""Files that come with the kit: at the root of a checkout, in a wheel beside the code."""
 
 from __future__ import annotations
 

@@ -1,0 +1,57 @@
+# The commands of this repository. `make help` lists them; CI runs the same ones.
+VENV    := .venv
+PYTHON  ?= python3
+UV      := $(VENV)/bin/uv
+READY   := $(VENV)/.ready
+RUN     := $(VENV)/bin
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help try test check fmt selftest bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+try: $(READY) ## from here to a verdict: start Milvus and S3 on this host, load, check, judge
+	@$(RUN)/milvus-kit try $(ARGS)
+
+test: $(READY) ## the fast tests, on real servers where that matters (under 5 minutes)
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest $(ARGS)
+
+check: $(READY) ## formatting, lint and types
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/pyright
+
+fmt: $(READY) ## format and mend what can be mended
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix .
+
+selftest: $(READY) ## plant faults and see each turn its own gates red, and no other
+	@$(RUN)/milvus-kit selftest $(ARGS)
+
+bench: $(READY) ## print the figures that the kit promises of itself, as ratios
+	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+lock: $(UV) ## resolve the dependencies anew into requirements.lock
+	@$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" -q -o requirements.lock $(ARGS)
+
+clean: ## remove what runs and builds left here; caches elsewhere stay
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+
+# uv is fetched into the environment itself if there is none: nothing is installed on the host.
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "milvus-kit needs Python 3.11 or later; say which with PYTHON=..." >&2; exit 2; }
+	@echo "Making $(VENV) ..." >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@$(VENV)/bin/python -m pip install --quiet 'uv>=0.9'
+
+$(READY): $(UV) requirements.lock pyproject.toml
+	@echo "Installing what requirements.lock names ..." >&2
+	@$(UV) pip install --quiet --python $(RUN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
+	@touch $@

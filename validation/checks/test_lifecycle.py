@@ -1,0 +1,97 @@
+"""A restart of the server loses nothing and changes no answer."""
+
+import time
+
+import numpy as np
+import pytest
+
+from validation import workload
+from validation.errors import MilvusKitError
+from validation.local import stack
+from validation.milvus import manifest, searching
+from validation.milvus.connection import connect
+
+pytestmark = pytest.mark.family("lifecycle")
+
+PATIENCE_SECONDS = 120
+METRICS = ("restart.seconds_to_answer", "restart.rows_lost", "restart.answers_changed")
+
+
+def test_a_restart_loses_nothing_and_changes_no_answer(
+    gate, connection, target, generated, generated_collection, corpus, corpus_collection
+):
+    if target.restart is None or target.restart.kind != "embedded":
+        for metric in METRICS:
+            gate(metric, not_measured="the target does not say how to restart it")
+        return
+    collections = {generated_collection.name: generated, corpus_collection.name: corpus}
+    rows = {name: manifest.stored(connection, name) for name in collections}
+    answers = answers_of(connection, corpus, corpus_collection)
+    began = time.monotonic()
+    stack.restart(target)
+    with connect_again(target, began) as again:
+        await_answer(again, generated, generated_collection, began)
+        gate("restart.seconds_to_answer", [time.monotonic() - began])
+        after = answers_of(again, corpus, corpus_collection)
+        for name, dataset in collections.items():
+            lost = manifest.compare(rows[name], manifest.stored(again, name))
+            gate(
+                "restart.rows_lost",
+                [float(lost.row_count_error + lost.missing + lost.unexpected + lost.changed)],
+                labels={"dataset": dataset.name},
+                evidence={**lost.evidence, "examples": lost.examples},
+            )
+    gate(
+        "restart.answers_changed",
+        [float(not same(*pair)) for pair in zip(answers, after, strict=True)],
+        labels={"dataset": corpus.name},
+        columns={"query": corpus.queries.ids},
+    )
+
+
+def answers_of(connection, corpus, loaded):
+    """Return (ids, distances) of every query of the corpus, by exact search."""
+    found = searching.search(
+        connection, loaded.name, corpus.queries.vectors, k=workload.K, params=loaded.index.search
+    )
+    return list(zip(found.ids, found.distances, strict=True))
+
+
+def same(before, after):
+    """Whether two answers agree: the same distances, and the same rows but for ties at the end."""
+    (ids, distances), (other_ids, other_distances) = before, after
+    if not np.array_equal(distances, other_distances):
+        return False
+    last = distances[-1]
+    inner = {one for one, distance in zip(ids, distances, strict=True) if distance != last}
+    return inner <= set(other_ids)
+
+
+def connect_again(target, began):
+    """Connect as soon as the server lets us."""
+    while True:
+        try:
+            return connect(target)
+        except MilvusKitError:
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise
+            time.sleep(0.1)
+
+
+def await_answer(connection, dataset, collection, began):
+    """Search until there is an answer."""
+    while True:
+        try:
+            searching.search(
+                connection,
+                collection.name,
+                dataset.queries.vectors[:1],
+                k=workload.K,
+                params=collection.index.search,
+            )
+        except MilvusKitError:
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                raise
+            time.sleep(0.1)
+        else:
+            return

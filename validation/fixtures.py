@@ -1,0 +1,181 @@
+"""The fixtures that checks use. Registered by the plugin once a target was given.
+
+A site's own checks have the same: ``target``, ``profile``, ``connection``, ``generated`` and
+``corpus`` (datasets), ``generated_collection`` and ``corpus_collection`` (loaded), ``gate``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from validation import rules as rules_files
+from validation import target as targets
+from validation import workload
+from validation.datasets.model import Dataset
+from validation.errors import ConfigurationError, MilvusKitError, UnsupportedError
+from validation.milvus import loading, searching
+from validation.milvus.connection import Connection, connect
+from validation.milvus.indexes import IndexSpec, index_named
+from validation.milvus.loading import Loaded
+from validation.milvus.ownership import collection_name, drop_ours
+from validation.profiles import Profile, profile_named
+from validation.progress import Progress
+from validation.recorder import Recorder
+from validation.runs import new_run_folder
+from validation.suite import rules_for
+from validation.target import Target
+
+
+def recorder_from_options(option: Any) -> Recorder:
+    """Return the recorder that the command line asks for.
+
+    Raises:
+        pytest.UsageError: A file named there cannot be used.
+    """
+    try:
+        target = targets.load(Path(option.milvus_target))
+        rules_file = rules_for(target, Path(option.milvus_rules) if option.milvus_rules else None)
+        profile = profile_named(
+            option.milvus_profile, rows=option.milvus_rows, dim=option.milvus_dim
+        )
+        folder = option.milvus_run or new_run_folder(Path("runs"), target.name)
+        return Recorder(Path(folder), target, profile, rules_files.load(rules_file))
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def progress() -> Progress:
+    """Return progress on the real stderr, whatever pytest captures."""
+    return Progress(sys.__stderr__)
+
+
+@pytest.fixture(scope="session")
+def target(recorder: Recorder) -> Target:
+    """The deployment that is validated."""
+    return recorder.target
+
+
+@pytest.fixture(scope="session")
+def profile(recorder: Recorder) -> Profile:
+    """Sizes and durations of this run."""
+    return recorder.profile
+
+
+@pytest.fixture(scope="session")
+def connection(target: Target, recorder: Recorder) -> Iterator[Connection]:
+    """An open connection to Milvus."""
+    with connect(target) as opened:
+        recorder.part.server = {"version": opened.server_version, "uri": target.milvus.uri}
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def generated(profile: Profile, recorder: Recorder) -> Dataset:
+    """The generated dataset."""
+    dataset = workload.generated(profile)
+    recorder.part.datasets.append(dataset.describe())
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def corpus(request: pytest.FixtureRequest, recorder: Recorder) -> Dataset:
+    """The corpus of passages with its judged queries."""
+    given = request.config.getoption("--milvus-corpus")
+    dataset = workload.corpus(Path(given) if given else None)
+    recorder.part.datasets.append(dataset.describe())
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def run_id(recorder: Recorder) -> str:
+    """Identity of this run: it names the collections that are made for it."""
+    return recorder.folder.name.removesuffix(f"-{recorder.target.name}").replace("-", "_")
+
+
+class GeneratedCollection:
+    """The generated dataset in its collection, under whichever index a check needs.
+
+    Args:
+        loaded: As it was loaded, under its first index.
+        rebuild: Puts an index of the given kind in place.
+    """
+
+    def __init__(self, loaded: Loaded, rebuild: Callable[[IndexSpec], None], rows: int) -> None:
+        self.loaded = loaded
+        self.name = loaded.name
+        self.index = loaded.index
+        self._rebuild = rebuild
+        self._rows = rows
+
+    def under(self, kind: str) -> IndexSpec:
+        """Return the index of that kind, built first if another one is in place."""
+        if self.index.kind != kind:
+            wanted = index_named(kind, self._rows, k=workload.K)
+            self._rebuild(wanted)
+            self.index = wanted
+        return self.index
+
+
+@pytest.fixture(scope="session")
+def generated_collection(
+    connection: Connection,
+    generated: Dataset,
+    profile: Profile,
+    recorder: Recorder,
+    run_id: str,
+) -> Iterator[GeneratedCollection]:
+    """The generated dataset, loaded; dropped at the end."""
+    name = collection_name(run_id, generated.name)
+
+    def rebuild(wanted: IndexSpec) -> None:
+        with recorder.phase(f"index {wanted.kind}"):
+            loading.reindex(connection, name, wanted, generated)
+
+    with _dropped(connection, name):
+        with recorder.phase(f"load {generated.rows:,} rows"):
+            first = index_named(profile.indexes[0], generated.rows, k=workload.K)
+            loaded = loading.load(connection, generated, name=name, index=first, run=run_id)
+        yield GeneratedCollection(loaded, rebuild, generated.rows)
+
+
+@pytest.fixture(scope="session")
+def corpus_collection(
+    connection: Connection, corpus: Dataset, recorder: Recorder, run_id: str
+) -> Iterator[Loaded]:
+    """The corpus, loaded under FLAT, with keywords where the server can; dropped at the end."""
+    name = collection_name(run_id, corpus.name)
+    with _dropped(connection, name):
+        with recorder.phase(f"load {corpus.rows:,} passages"):
+            loaded = loading.load(
+                connection,
+                corpus,
+                name=name,
+                index=index_named("FLAT"),
+                run=run_id,
+                keywords=_has_keywords(connection),
+            )
+        yield loaded
+
+
+def _has_keywords(connection: Connection) -> bool:
+    try:
+        searching.require_keywords(connection)
+    except UnsupportedError:
+        return False
+    return True
+
+
+@contextmanager
+def _dropped(connection: Connection, name: str) -> Iterator[None]:
+    """Drop a collection of ours at the end, however it comes; a server that is gone keeps it."""
+    try:
+        yield
+    finally:
+        with suppress(MilvusKitError):
+            drop_ours(connection, name)

@@ -1,0 +1,215 @@
+"""A run from beginning to end: prepare, run the suite on each target, judge, publish, say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from validation import rules as rules_files
+from validation import suite, workload
+from validation import target as targets
+from validation.errors import ExitCode, MilvusKitError
+from validation.profiles import Profile, profile_named
+from validation.progress import Progress
+from validation.report.results import Phase, State
+from validation.resources import find
+from validation.runs import assemble, new_run_folder, publish, read_parts
+from validation.suite import Suite
+from validation.target import Target
+from validation.verdict import Rule
+
+LOCAL_RULES = "stacks/local.slo.yaml"
+
+LITE_FAMILIES = ("identity", "data", "retrieval")
+"""What the second target of `try` is for: keyword and hybrid search on the corpus."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What the user chose on the command line.
+
+    Args:
+        rules: Rules file; the target's own if left out.
+        profile: Name of the profile.
+        rows: Rows of the generated set, if not the profile's.
+        dim: Its dimension, if not the profile's.
+        corpus: A corpus in place of the sample data.
+        checks: Folders with a site's own checks.
+        families: Only these families; all if empty.
+        runs: Where runs are kept.
+    """
+
+    rules: Path | None = None
+    profile: str = "acceptance"
+    rows: int | None = None
+    dim: int | None = None
+    corpus: Path | None = None
+    checks: tuple[Path, ...] = ()
+    families: tuple[str, ...] = ()
+    runs: Path = Path("runs")
+
+    def resolved_profile(self) -> Profile:
+        """Return the profile with the user's sizes."""
+        return profile_named(self.profile, rows=self.rows, dim=self.dim)
+
+    def suite(self, target_file: Path, rules_file: Path, folder: Path) -> Suite:
+        """Return the suite that these choices ask for."""
+        return Suite(
+            target_file=target_file,
+            rules_file=rules_file,
+            profile=self.profile,
+            folder=folder,
+            rows=self.rows,
+            dim=self.dim,
+            corpus=self.corpus,
+            extra=self.checks,
+            families=self.families,
+        )
+
+
+@dataclasses.dataclass
+class Run:
+    """A run while it is made."""
+
+    folder: Path
+    started: datetime
+    rules: list[Rule]
+    rules_file: Path
+    progress: Progress
+    code: ExitCode = ExitCode.INTERNAL
+
+    def run_suite(self, asked: Suite) -> None:
+        """Run the suite on one target; what it found out is in the run's folder.
+
+        Raises:
+            KeyboardInterrupt: The user interrupted it; its part is kept.
+        """
+        suite.run_here(asked)
+        if any(part.state is State.INTERRUPTED for part in read_parts(self.folder)):
+            raise KeyboardInterrupt
+
+
+def validate(target: Target, choices: Choices) -> ExitCode:
+    """Run the suite on a target that is there.
+
+    Raises:
+        UnreachableError: Milvus does not answer; nothing was written.
+        ConfigurationError: A file or option cannot be used; nothing was written.
+    """
+    from validation.milvus.connection import connect  # noqa: PLC0415  (pymilvus is slow to import)
+
+    progress = Progress()
+    rules_file = suite.rules_for(target, choices.rules)
+    rules, profile = rules_files.load(rules_file), choices.resolved_profile()
+    with progress.step("prepare data and exact neighbours"):
+        workload.prepare(profile, choices.corpus)
+    with progress.step(f"connect to {target.name}"), connect(target):
+        pass
+    with _run(target.name, rules, rules_file, choices.runs, progress) as run:
+        target_file = run.folder / "target.yaml"
+        targets.save(target, target_file)
+        run.run_suite(choices.suite(target_file, rules_file, run.folder))
+    return run.code
+
+
+def try_here(choices: Choices, *, keep: bool) -> ExitCode:
+    """Start the embedded stack, run the suite on it and on Milvus Lite, stop everything.
+
+    Args:
+        choices: What the user chose.
+        keep: Keep the servers' data with the run.
+    """
+    from validation.local.lite import lite_target  # noqa: PLC0415  (only where servers are run)
+    from validation.local.stack import EmbeddedStack  # noqa: PLC0415
+
+    progress = Progress()
+    rules_file = choices.rules or find(LOCAL_RULES)
+    rules, profile = rules_files.load(rules_file), choices.resolved_profile()
+    with _run("local", rules, rules_file, choices.runs, progress) as run:
+        stack = EmbeddedStack(run.folder / "stack", progress=progress)
+        prepared = _in_background(lambda: _prepare(profile, choices, progress))
+        try:
+            with stack:
+                prepared()
+                target_file = stack.folder / "target.yaml"
+                run.run_suite(choices.suite(target_file, rules_file, run.folder))
+            if stack.target.milvus.deployment != "lite":
+                lite_file = stack.folder / "local-lite.yaml"
+                targets.save(lite_target(stack.folder), lite_file)
+                asked = choices.suite(lite_file, rules_file, run.folder)
+                run.run_suite(dataclasses.replace(asked, families=LITE_FAMILIES))
+        finally:
+            _put_away(run.folder, keep=keep)
+    return run.code
+
+
+@contextmanager
+def _run(
+    name: str, rules: list[Rule], rules_file: Path, runs: Path, progress: Progress
+) -> Iterator[Run]:
+    """Make a run's folder; at the end, however it comes, judge and publish what was measured."""
+    run = Run(new_run_folder(runs, name), datetime.now(UTC), rules, rules_file, progress)
+    interrupted, error = False, None
+    try:
+        yield run
+    except KeyboardInterrupt:
+        interrupted = True
+    except MilvusKitError as broken:
+        error = broken
+    measured = bool(read_parts(run.folder))
+    if measured:
+        run.code = _finish(run, interrupted=interrupted, broken=error.what if error else "")
+    elif not any(run.folder.iterdir()):
+        run.folder.rmdir()
+    if error is not None:
+        raise error
+    if interrupted and not measured:
+        raise KeyboardInterrupt
+
+
+def _finish(run: Run, *, interrupted: bool, broken: str) -> ExitCode:
+    from rich.console import Console  # noqa: PLC0415  (slow to import)
+
+    from validation.report.terminal import print_summary  # noqa: PLC0415
+
+    with run.progress.step("judge and write the report"):
+        results = assemble(
+            run.folder,
+            run.rules,
+            rules_source=run.rules_file.name,
+            started=run.started,
+            phases=[Phase(name=n, started=s, seconds=t) for n, s, t in run.progress.phases],
+            interrupted=interrupted,
+            broken=broken,
+        )
+        publish(results, run.folder)
+    print_summary(results, run.folder, Console())
+    return suite.exit_code(results)
+
+
+def _prepare(profile: Profile, choices: Choices, progress: Progress) -> None:
+    with progress.step("prepare data and exact neighbours"):
+        workload.prepare(profile, choices.corpus)
+
+
+def _in_background(work: Callable[[], None]) -> Callable[[], None]:
+    """Start work in a thread; return what waits for it and raises what it raised."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    future = pool.submit(work)
+    pool.shutdown(wait=False)
+    return future.result
+
+
+def _put_away(folder: Path, *, keep: bool) -> None:
+    """Keep the servers' logs with the run; their data go unless they are wanted."""
+    stack = folder / "stack"
+    for log in sorted((stack / "logs").glob("*.log")):
+        (folder / "logs").mkdir(exist_ok=True)
+        shutil.copyfile(log, folder / "logs" / log.name)
+    if not keep:
+        shutil.rmtree(stack, ignore_errors=True)

@@ -1,0 +1,86 @@
+"""The target of a Pulumi stack: its output ``target``, read with the Pulumi CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from validation.errors import ConfigurationError, MissingToolError
+from validation.target import Target, parse
+
+OUTPUT = "target"
+_TIMEOUT_SECONDS = 120
+
+
+@contextmanager
+def target_of_stack(stack: str, *, project: Path | None = None) -> Iterator[Target]:
+    """Yield a stack's target while its secrets lie in files that only this user can read.
+
+    The files are removed at the end: a target that holds secrets itself is never written down.
+
+    Args:
+        stack: Name of the stack, as for ``pulumi -s``.
+        project: Folder with Pulumi.yaml; the current one if left out.
+
+    Raises:
+        MissingToolError: There is no Pulumi CLI.
+        ConfigurationError: The stack is unknown or has no such output.
+    """
+    document = _output(stack, project or Path.cwd())
+    with TemporaryDirectory(prefix="milvus-kit-") as folder:
+        parsed = parse(_in_files(document, Path(folder)), source=f"output {OUTPUT} of {stack}")
+        yield parsed
+
+
+def _output(stack: str, project: Path) -> Any:
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        raise MissingToolError(
+            "the Pulumi CLI is not on PATH",
+            where=f"stack {stack}",
+            remedy="install Pulumi, or give the target document itself with --target",
+        )
+    command = [pulumi, "stack", "output", OUTPUT, "--json", "--show-secrets", "--stack", stack]
+    done = subprocess.run(
+        [*command, "--non-interactive"],
+        cwd=project,
+        env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise ConfigurationError(
+            f"pulumi cannot say the output {OUTPUT}: {said[-1] if said else 'no message'}",
+            where=f"stack {stack} in {project}",
+            remedy=f"run `pulumi up -s {stack}` first, from the folder with Pulumi.yaml",
+        )
+    try:
+        return json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise ConfigurationError(
+            f"the output {OUTPUT} is not JSON", where=f"stack {stack}"
+        ) from None
+
+
+def _in_files(part: Any, folder: Path, name: str = OUTPUT) -> Any:
+    """Return the document with every ``{value: ...}`` replaced by a reference to a private file."""
+    if isinstance(part, dict):
+        if set(part) == {"value"} and isinstance(part["value"], str):
+            path = folder / name
+            path.touch(0o600)
+            path.write_text(part["value"], encoding="utf-8")
+            return {"file": str(path)}
+        return {key: _in_files(value, folder, f"{name}.{key}") for key, value in part.items()}
+    if isinstance(part, list):
+        return [_in_files(value, folder, f"{name}.{at}") for at, value in enumerate(part)]
+    return part

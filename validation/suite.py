@@ -1,0 +1,116 @@
+"""Runs the suite against one target: pytest over `validation/checks` and a site's own folders."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from validation import checks
+from validation.errors import ConfigurationError, ExitCode
+from validation.report.results import Results, State
+from validation.resources import find
+from validation.target import Target
+from validation.verdict import Outcome
+
+CHECKS = Path(checks.__file__).parent
+FALLBACK_RULES = "stacks/default.slo.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """What to run and against what.
+
+    Args:
+        target_file: The target document.
+        rules_file: The rules; checks say with them how their gates stand.
+        profile: Name of the profile.
+        folder: The run's folder.
+        rows: Rows of the generated set, if not the profile's.
+        dim: Its dimension, if not the profile's.
+        corpus: A folder with a corpus in place of the sample data.
+        extra: A site's own checks: folders or files.
+        families: Only these families; all if empty.
+        plugins: Further pytest plugins, such as planted faults.
+    """
+
+    target_file: Path
+    rules_file: Path
+    profile: str
+    folder: Path
+    rows: int | None = None
+    dim: int | None = None
+    corpus: Path | None = None
+    extra: Sequence[Path] = ()
+    families: Sequence[str] = ()
+    plugins: Sequence[str] = ()
+
+    def arguments(self) -> list[str]:
+        """Return pytest's arguments."""
+        given = {
+            "--milvus-target": self.target_file,
+            "--milvus-rules": self.rules_file,
+            "--milvus-profile": self.profile,
+            "--milvus-run": self.folder,
+            "--milvus-rows": self.rows,
+            "--milvus-dim": self.dim,
+            "--milvus-corpus": self.corpus,
+        }
+        return [
+            *(str(path) for path in (CHECKS, *self.extra)),
+            # The suite's own settings: those of the folder one happens to stand in don't count.
+            *("-c", str(CHECKS / "pytest.ini"), f"--rootdir={CHECKS}"),
+            *("-p", "no:cacheprovider", "--capture=sys", "--import-mode=importlib"),
+            *(f"{key}={value}" for key, value in given.items() if value is not None),
+            *(f"--milvus-family={family}" for family in self.families),
+            *(part for plugin in self.plugins for part in ("-p", plugin)),
+        ]
+
+
+def run_here(suite: Suite) -> int:
+    """Run the suite in this process, so that what `workload.prepare` made is used.
+
+    Returns:
+        pytest's exit status; what was found out is in the run's folder.
+    """
+    import pytest  # noqa: PLC0415  (slow to import)
+
+    with _log(suite).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        return int(pytest.main(suite.arguments()))
+
+
+def run_apart(suite: Suite) -> int:
+    """Run the suite in a process of its own; the same result as `run_here`."""
+    with _log(suite).open("a", encoding="utf-8") as log:
+        command = [sys.executable, "-m", "pytest", *suite.arguments()]
+        return subprocess.run(command, stdout=log, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def _log(suite: Suite) -> Path:
+    path = suite.folder / "logs" / "suite.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def rules_for(target: Target, given: Path | None) -> Path:
+    """Return the rules file for a target: the one given, else NAME.slo.yaml, else the default."""
+    if given is not None:
+        return given
+    try:
+        return find(f"stacks/{target.name}.slo.yaml")
+    except ConfigurationError:
+        return find(FALLBACK_RULES)
+
+
+def exit_code(results: Results) -> ExitCode:
+    """Return the exit code that says what the results say."""
+    if results.state is State.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if results.verdict is Outcome.FAIL:
+        return ExitCode.FAIL
+    if results.state is State.BROKEN:
+        return ExitCode.INTERNAL
+    return ExitCode.PASS if results.verdict is Outcome.PASS else ExitCode.INCONCLUSIVE

@@ -8,34 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from validation import target as targets
 from validation.cache import cache_folder
 from validation.errors import EmbeddedStackError, UnsupportedError, UsageError
-from validation.local import milvus, minio, ports, process, state
+from validation.local import milvus, minio, process, servers, state
+from validation.local import ports as free
+from validation.local.contract import target_of
+from validation.local.folder import require_space
 from validation.local.lite import lite_target
-from validation.local.process import NOBODY, Owner, Running
+from validation.local.process import NOBODY, Owner
 from validation.local.state import State
 from validation.progress import Progress
 from validation.target import Target
-
-BUCKET = "milvus"
-ROOT_PATH = "files"
-REQUIRED_BYTES = 2 << 30
-"""Free space a start asks for: sample and generated data take about half of it, and a store that
-runs out of space half way through a run wastes more time than it saves."""
-
-_SECONDS = {"s3": 60.0, "milvus": 120.0}
-_RETRIES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +112,7 @@ class EmbeddedStack:
             before = state.read(self.folder)
             if before is not None:
                 self._settle(before)
-            _require_space(self.folder)
+            require_space(self.folder)
             try:
                 return self._start(before)
             except BaseException:
@@ -160,94 +152,42 @@ class EmbeddedStack:
                     s3=s3,
                     owner=owner,
                 )
-                found = self._start_s3(found, client)
+                client.result()
+                with self.progress.step(f"start {s3.description}"):
+                    found = servers.start_s3(self.folder, found)
                 found = dataclasses.replace(found, server=server.result())
             except BaseException:
                 cancelled.set()
                 raise
-        found = self._start_milvus(found)
+        with self.progress.step(f"start Milvus {found.version}"):
+            found = servers.start_milvus(self.folder, found)
         if not self._owned:
             found = self._release(found)
-        target = _target(self.folder, found)
+        target = target_of(self.folder, found)
         targets.save(target, self.folder / "target.yaml")
         return target
 
     def _unpack(self, cancelled: threading.Event) -> Path:
         if milvus.is_unpacked():
             return milvus.unpacked()
-        _require_space(cache_folder())
+        require_space(cache_folder())
         with self.progress.step(f"unpack Milvus {milvus.installed_version()} (once)"):
-            return milvus.unpacked(cancelled=cancelled)
+            try:
+                return milvus.unpacked(cancelled=cancelled)
+            except OSError as error:
+                raise EmbeddedStackError(
+                    f"the Milvus server cannot be unpacked: {error.strerror or error}",
+                    where=str(cache_folder()),
+                    remedy="free some space there, or set MILVUS_KIT_CACHE to another folder",
+                ) from None
 
     def _pick_ports(self, before: State | None) -> dict[str, int]:
         """Return the ports of the last start as far as they are free, others for the rest."""
         chosen = dict(self._ports)
         for name, port in (before.ports if before else {}).items():
-            if name not in chosen and port not in chosen.values() and ports.is_free(port):
+            if name not in chosen and port not in chosen.values() and free.is_free(port):
                 chosen[name] = port
-        return ports.pick(("s3", *milvus.PORTS), chosen)
-
-    def _start_s3(self, found: State, client: Future[ModuleType]) -> State:
-        port = found.ports["s3"]
-        access_key, secret_key = (file.read_text() for file in state.key_files(self.folder))
-        with self.progress.step(f"start {found.s3.description}"):
-            running = process.start(
-                "s3",
-                found.s3.command(self.folder, port),
-                folder=self.folder,
-                environment=found.s3.environment(access_key, secret_key),
-                owner=found.owner,
-                clean_up=found.s3.clean_up(port),
-            )
-            found = self._remember(found, running)
-            (self.folder / "s3").mkdir(exist_ok=True)
-            endpoint = f"http://127.0.0.1:{port}"
-
-            def ready() -> bool:
-                return _answers(endpoint + found.s3.health_path) and (
-                    bool(found.s3.image) or _is_of(running, port)
-                )
-
-            process.await_ready(running, ready, seconds=_SECONDS["s3"])
-            client.result()
-            _create_bucket(endpoint, access_key, secret_key, running)
-        return found
-
-    def _start_milvus(self, found: State) -> State:
-        s3 = {
-            "host": "127.0.0.1",
-            "port": found.ports["s3"],
-            "bucket": BUCKET,
-            "root_path": ROOT_PATH,
-        }
-        milvus.write_configuration(found.server, self.folder, found.ports, s3)
-        access_key, secret_key = (file.read_text() for file in state.key_files(self.folder))
-        keys = {"MINIO_ACCESS_KEY_ID": access_key, "MINIO_SECRET_ACCESS_KEY": secret_key}
-        with self.progress.step(f"start Milvus {found.version}"):
-            running = process.start(
-                "milvus",
-                [str(found.server / "bin" / "milvus"), "run", "standalone"],
-                folder=self.folder,
-                environment={
-                    **milvus.environment(found.server, self.folder, found.ports),
-                    **keys,
-                },
-                owner=found.owner,
-            )
-            found = self._remember(found, running)
-            health = f"http://127.0.0.1:{found.ports['metrics']}/healthz"
-
-            def ready() -> bool:
-                served = (found.ports["metrics"], found.ports["proxy"])
-                return _answers(health) and all(_is_of(running, port) for port in served)
-
-            process.await_ready(running, ready, seconds=_SECONDS["milvus"])
-        return found
-
-    def _remember(self, found: State, running: Running) -> State:
-        found = dataclasses.replace(found, servers={**found.servers, running.name: running})
-        state.write(self.folder, found)
-        return found
+        return free.pick(("s3", *milvus.PORTS), chosen)
 
     def _release(self, found: State) -> State:
         """Let the servers run on; only now, so that an `up` which dies leaves nothing behind."""
@@ -263,7 +203,8 @@ class EmbeddedStack:
         Args:
             kill: Kill Milvus at once, as a crash would; its store stops quickly when asked.
         """
-        if not (self.folder / state.FILE).exists():
+        found = state.read(self.folder)
+        if found is None or not found.servers:
             return
         with state.locked(self.folder), self.progress.step("stop Milvus and its store"):
             self._stop(kill=kill)
@@ -299,15 +240,16 @@ class EmbeddedStack:
             started = time.monotonic()
             if "milvus" in found.servers:
                 process.stop(found.servers["milvus"], kill=kill)
-            self._start_milvus(found)
+            with self.progress.step(f"start Milvus {found.version} again"):
+                servers.start_milvus(self.folder, found)
             return time.monotonic() - started
 
     def status(self) -> Status:
         """Return whether the stack runs: both servers, that is."""
         found = state.read(self.folder)
-        servers = {name: run.alive() for name, run in found.servers.items()} if found else {}
-        running = bool(servers) and all(servers.get(name, False) for name in ("s3", "milvus"))
-        return Status(self.folder, running, servers, found.owner.pid if found else 0)
+        alive = {name: run.alive() for name, run in found.servers.items()} if found else {}
+        running = alive.get("s3", False) and alive.get("milvus", False)
+        return Status(self.folder, running, alive, found.owner.pid if found else 0)
 
 
 def from_state(path: Path, *, progress: Progress | None = None) -> EmbeddedStack:
@@ -345,90 +287,3 @@ def restart(target: Target, *, kill: bool = False) -> float:
             where=f"target {target.name}: restart",
         )
     return from_state(how.state_file).restart_milvus(kill=kill)
-
-
-def _answers(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (http, ours)
-        return answer.status == 200  # noqa: PLR2004
-
-
-def _is_of(running: Running, port: int) -> bool:
-    """Return whether a port is served by the very server that was started."""
-    pid = running.server_pid()
-    return pid is not None and ports.listens(pid, port)
-
-
-def _create_bucket(endpoint: str, access_key: str, secret_key: str, running: Running) -> None:
-    import boto3  # noqa: PLC0415  (slow to import)
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
-    )
-    try:
-        if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
-            client.create_bucket(Bucket=BUCKET)
-    except (BotoCoreError, ClientError) as error:
-        raise EmbeddedStackError(
-            f"the bucket {BUCKET} cannot be created: {error}",
-            where=endpoint,
-            remedy=f"look at {running.log}",
-        ) from None
-
-
-def _require_space(folder: Path) -> None:
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < REQUIRED_BYTES:
-        raise UsageError(
-            f"the disk is nearly full: at least {REQUIRED_BYTES >> 20} MiB have to be free",
-            where=str(folder),
-            seen=f"{free >> 20} MiB free",
-            remedy="free some space, or choose another folder",
-        )
-
-
-def _target(folder: Path, found: State) -> Target:
-    access_key, secret_key = state.key_files(folder)
-    server = (
-        f"Milvus is the server of the Python package milvus {found.version}: standalone, with"
-        " etcd and RocksMQ inside; it cannot do sparse vectors or BM25"
-    )
-    notes = [
-        server,
-        "Milvus listens on all interfaces of this host, without authentication",
-        f"object store: {found.s3.description} ({found.s3.source})"
-        + "".join(f"; not {reason}" for reason in found.s3.rejected),
-    ]
-    if found.s3.provider == "emulator":
-        notes.append(minio.EMULATOR_NOTE)
-    return Target(
-        name=found.name,
-        description="embedded stack on this host",
-        milvus=targets.Milvus(
-            uri=f"http://127.0.0.1:{found.ports['proxy']}",
-            deployment="standalone",
-            version=found.version,
-            metrics_uri=f"http://127.0.0.1:{found.ports['metrics']}",
-            wal=targets.Wal.ROCKSMQ,
-            roles=tuple(targets.Role(name=role) for role in milvus.ROLES),
-        ),
-        storage=targets.Storage(
-            provider=found.s3.provider,
-            endpoint=f"http://127.0.0.1:{found.ports['s3']}",
-            bucket=BUCKET,
-            root_path=ROOT_PATH,
-            access_key=targets.SecretRef(file=access_key),
-            secret_key=targets.SecretRef(file=secret_key),
-            versioning="off",
-            object_lock=False,
-        ),
-        restart=targets.Restart(kind="embedded", state_file=folder / state.FILE),
-        notes=tuple(notes),
-    )

@@ -1,0 +1,135 @@
+"""Starting the two servers of an embedded stack, each up to the moment it can be used."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.request
+from pathlib import Path
+
+from validation.errors import EmbeddedStackError
+from validation.local import milvus, ports, process, state
+from validation.local.process import Running
+from validation.local.state import State
+
+BUCKET = "milvus"
+ROOT_PATH = "files"
+_S3_SECONDS = 60.0
+_MILVUS_SECONDS = 120.0
+_OK = 200
+
+
+def start_s3(folder: Path, found: State) -> State:
+    """Start the S3 server and create the bucket.
+
+    Args:
+        folder: Of the stack.
+        found: The stack so far.
+
+    Returns:
+        The stack with this server, as it is remembered.
+
+    Raises:
+        EmbeddedStackError: It did not come up, or refuses to create the bucket.
+    """
+    port = found.ports["s3"]
+    access_key, secret_key = (file.read_text() for file in state.key_files(folder))
+    (folder / "s3").mkdir(exist_ok=True)
+    running = process.start(
+        "s3",
+        found.s3.command(folder, port),
+        folder=folder,
+        environment=found.s3.environment(access_key, secret_key),
+        owner=found.owner,
+        clean_up=found.s3.clean_up(port),
+    )
+    found = _remember(folder, found, running)
+    endpoint = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        # In a container another process listens; there the random keys tell that it is ours.
+        ours = bool(found.s3.image) or _is_of(running, port)
+        return ours and _answers(endpoint + found.s3.health_path)
+
+    process.await_ready(running, ready, seconds=_S3_SECONDS)
+    _create_bucket(endpoint, access_key, secret_key, running)
+    return found
+
+
+def start_milvus(folder: Path, found: State) -> State:
+    """Start Milvus on the S3 server that runs already.
+
+    Args:
+        folder: Of the stack.
+        found: The stack so far.
+
+    Returns:
+        The stack with this server, as it is remembered. Its health check is green; collections
+        that were loaded before a restart answer a few seconds later.
+
+    Raises:
+        EmbeddedStackError: It did not come up.
+    """
+    s3 = {"host": "127.0.0.1", "port": found.ports["s3"], "bucket": BUCKET, "root_path": ROOT_PATH}
+    milvus.write_configuration(found.server, folder, found.ports, s3)
+    access_key, secret_key = (file.read_text() for file in state.key_files(folder))
+    running = process.start(
+        "milvus",
+        [str(found.server / "bin" / "milvus"), "run", "standalone"],
+        folder=folder,
+        environment={
+            **milvus.environment(found.server, folder, found.ports),
+            "MINIO_ACCESS_KEY_ID": access_key,
+            "MINIO_SECRET_ACCESS_KEY": secret_key,
+        },
+        owner=found.owner,
+    )
+    found = _remember(folder, found, running)
+
+    def ready() -> bool:
+        served = (found.ports["metrics"], found.ports["proxy"])
+        ours = all(_is_of(running, port) for port in served)
+        return ours and _answers(f"http://127.0.0.1:{found.ports['metrics']}/healthz")
+
+    process.await_ready(running, ready, seconds=_MILVUS_SECONDS)
+    return found
+
+
+def _remember(folder: Path, found: State, running: Running) -> State:
+    found = dataclasses.replace(found, servers={**found.servers, running.name: running})
+    state.write(folder, found)
+    return found
+
+
+def _answers(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (http, ours)
+        return answer.status == _OK
+
+
+def _is_of(running: Running, port: int) -> bool:
+    """Return whether a port is served by the very server that was started."""
+    pid = running.server_pid()
+    return pid is not None and ports.listens(pid, port)
+
+
+def _create_bucket(endpoint: str, access_key: str, secret_key: str, running: Running) -> None:
+    import boto3  # noqa: PLC0415  (slow to import)
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
+    )
+    try:
+        if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=BUCKET)
+    except (BotoCoreError, ClientError) as error:
+        raise EmbeddedStackError(
+            f"the bucket {BUCKET} cannot be created: {error}",
+            where=endpoint,
+            remedy=f"look at {running.log}",
+        ) from None

@@ -1,0 +1,80 @@
+"""A connection to a port of a pod, through the API server.
+
+What Pulumi can deploy to, it can reach this way: no Service has to be opened to the outside, and
+no extra image has to run a setup job. The user of the kubeconfig needs ``create`` on
+``pods/portforward`` in the namespace.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+from validation.errors import ConfigurationError, UnreachableError
+
+
+def api_client(props: dict[str, Any]) -> Any:
+    """Return a Kubernetes API client for ``kubeconfig``, ``kubeconfig_file`` and ``context``.
+
+    Raises:
+        ConfigurationError: The kubeconfig cannot be read, or has no such context.
+    """
+    from kubernetes import config  # noqa: PLC0415  (half a second, and only needed here)
+
+    context = props.get("context") or None
+    try:
+        if props.get("kubeconfig"):
+            document = yaml.safe_load(props["kubeconfig"])
+            return config.new_client_from_config_dict(document, context=context)
+        return config.new_client_from_config(props.get("kubeconfig_file") or None, context=context)
+    except (config.ConfigException, OSError, yaml.YAMLError) as error:
+        # A kubeconfig holds keys: only the kind of error is shown.
+        raise ConfigurationError(
+            f"the kubeconfig cannot be used: {type(error).__name__}",
+            where="kubernetes.kubeconfig",
+            remedy="try `kubectl get namespaces` with the same kubeconfig and context",
+        ) from None
+
+
+@contextmanager
+def forwarded(props: dict[str, Any], pod: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket connected to a port of a pod.
+
+    Args:
+        props: ``namespace``, and what `api_client` takes.
+        pod: Name of the pod.
+        port: Its port.
+
+    Raises:
+        UnreachableError: The API server refuses or does not answer.
+    """
+    from kubernetes import client, stream  # noqa: PLC0415  (as above)
+
+    core = client.CoreV1Api(api_client(props))
+    where = f"pod {props['namespace']}/{pod} port {port}"
+    try:
+        forward = stream.portforward(
+            core.connect_get_namespaced_pod_portforward,
+            pod,
+            props["namespace"],
+            ports=str(port),
+        )
+        # TLS needs a real socket; the client library's own is a wrapper around one.
+        connected = forward.socket(port).dup()
+    except Exception as error:  # noqa: BLE001  (the client raises whatever its parts raise)
+        raise UnreachableError(
+            f"the API server does not forward to it: {type(error).__name__}",
+            where=where,
+            remedy="check that the pod runs, and that you may create pods/portforward",
+        ) from None
+    connected.setblocking(True)
+    connected.settimeout(30)
+    try:
+        yield connected
+    finally:
+        connected.close()
+        forward.close()

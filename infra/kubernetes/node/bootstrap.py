@@ -1,0 +1,176 @@
+"""Makes a host a node: its kernel, containerd, the network, then kubeadm."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from datetime import UTC, datetime
+
+from infra.kubernetes.node import files, inspection, services, teardown
+from infra.kubernetes.node.connection import Connection, connected
+from infra.kubernetes.node.inspection import Facts
+from infra.kubernetes.node.plan import FOLDER, RECORD, SOCKET, NodePlan
+from validation.errors import MilvusKitError
+
+ADMIN = "/etc/kubernetes/admin.conf"
+_KUBECTL = f"kubectl --kubeconfig {ADMIN}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A node that was made.
+
+    Args:
+        kubeconfig: The administrator's kubeconfig; empty for a host that joined.
+        facts: What the host said of itself, as strings.
+    """
+
+    kubeconfig: str
+    facts: dict[str, str]
+
+
+def create(plan: NodePlan) -> Made:
+    """Make a host a node, or leave it as it was.
+
+    Raises:
+        ConfigurationError: The host will not do; nothing was changed on it.
+        OwnershipError: It is a node already.
+        MilvusKitError: A step failed; what was done before it has been undone.
+    """
+    with connected(plan.host) as connection:
+        facts = inspection.inspect(connection)
+        inspection.require_fit(facts, plan)
+        connection.write(RECORD, _record(plan, facts), mode="0644")
+        try:
+            _prepare(connection, plan, facts)
+            if plan.leader is None:
+                _init(connection, plan, facts)
+            else:
+                _join(connection, plan, facts)
+        except BaseException:
+            teardown.give_back(connection)
+            raise
+        text = (
+            connection.run(f"cat {ADMIN}", what="reading the kubeconfig") if not plan.leader else ""
+        )
+        told = {"os": facts.os, "cpus": str(facts.cpus), "memoryKib": str(facts.memory_kib)}
+        return Made(text, told)
+
+
+def _record(plan: NodePlan, facts: Facts) -> str:
+    """Return what must be remembered on the host to give it back as it was."""
+    return json.dumps(
+        {
+            "cluster": plan.cluster,
+            "node": plan.host.name,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": plan.fingerprint(),
+            "systemd": "yes" if facts.systemd else "no",
+            "ip_forward": facts.forward,
+            "firewall": facts.firewall,
+            "volumes": plan.local_volumes,
+        },
+        indent=2,
+    )
+
+
+def _prepare(connection: Connection, plan: NodePlan, facts: Facts) -> None:
+    connection.run(
+        """for module in overlay br_netfilter; do modprobe "$module" 2>/dev/null || true; done
+grep -qw overlay /proc/filesystems || { echo "the kernel has no overlay file system" >&2; exit 1; }
+echo 1 > /proc/sys/net/ipv4/ip_forward
+[ ! -d /proc/sys/net/bridge ] || echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables""",
+        what="preparing the kernel",
+    )
+    images = connection.run(
+        f"kubeadm config images list --kubernetes-version v{plan.kubernetes_version}",
+        what="asking kubeadm for its images",
+    ).split()
+    sandbox = next(image for image in images if image.rsplit(":", 1)[0].endswith("/pause"))
+    connection.write(f"{FOLDER}/containerd.toml", files.containerd(facts, sandbox), mode="0644")
+    services.start(connection, services.CONTAINERD, systemd=facts.systemd)
+    services.await_containerd(connection)
+    if plan.image_archives:
+        _import_images(connection, plan.image_archives)
+    if plan.cni_manifest is None:
+        network = files.bridge_network(plan.pod_subnet)
+        connection.write(files.CNI_FILE, network, mode="0644")
+    connection.run(f"mkdir -p {shlex.quote(plan.local_volumes)}", what="making the volumes' folder")
+    services.start(connection, services.KUBELET, systemd=facts.systemd)
+
+
+def _import_images(connection: Connection, folder: str) -> None:
+    connection.run(
+        f"""found=
+for archive in {shlex.quote(folder)}/*.tar; do
+    [ -e "$archive" ] || continue
+    found=1
+    ctr --address {SOCKET} --namespace k8s.io images import "$archive" >/dev/null
+done
+[ -n "$found" ] || {{ echo "no *.tar in {folder}" >&2; exit 1; }}""",
+        what="importing the image archives",
+    )
+
+
+def _init(connection: Connection, plan: NodePlan, facts: Facts) -> None:
+    config = f"{FOLDER}/kubeadm.yaml"
+    connection.write(config, files.kubeadm_init(plan, facts))
+    # SystemVerification rejects kernels and container runtimes that work; the checks that matter
+    # were made above, and the API server's own answer is waited for.
+    _kubeadm(connection, f"init --config {config}", facts)
+    if plan.single:
+        connection.run(
+            f"{_KUBECTL} -n kube-system scale deployment coredns --replicas 1",
+            what="leaving CoreDNS one replica",
+        )
+    if plan.cni_manifest is not None:
+        manifest = f"{FOLDER}/cni.yaml"
+        connection.write(manifest, plan.cni_manifest)
+        connection.run(f"{_KUBECTL} apply -f {manifest}", what="applying the CNI manifest")
+    connection.run(
+        f"{_KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
+        what="waiting for the node",
+        seconds=200,
+    )
+    connection.run(
+        f"{_KUBECTL} -n kube-system rollout status deployment/coredns --timeout=180s",
+        what="waiting for CoreDNS",
+        seconds=200,
+    )
+
+
+def _join(connection: Connection, plan: NodePlan, facts: Facts) -> None:
+    assert plan.leader is not None  # noqa: S101  (the caller's branch)
+    with connected(plan.leader) as leader:
+        key = ""
+        if plan.host.role == "control-plane":
+            uploaded = leader.run(
+                "kubeadm init phase upload-certs --upload-certs", what="sharing the certificates"
+            )
+            key = uploaded.split()[-1]
+        printed = leader.run(
+            "kubeadm token create --ttl 15m --print-join-command", what="making a join token"
+        ).split()
+        token, digest = (printed[printed.index(flag) + 1] for flag in _JOIN_FLAGS)
+        config = f"{FOLDER}/kubeadm.yaml"
+        connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
+        _kubeadm(connection, f"join --config {config}", facts)
+        leader.run(
+            f"{_KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
+            what=f"waiting for node {plan.host.name}",
+            seconds=200,
+        )
+
+
+_JOIN_FLAGS = ("--token", "--discovery-token-ca-cert-hash")
+
+
+def _kubeadm(connection: Connection, arguments: str, facts: Facts) -> None:
+    command = f"kubeadm {arguments} --ignore-preflight-errors=SystemVerification"
+    try:
+        connection.run(command, what=f"kubeadm {arguments.split()[0]}")
+    except MilvusKitError as error:
+        tail = services.log_tail(connection, services.KUBELET, systemd=facts.systemd)
+        error.add_note(f"the end of the kubelet's log:\n{tail}")
+        raise

@@ -1,0 +1,225 @@
+"""What a host is, and every reason why it will not do: found before anything is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from infra.kubernetes.node.connection import Connection
+from infra.kubernetes.node.plan import RECORD, NodePlan
+from validation.errors import ConfigurationError, OwnershipError
+
+COMMANDS = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "kubeadm": "kubeadm",
+    "kubelet": "kubelet",
+    "kubectl": "kubectl",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "mount": "mount",
+}
+"""Commands that must be on a host, each with the package that usually brings it."""
+MIN_CPUS = 2
+MIN_MEMORY_KIB = 1_700_000  # kubeadm's own limit is 1700 MB
+MIN_DISK_KIB = 10 * 1024 * 1024
+_CONTROL_PLANE_PORTS = (6443, 2379, 2380, 10257, 10259)
+_NODE_PORTS = (10250, 10256)
+_OLD_SETTINGS = (
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/admin.conf",
+    "/var/lib/etcd/member",
+)
+
+_SCRIPT = """
+say() { printf '%s=%s\\n' "$1" "$2"; }
+say uid "$(id -u)"
+say os "$(. /etc/os-release 2>/dev/null; echo "$ID $VERSION_ID")"
+say machine "$(uname -m)"
+say systemd "$([ -d /run/systemd/system ] && echo yes || echo no)"
+say cgroup "$([ -f /sys/fs/cgroup/cgroup.controllers ] && echo 2 || echo 1)"
+say swap "$(awk 'NR>1{print $1}' /proc/swaps | tr '\\n' ' ')"
+say cpus "$(nproc)"
+say memory "$(awk '/^MemTotal/{print $2}' /proc/meminfo)"
+say disk "$(df -Pk /var/lib | awk 'NR==2{print $4}')"
+say capabilities "$(awk '/^CapEff/{print $2}' /proc/self/status)"
+say forward "$(cat /proc/sys/net/ipv4/ip_forward)"
+say firewall "$(nft list tables 2>/dev/null | tr '\\n' ';')"
+say addresses "$(ip -o addr show 2>/dev/null | awk '{split($4,a,"/"); printf "%s ", a[1]}')"
+say cni "$(ls -d /opt/cni/bin/bridge /usr/lib/cni/bridge /usr/libexec/cni/bridge 2>/dev/null | head -1)"
+say runtimes "$(ls -d /run/docker.sock /var/run/crio/crio.sock /run/k3s 2>/dev/null | tr '\\n' ' ')"
+say old "$(ls -d OLD 2>/dev/null | tr '\\n' ' ')"
+say ports "$(awk 'FNR>1 && $4=="0A"{split($2,a,":"); print a[2]}' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u | tr '\\n' ' ')"
+say kubeadm "$(kubeadm version -o short 2>/dev/null)"
+say kubelet "$(kubelet --version 2>/dev/null | awk '{print $2}')"
+say missing "$(for one in COMMANDS; do command -v "$one" >/dev/null || printf '%s ' "$one"; done)"
+say record "$(tr -d '\\n' < RECORD 2>/dev/null)"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What was found on a host."""
+
+    uid: int
+    os: str
+    machine: str
+    systemd: bool
+    cgroup: int
+    swap: tuple[str, ...]
+    cpus: int
+    memory_kib: int
+    disk_kib: int
+    capabilities: int
+    forward: str
+    firewall: str
+    addresses: tuple[str, ...]
+    cni_folder: str
+    runtimes: tuple[str, ...]
+    old: tuple[str, ...]
+    ports: frozenset[int]
+    kubeadm: str
+    kubelet: str
+    missing: tuple[str, ...]
+    record: dict[str, str]
+
+    @property
+    def can_lower_oom_score(self) -> bool:
+        """Tell whether CAP_SYS_RESOURCE is there: without it, runc may not lower a score."""
+        return bool(self.capabilities >> 24 & 1)
+
+
+def inspect(connection: Connection) -> Facts:
+    """Return what a host is; nothing is changed."""
+    script = (
+        _SCRIPT.replace("OLD", " ".join(_OLD_SETTINGS))
+        .replace("COMMANDS", " ".join(COMMANDS))
+        .replace("RECORD", RECORD)
+    )
+    told = dict(
+        line.split("=", 1)
+        for line in connection.run(f"set +e\n{script}", what="looking at the host").splitlines()
+        if "=" in line
+    )
+    return Facts(
+        uid=int(told["uid"]),
+        os=told["os"],
+        machine=told["machine"],
+        systemd=told["systemd"] == "yes",
+        cgroup=int(told["cgroup"]),
+        swap=tuple(told["swap"].split()),
+        cpus=int(told["cpus"]),
+        memory_kib=int(told["memory"]),
+        disk_kib=int(told["disk"] or 0),
+        capabilities=int(told["capabilities"], 16),
+        forward=told["forward"],
+        firewall=told["firewall"],
+        addresses=tuple(told["addresses"].split()),
+        cni_folder=told["cni"].rsplit("/", 1)[0],
+        runtimes=tuple(told["runtimes"].split()),
+        old=tuple(told["old"].split()),
+        ports=frozenset(int(port, 16) for port in told["ports"].split()),
+        kubeadm=told["kubeadm"],
+        kubelet=told["kubelet"],
+        missing=tuple(told["missing"].split()),
+        record=json.loads(told["record"] or "{}"),
+    )
+
+
+def require_fit(facts: Facts, plan: NodePlan) -> None:
+    """Make sure that a host can become the planned node.
+
+    Raises:
+        OwnershipError: It is a node already, of another cluster or of someone else's making.
+        ConfigurationError: It cannot be one; with every reason at once.
+    """
+    where = f"host {plan.host.name} ({plan.host.address})"
+    if facts.record:
+        raise OwnershipError(
+            "this host is a node of a cluster that the kit made before",
+            where=where,
+            seen=f"cluster {facts.record.get('cluster')} since {facts.record.get('since')}",
+            remedy="destroy that stack first, or give the host back with "
+            "`python -m infra.kubernetes.node.teardown` on it",
+        )
+    if facts.old:
+        raise OwnershipError(
+            "this host has a Kubernetes that the kit did not make",
+            where=where,
+            seen=" ".join(facts.old),
+            remedy="use another host, or remove that node yourself with `kubeadm reset`",
+        )
+    found = problems(facts, plan)
+    if found:
+        raise ConfigurationError(
+            "this host cannot become a node:\n    " + "\n    ".join(found),
+            where=where,
+            remedy="nothing was changed on it; mend what is named, then run again",
+        )
+
+
+def problems(facts: Facts, plan: NodePlan) -> list[str]:
+    """Return why a host cannot become the planned node, each reason with its remedy."""
+    checks = (_privilege, _hardware, _commands, _versions, _network, _neighbours)
+    return [reason for check in checks for reason in check(facts, plan)]
+
+
+def _privilege(facts: Facts, _: NodePlan) -> list[str]:
+    if facts.uid != 0:
+        return [f"commands run as user {facts.uid}: connect as root"]
+    return []
+
+
+def _hardware(facts: Facts, plan: NodePlan) -> list[str]:
+    reasons = []
+    if facts.cpus < MIN_CPUS and plan.host.role == "control-plane":
+        reasons.append(f"{facts.cpus} CPU: a control plane needs {MIN_CPUS}")
+    if facts.memory_kib < MIN_MEMORY_KIB:
+        reasons.append(f"{facts.memory_kib // 1024} MiB of memory: at least 1700 MB are needed")
+    if facts.disk_kib < MIN_DISK_KIB:
+        free = facts.disk_kib / 1024 / 1024
+        reasons.append(f"{free:.1f} GiB free under /var/lib: at least 10 GiB are needed")
+    if facts.swap:
+        reasons.append(f"swap is on ({', '.join(facts.swap)}): `swapoff -a`, and mend /etc/fstab")
+    return reasons
+
+
+def _commands(facts: Facts, plan: NodePlan) -> list[str]:
+    reasons = [f"no {one} on PATH: install {COMMANDS[one]}" for one in facts.missing]
+    if not facts.cni_folder and plan.cni_manifest is None:
+        reasons.append("no CNI plugins: install containernetworking-plugins")
+    return reasons
+
+
+def _versions(facts: Facts, plan: NodePlan) -> list[str]:
+    wanted = f"v{plan.kubernetes_version}"
+    return [
+        f"{name} is {seen}, the stack wants {wanted}: install that version"
+        for name, seen in (("kubeadm", facts.kubeadm), ("kubelet", facts.kubelet))
+        if seen and seen != wanted
+    ]
+
+
+def _network(facts: Facts, plan: NodePlan) -> list[str]:
+    reasons = []
+    literal = (
+        all(part.isdigit() for part in plan.host.address.split(".")) or ":" in plan.host.address
+    )
+    if literal and plan.host.address not in facts.addresses:
+        have = ", ".join(facts.addresses)
+        reasons.append(f"address {plan.host.address} is on none of its interfaces ({have})")
+    wanted = _NODE_PORTS + (_CONTROL_PLANE_PORTS if plan.host.role == "control-plane" else ())
+    taken = sorted(facts.ports.intersection(wanted))
+    if taken:
+        ports = ", ".join(map(str, taken))
+        reasons.append(f"port {ports} is taken: `ss -ltnp` shows by what; stop it")
+    return reasons
+
+
+def _neighbours(facts: Facts, _: NodePlan) -> list[str]:
+    if not facts.runtimes:
+        return []
+    return [f"another container runtime is there ({' '.join(facts.runtimes)}): use another host"]

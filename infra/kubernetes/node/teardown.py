@@ -1,0 +1,127 @@
+"""Gives a host back as it was: no process, mount, interface, firewall rule or file of ours stays.
+
+``python -m infra.kubernetes.node.teardown`` does it on this host, for a cluster whose Pulumi state
+is lost. It touches only a host that carries the kit's own record.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+
+from infra.kubernetes.node import files, services
+from infra.kubernetes.node.connection import Connection, connected
+from infra.kubernetes.node.plan import FOLDER, RECORD, SOCKET, STATE, Host
+from validation.errors import MilvusKitError, OwnershipError
+
+_RESET = f"""set +e
+kubeadm reset --force --cri-socket unix://{SOCKET} >{FOLDER}/reset.log 2>&1
+ctr --address {SOCKET} --namespace k8s.io tasks ls -q 2>/dev/null | while read -r task; do
+    ctr --address {SOCKET} --namespace k8s.io tasks kill --signal SIGKILL "$task"
+done >/dev/null 2>&1
+exit 0"""
+
+# A shim outlives containerd on purpose; ours are those that name our socket's folder.
+_LEFTOVERS = f"""set +e
+for shim in $(grep -l -a -e '{STATE}/containerd' /proc/[0-9]*/cmdline 2>/dev/null); do
+    pid=$(echo "$shim" | cut -d/ -f3)
+    tr '\\0' ' ' < "$shim" 2>/dev/null | grep -q '^[^ ]*containerd-shim' && kill -KILL "$pid"
+done
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    for round in 1 2 3 4 5; do
+        [ -d "$hierarchy" ] || break
+        procs=$(find "$hierarchy" -maxdepth 6 -path '*kubepods*' -name cgroup.procs -exec cat {{}} + 2>/dev/null)
+        [ -n "$procs" ] || break
+        kill -KILL $procs 2>/dev/null
+        sleep 0.2
+    done
+    for one in "$hierarchy"/kubepods*; do
+        [ -d "$one" ] && find "$one" -depth -type d -exec rmdir {{}} \\; 2>/dev/null
+    done
+done
+awk '{{print $5}}' /proc/self/mountinfo | grep -E '^({STATE}/|{FOLDER}/|/var/lib/kubelet(/|$))' | sort -r |
+    while read -r point; do umount "$point" 2>/dev/null || umount -l "$point"; done
+ip netns list 2>/dev/null | awk '/^cni-/{{print $1}}' | while read -r one; do ip netns delete "$one"; done
+for link in {files.CNI_BRIDGE} nodelocaldns kube-ipvs0; do ip link delete "$link" 2>/dev/null; done
+nft delete table ip kube-proxy 2>/dev/null
+nft delete table ip6 kube-proxy 2>/dev/null
+for family in iptables ip6tables; do
+    "$family-save" 2>/dev/null | grep -q -E 'KUBE-|CNI-' || continue
+    "$family-save" | grep -v -E 'KUBE-|CNI-' | "$family-restore"
+done
+exit 0"""
+
+
+def give_back(connection: Connection) -> None:
+    """Undo what was made of a host; a host that is not ours is left alone.
+
+    Raises:
+        MilvusKitError: Something of ours is still there; it is named.
+    """
+    text = connection.run(f"cat {RECORD} 2>/dev/null || true", what="reading the host's record")
+    if not text.strip():
+        return
+    record = json.loads(text)
+    systemd = record.get("systemd") == "yes"
+    services.stop(connection, services.KUBELET, systemd=systemd)
+    connection.run(_RESET, what="kubeadm reset")
+    services.stop(connection, services.CONTAINERD, systemd=systemd)
+    connection.run(_LEFTOVERS, what="cleaning up")
+    _remove_files(connection, record)
+
+
+def _remove_files(connection: Connection, record: dict[str, str]) -> None:
+    left = connection.run(
+        f"""set +e
+before={shlex.quote(record.get("firewall", ""))}
+nft list tables 2>/dev/null | grep -x -E 'table ip6? (mangle|filter|nat)' | while read -r table; do
+    case ";$before;" in *";$table;"*) continue ;; esac
+    nft list $table | grep -q -E 'jump|accept$|drop$|masquerade|counter' || nft delete $table
+done
+echo {shlex.quote(record.get("ip_forward", "0"))} > /proc/sys/net/ipv4/ip_forward
+rm -f {files.CNI_FILE}
+rmdir /etc/cni/net.d /etc/cni 2>/dev/null
+if awk '{{print $5}}' /proc/self/mountinfo | grep -E '^({STATE}|{FOLDER}|/var/lib/kubelet)(/|$)'; then
+    exit 0
+fi
+rm -rf --one-file-system {STATE} /var/lib/kubelet /var/lib/etcd /etc/kubernetes
+rm -f /var/lib/cni/results/{files.CNI_NAME}-* /var/lib/cni/cache/results/{files.CNI_NAME}-*
+rmdir /var/lib/cni/results /var/lib/cni/cache/results /var/lib/cni/cache /var/lib/cni 2>/dev/null
+rmdir {shlex.quote(record["volumes"])} 2>/dev/null  # volumes that still hold data stay
+rm -rf --one-file-system {FOLDER}
+rmdir /run/milvus-kit /var/lib/milvus-kit 2>/dev/null
+ls -d {FOLDER} {STATE} /var/lib/kubelet /etc/kubernetes 2>/dev/null
+exit 0""",
+        what="removing files",
+    ).split()
+    if left:
+        raise MilvusKitError(
+            "something of the node is still there",
+            where=connection.host.name,
+            seen=" ".join(left),
+            remedy="see what holds it (`fuser -vm PATH`), end that, then run this again",
+        )
+
+
+def main() -> int:
+    """Give this host back; return the exit code."""
+    here = Host(name="this host", address="127.0.0.1", role="control-plane")
+    try:
+        with connected(here) as connection:
+            text = connection.run(f"cat {RECORD} 2>/dev/null || true", what="reading the record")
+            if not text.strip():
+                raise OwnershipError(
+                    "this host carries no cluster of the kit's",
+                    where=RECORD,
+                    remedy="nothing was touched; another Kubernetes is removed by its own tools",
+                )
+            give_back(connection)
+    except MilvusKitError as error:
+        print(error, file=sys.stderr)  # noqa: T201  (a command)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

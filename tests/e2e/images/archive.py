@@ -1,0 +1,149 @@
+"""Layers and image archives as plain tar files, the same bytes for the same content.
+
+The form is the one ``docker save`` writes and containerd imports: one tar for each layer, the
+image's configuration as JSON, and ``manifest.json``, which names both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One file or folder tree of a layer.
+
+    Args:
+        source: On this host; a folder is taken with all that is in it.
+        target: Absolute path in the image.
+        without: Names of files and folders to leave out.
+    """
+
+    source: Path
+    target: str
+    without: frozenset[str] = frozenset({"__pycache__"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image to be written.
+
+    Args:
+        names: Under which it is found, each with a tag.
+        layers: Uncompressed tar files, lowest first.
+        entrypoint: What is run.
+        environment: Its environment; PATH is set if left out.
+        user: User and group, as numbers.
+        workdir: Its working folder.
+        labels: What is in it.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[Path, ...]
+    entrypoint: tuple[str, ...] = ()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    user: str = ""
+    workdir: str = "/"
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def config(self) -> bytes:
+        """Return the image's configuration."""
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment = {"PATH": path, **self.environment}
+        runtime: dict[str, Any] = {
+            "Env": [f"{name}={value}" for name, value in environment.items()],
+            "Entrypoint": list(self.entrypoint) or None,
+            "User": self.user,
+            "WorkingDir": self.workdir,
+            "Labels": dict(self.labels),
+        }
+        document = {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": _EPOCH,
+            "config": runtime,
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest(p)}" for p in self.layers]},
+        }
+        return json.dumps(document, sort_keys=True).encode()
+
+
+@functools.cache
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a layer, which never changes once it is written."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_layer(path: Path, entries: Iterable[Entry], folders: Iterable[str] = ()) -> Path:
+    """Write a layer.
+
+    Args:
+        path: Of the tar file.
+        entries: What goes into it, owned by root.
+        folders: Empty folders that anyone may write to, such as ``/tmp``.
+    """
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for folder in folders:
+            member = tarfile.TarInfo(folder.strip("/"))
+            member.type, member.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(member)
+        for entry in entries:
+            _add(tar, entry.source, entry.target.strip("/"), entry.without)
+    return path
+
+
+def write_archive(path: Path, images: Iterable[Image]) -> Path:
+    """Write images into one archive; a layer that several share is in it once."""
+    partial = path.with_name(f".{path.name}.partial")
+    manifest, there = [], set()
+    with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
+        for image in images:
+            config = image.config()
+            name = f"{hashlib.sha256(config).hexdigest()}.json"
+            _add_bytes(tar, name, config, there)
+            layers = []
+            for layer in image.layers:
+                inside = f"{digest(layer)}/layer.tar"
+                layers.append(inside)
+                if inside not in there:
+                    there.add(inside)
+                    _add(tar, layer, inside, frozenset())
+            entry = {"Config": name, "RepoTags": list(image.names), "Layers": layers}
+            manifest.append(entry)
+        _add_bytes(tar, "manifest.json", json.dumps(manifest).encode(), there)
+    partial.replace(path)
+    return path
+
+
+def _add(tar: tarfile.TarFile, source: Path, target: str, without: frozenset[str]) -> None:
+    member = tar.gettarinfo(source, target)
+    member.mtime, member.uid, member.gid, member.uname, member.gname = 0, 0, 0, "", ""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    if member.isreg():
+        with source.open("rb") as stream:
+            tar.addfile(member, stream)
+        return
+    tar.addfile(member)
+    if member.isdir():
+        for child in sorted(source.iterdir()):
+            if child.name not in without:
+                _add(tar, child, f"{target}/{child.name}", without)
+
+
+def _add_bytes(tar: tarfile.TarFile, name: str, data: bytes, there: set[str]) -> None:
+    if name in there:
+        return
+    there.add(name)
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

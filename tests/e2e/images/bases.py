@@ -1,0 +1,244 @@
+"""What images are made of: a small Debian, static binaries, Milvus from its wheel, Kafka and a JRE.
+
+Each function returns a layer: a tar file in the cache, made once for each version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+from tests.e2e.images.archive import Entry, write_layer
+from validation.cache import cache_folder, filling
+from validation.errors import MilvusKitError
+from validation.local import milvus
+
+DEBIAN_SUITE = "bookworm"
+DEBIAN_INCLUDED = (
+    "ca-certificates",
+    "conntrack",
+    "iptables",
+    "kmod",
+    "libgomp1",
+    "libpython3-stdlib",
+    "libstdc++6",
+    "nftables",
+    "python3-minimal",
+)
+KAFKA_VERSION = "3.9.1"
+_JRE_MODULES = "java.base,java.management,java.naming,java.security.sasl,java.sql,jdk.unsupported"
+_PLACEHOLDER = re.compile(r"\{\{\s*\w+(?:\([^)]*\))?\s*(?::\s*([^}]*?))?\s*\}\}")
+_PAUSE = """#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void end(int number) { (void)number; _exit(0); }
+static void reap(int number) { (void)number; while (waitpid(-1, 0, WNOHANG) > 0) {} }
+int main(void) {
+    signal(SIGINT, end); signal(SIGTERM, end); signal(SIGCHLD, reap);
+    for (;;) pause();
+}
+"""
+
+
+def layer(name: str, make: Callable[[Path], None]) -> Path:
+    """Return a cached layer.
+
+    Args:
+        name: With everything in it that decides the content.
+        make: Writes the tar file to the path it is given.
+    """
+    folder = cache_folder() / "layers" / name
+    with filling(folder) as partial:
+        if partial is not None:
+            make(partial / "layer.tar")
+    return folder / "layer.tar"
+
+
+def debian() -> Path:
+    """Return a minimal Debian with glibc and what kube-proxy, Milvus and Python need of it."""
+    included = ",".join(DEBIAN_INCLUDED)
+    key = hashlib.sha256(included.encode()).hexdigest()[:8]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", DEBIAN_SUITE]
+    return layer(f"debian-{DEBIAN_SUITE}-{key}", lambda tar: _run([*command, str(tar)]))
+
+
+def binaries(name: str, files: dict[Path, str], folders: Iterable[str] = ()) -> Path:
+    """Return a layer with single files, each at its place in the image."""
+    entries = [Entry(source, target) for source, target in files.items()]
+    return layer(name, lambda tar: _ignore(write_layer(tar, entries, folders)))
+
+
+def busybox() -> Path:
+    """Return a layer with a static shell and the commands that volume helpers use."""
+
+    def make(tar: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "bin"
+            root.mkdir()
+            shutil.copy("/bin/busybox", root / "busybox")
+            for command in ("sh", "mkdir", "rm", "chmod", "ls", "cat", "sleep", "true", "wget"):
+                (root / command).symlink_to("busybox")
+            write_layer(tar, [Entry(root, "/bin")], ["/tmp"])
+
+    return layer("busybox", make)
+
+
+def pause() -> Path:
+    """Return a layer with the program that holds a pod's namespaces open."""
+
+    def make(tar: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            binary = Path(folder) / "pause"
+            compiler = ["gcc", "-Os", "-static", "-s", "-x", "c", "-", "-o", str(binary)]
+            _run(compiler, given=_PAUSE)
+            write_layer(tar, [Entry(binary, "/pause")])
+
+    return layer("pause", make)
+
+
+def milvus_server(version: str) -> Path:
+    """Return a layer with a Milvus server, laid out as in its published image."""
+
+    def make(tar: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            server = _milvus_files(version, Path(folder))
+            config = Path(folder) / "milvus.yaml"
+            config.write_text(_milvus_defaults(server / "config.yaml.template"), encoding="utf-8")
+            user = Path(folder) / "user.yaml"
+            user.write_text("{}\n", encoding="utf-8")
+            libraries = [one for one in (server / "bin").iterdir() if one.name != "milvus"]
+            entries = [
+                Entry(server / "bin" / "milvus", "/milvus/bin/milvus"),
+                *(Entry(one, f"/milvus/lib/{one.name}") for one in sorted(libraries)),
+                Entry(config, "/milvus/configs/milvus.yaml"),
+                Entry(user, "/milvus/configs/user.yaml"),
+            ]
+            write_layer(tar, entries, ["/var/lib/milvus", "/run/milvus"])
+
+    return layer(f"milvus-{version}", make)
+
+
+def kafka() -> Path:
+    """Return a layer with Kafka's jars from Maven Central and a JRE of just its modules."""
+
+    def make(tar: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            project, jars, jre = (Path(folder) / name for name in ("pom.xml", "libs", "jre"))
+            project.write_text(_kafka_project(), encoding="utf-8")
+            copy = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+            _run(["mvn", "-q", "-B", "-f", str(project), *copy, "-DincludeScope=runtime"])
+            trim = ["--strip-debug", "--no-man-pages", "--no-header-files", "--output", str(jre)]
+            _run(["jlink", "--add-modules", _JRE_MODULES, *trim])
+            entries = [Entry(jars, "/opt/kafka/libs"), Entry(jre, "/opt/jre")]
+            write_layer(tar, entries, ["/var/lib/kafka"])
+
+    return layer(f"kafka-{KAFKA_VERSION}", make)
+
+
+def python_packages(distribution: str) -> Path:
+    """Return a layer with what a distribution needs to run, from this Python's own packages."""
+    names = sorted(_closure(distribution) - {distribution})
+    found = {name: metadata.distribution(name) for name in names}
+    text = " ".join(f"{name}=={one.version}" for name, one in found.items())
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def make(tar: Path) -> None:
+        entries = []
+        for one in found.values():
+            for file in one.files or []:
+                source = Path(str(one.locate_file(file)))
+                if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
+                    entries.append(Entry(source, f"/opt/milvus-kit/packages/{file}"))
+        write_layer(tar, entries)
+
+    return layer(f"python-{key}", make)
+
+
+def _closure(name: str) -> set[str]:
+    done: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop().lower().replace("_", "-")
+        if one in done:
+            continue
+        done.add(one)
+        for text in metadata.requires(one) or []:
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
+    return done
+
+
+def _milvus_files(version: str, folder: Path) -> Path:
+    if version == milvus.installed_version():
+        return milvus.unpacked()
+    download = ["download", "-q", "--no-deps", "--dest", str(folder), f"milvus=={version}"]
+    _run([sys.executable, "-m", "pip", *download])
+    wheel = next(folder.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder)
+    return milvus.unpacked(folder / "milvus" / "data", version)
+
+
+def _milvus_defaults(template: Path) -> str:
+    """Return the package's own configuration, its placeholders replaced by their defaults."""
+    text = template.read_text(encoding="utf-8")
+    plain = _PLACEHOLDER.sub(lambda found: found.group(1) or "", text)
+    return yaml.safe_dump(_without_empty(yaml.safe_load(plain)))
+
+
+def _without_empty(value: object) -> object:
+    if isinstance(value, dict):
+        kept = {key: _without_empty(one) for key, one in value.items()}
+        return {key: one for key, one in kept.items() if one is not None}
+    return value
+
+
+def _kafka_project() -> str:
+    wanted = (
+        ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
+        ("org.slf4j", "slf4j-simple", "1.7.36"),
+    )
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>"
+        f"<version>{version}</version></dependency>"
+        for group, artifact, version in wanted
+    )
+    return (
+        "<project><modelVersion>4.0.0</modelVersion><groupId>kit</groupId>"
+        "<artifactId>kafka</artifactId><version>1</version>"
+        f"<dependencies>{dependencies}</dependencies></project>"
+    )
+
+
+def _run(command: list[str], given: str | None = None) -> None:
+    done = subprocess.run(
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    if done.returncode:
+        raise MilvusKitError(
+            f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}",
+            where="making an image",
+            remedy="check that the package source it needs answers, and the free disk space",
+        )
+
+
+def _ignore(_: object) -> None:
+    return None

@@ -1,0 +1,143 @@
+"""Which images the stacks need, and what each holds."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.e2e.images import bases
+from tests.e2e.images.archive import Entry, Image, write_layer
+from tests.e2e.toolchain import parts
+from tests.e2e.toolchain.provide import Toolchain
+
+_VERSION = "org.opencontainers.image.version"
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def kubernetes(tools: Toolchain) -> list[Image]:
+    """Return the images that kubeadm asks for, under the names it asks for."""
+    folder = tools.folders["kubernetes"]
+    listed = subprocess.run(
+        [
+            *(str(folder / "kubeadm"), "config", "images", "list"),
+            *("--kubernetes-version", f"v{parts.KUBERNETES_VERSION}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {name.rsplit("/", 1)[-1].split(":")[0]: name for name in listed.stdout.split()}
+    version = {_VERSION: parts.KUBERNETES_VERSION}
+    images = []
+    for command in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"):
+        own = bases.binaries(
+            f"{command}-{parts.KUBERNETES_VERSION}", {folder / command: f"/usr/local/bin/{command}"}
+        )
+        below = (bases.debian(),) if command == "kube-proxy" else ()
+        images.append(Image((names[command],), (*below, own), labels=version))
+    return [
+        *images,
+        Image((names["pause"],), (bases.pause(),), ("/pause",)),
+        Image(
+            (names["coredns"],),
+            (_single(tools, parts.COREDNS, "/coredns"),),
+            ("/coredns",),
+            labels={_VERSION: parts.COREDNS_VERSION},
+        ),
+        etcd(tools, names["etcd"]),
+    ]
+
+
+def etcd(tools: Toolchain, *names: str) -> Image:
+    """Return etcd with etcdctl and a shell."""
+    files = {
+        tools.command("etcd"): "/usr/local/bin/etcd",
+        tools.command("etcdctl"): "/usr/local/bin/etcdctl",
+    }
+    own = bases.binaries(f"etcd-{parts.ETCD_VERSION}", files)
+    return Image(names, (bases.debian(), own), labels={_VERSION: parts.ETCD_VERSION})
+
+
+def local_path(tools: Toolchain, name: str) -> Image:
+    """Return the provisioner of local volumes."""
+    own = _single(tools, parts.LOCAL_PATH, "/usr/bin/local-path-provisioner")
+    labels = {_VERSION: parts.LOCAL_PATH_VERSION}
+    return Image((name,), (own,), ("/usr/bin/local-path-provisioner",), labels=labels)
+
+
+def busybox(name: str) -> Image:
+    """Return a shell with a few commands."""
+    return Image((name,), (bases.busybox(),), ("/bin/sh",))
+
+
+def minio(tools: Toolchain, *names: str) -> Image:
+    """Return MinIO, laid out as in its published image."""
+    own = _single(tools, parts.MINIO, "/usr/bin/minio")
+    labels = {_VERSION: parts.MINIO_VERSION}
+    return Image(names, (bases.debian(), own), ("/usr/bin/minio",), labels=labels)
+
+
+def milvus(version: str, *names: str) -> Image:
+    """Return Milvus from its wheel, laid out as in its published image."""
+    environment = {
+        "PATH": "/milvus/bin:/usr/local/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": "/milvus/lib:/usr/lib",
+        "MILVUSCONF": "/milvus/configs/",
+        "MALLOC_CONF": "background_thread:true",
+    }
+    layers = (bases.debian(), bases.milvus_server(version))
+    labels = {_VERSION: f"{version}-lite"}
+    return Image(names, layers, (), environment, workdir="/milvus", labels=labels)
+
+
+def kafka(*names: str) -> Image:
+    """Return Kafka with its JRE."""
+    path = "/opt/jre/bin:/usr/local/bin:/usr/bin:/bin"
+    environment = {"PATH": path, "CLASSPATH": "/opt/kafka/libs/*"}
+    labels = {_VERSION: bases.KAFKA_VERSION}
+    return Image(names, (bases.debian(), bases.kafka()), (), environment, labels=labels)
+
+
+def kit(work: Path, *names: str) -> Image:
+    """Return the kit's own image: this checkout's packages on Debian's Python.
+
+    Args:
+        work: A folder for the layer with the code, which changes from run to run.
+        names: Of the image.
+    """
+    launcher = work / "milvus-kit"
+    launcher.write_text(
+        "#!/usr/bin/python3\nimport sys\nfrom validation.cli import main\nsys.exit(main())\n",
+        encoding="utf-8",
+    )
+    launcher.chmod(0o755)
+    folders = ("validation", "infra", "sample_data", "stacks")
+    there = [_ROOT / name for name in folders if (_ROOT / name).is_dir()]
+    entries = [Entry(folder, f"/opt/milvus-kit/{folder.name}") for folder in there]
+    code = write_layer(
+        work / "kit.tar",
+        [*entries, Entry(launcher, "/usr/local/bin/milvus-kit")],
+        ["/tmp", "/work"],
+    )
+    return Image(
+        names,
+        (bases.debian(), bases.python_packages("milvus-kit"), code),
+        ("/usr/local/bin/milvus-kit",),
+        {"PYTHONPATH": "/opt/milvus-kit:/opt/milvus-kit/packages", "HOME": "/tmp"},
+        user="1000:1000",
+        workdir="/work",
+    )
+
+
+def names_of(file: Path) -> Mapping[str, str]:
+    """Return the image references of the stacks by their names; empty if there is no file."""
+    import yaml  # noqa: PLC0415
+
+    if not file.exists():
+        return {}
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _single(tools: Toolchain, part: parts.GoPart, target: str) -> Path:
+    return bases.binaries(part.folder, {tools.command(part.name): target}, ["/tmp"])

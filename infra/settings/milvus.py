@@ -149,6 +149,16 @@ class Milvus(Section):
     image: ImageRef | None = Field(
         default=None, description="instead of the one in stacks/images.yaml, same version"
     )
+    command: tuple[str, ...] = Field(
+        default=("milvus",),
+        min_length=1,
+        description="the server's binary in the image, for images that are laid out differently",
+    )
+    upgrade_from: Version | None = Field(
+        default=None,
+        description="the version that runs now, for an upgrade to another minor version or a"
+        " downgrade: roles are then changed in the order that this step needs",
+    )
     roles: dict[RoleName, Role] = Field(
         default={}, description="only what differs from sizing and defaults"
     )
@@ -164,4 +174,9 @@ class Milvus(Section):
         default=None, description="volume of a standalone with RocksMQ or embedded etcd"
     )
     access: Access = Field(default=Access(), description="how clients reach the proxy")
+    clients_from: tuple[DnsName, ...] = Field(
+        default=(),
+        description="namespaces whose pods may connect to the proxy; with access.sourceRanges also"
+        " empty: every client the network lets in",
+    )
     log_level: Literal["debug", "info", "warn", "error"] = "info"

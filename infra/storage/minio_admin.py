@@ -12,7 +12,7 @@ import json
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -63,7 +63,7 @@ class MinioAdmin:
     port: int
     ca_pem: str | None
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
     region: str = "us-east-1"
 
     def has_bucket(self, bucket: str) -> bool:
@@ -168,9 +168,14 @@ class MinioAdmin:
             remedy="look at MinIO's log",
         )
 
-    @stamina.retry(on=_NotReadyError, attempts=_ATTEMPTS, timeout=90, wait_initial=0.25, wait_max=5)
     def _patiently(self, method: str, target: str, body: bytes) -> Reply:
-        return self._once(method, target, body)
+        # Not the decorator: it would log the arguments, and with them the keys.
+        for attempt in stamina.retry_context(
+            on=_NotReadyError, attempts=_ATTEMPTS, timeout=90, wait_initial=0.25, wait_max=5
+        ):
+            with attempt:
+                return self._once(method, target, body)
+        raise AssertionError("stamina ends with a value or an error")
 
     def _once(self, method: str, target: str, body: bytes) -> Reply:
         headers = self._signed(method, target, body)

@@ -1,0 +1,133 @@
+"""Which container images are used: one lock file, mirrors, digests.
+
+``stacks/images.yaml`` holds every image once, with its versions and their digests:
+
+.. code-block:: yaml
+
+    schema: milvus-kit/images/1
+    images:
+      milvus:
+        repository: docker.io/milvusdb/milvus
+        versions:
+          "2.6.20": {tag: v2.6.20, digest: sha256:...}
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field, ValidationError
+
+from infra.settings.model import Section
+from infra.settings.parse import read_yaml
+from infra.settings.services import Images
+from validation.errors import ConfigurationError
+
+SCHEMA = "milvus-kit/images/1"
+_Item = TypeVar("_Item")
+
+
+class Pin(Section):
+    """One version of an image. ``digest`` is left out until it is known."""
+
+    tag: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,127}$")]
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+
+
+class Image(Section):
+    """An image and the versions of it that stacks can use; the first is the default."""
+
+    repository: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+$")]
+    versions: dict[str, Pin] = Field(min_length=1)
+
+
+class Lock(Section):
+    """The lock file."""
+
+    schema_: Annotated[str, Field(alias="schema", pattern=f"^{SCHEMA}$")]
+    images: dict[str, Image]
+
+
+def lock_file() -> Path:
+    """Return the path of the lock: the checkout's, or the one in the installed package."""
+    named = os.environ.get("MILVUS_KIT_STACKS")
+    root = Path(__file__).resolve().parents[1]
+    folders = [Path(named)] if named else [root / "stacks", root / "validation/_data/stacks"]
+    return next((f / "images.yaml" for f in folders if (f / "images.yaml").exists()), folders[0])
+
+
+@functools.cache
+def lock(path: Path | None = None) -> Lock:
+    """Return the lock.
+
+    Raises:
+        ConfigurationError: It cannot be read or is not a lock of images.
+    """
+    path = path or lock_file()
+    try:
+        return Lock.model_validate(read_yaml(path))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError(
+            "this is not a lock of images\n    " + "\n    ".join(lines),
+            where=str(path),
+            remedy="mend the keys named above, or take the file of this release",
+        ) from None
+
+
+def resolve(
+    name: str, settings: Images, *, version: str | None = None, override: str | None = None
+) -> str:
+    """Return the reference of an image, as a pod names it.
+
+    Args:
+        name: Its name in the lock.
+        settings: The stack's settings of images.
+        version: One of its versions; None: the first in the lock.
+        override: A reference that the settings give elsewhere, which wins.
+
+    Raises:
+        ConfigurationError: The lock has no such image or version, or no digest where one is
+            required.
+    """
+    given = override or settings.overrides.get(name)
+    if given is not None:
+        return given
+    images = lock().images
+    image = _known(name, images, "image", str(lock_file()))
+    chosen = version or next(iter(image.versions))
+    pin = _known(chosen, image.versions, f"version of {name}", str(lock_file()))
+    if pin.digest is None and settings.require_digest:
+        raise ConfigurationError(
+            f"the digest of {name} {chosen} is not recorded, and this stack requires digests",
+            where=f"{lock_file()}: images.{name}.versions.{chosen}.digest",
+            remedy="record it (`crane digest` or `skopeo inspect` show it), name an image with its"
+            f" digest in images.overrides.{name}, or set images.requireDigest: false",
+        )
+    reference = f"{_mirrored(image.repository, settings)}:{pin.tag}"
+    return f"{reference}@{pin.digest}" if pin.digest else reference
+
+
+def _mirrored(repository: str, settings: Images) -> str:
+    for mirror in settings.mirrors:
+        if repository == mirror.source or repository.startswith(mirror.source + "/"):
+            return mirror.mirror + repository.removeprefix(mirror.source)
+    return repository
+
+
+def _known(name: str, items: Mapping[str, _Item], what: str, where: str) -> _Item:
+    if name not in items:
+        raise ConfigurationError(
+            f"there is no such {what}",
+            where=where,
+            seen=name,
+            remedy=f"use one of {', '.join(items)}, or name an image in the settings",
+        )
+    return items[name]

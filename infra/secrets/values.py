@@ -1,0 +1,53 @@
+"""Secret values that come from outside: the stack's configuration, or Secrets already there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.kubernetes.contract import ClusterContract
+from infra.settings import PROJECT
+from infra.settings.model import ConfigSecret, SecretValue
+
+
+def configured(name: ConfigSecret) -> pulumi.Output[str]:
+    """Return a secret of the stack's own configuration."""
+    return pulumi.Output.secret(pulumi.Config(PROJECT).require_secret(str(name)))
+
+
+def existing(name: str, cluster: ClusterContract) -> k8s.core.v1.Secret:
+    """Return a Secret that is already in the deployment's namespace."""
+    return k8s.core.v1.Secret.get(
+        f"existing-{name}",
+        f"{cluster.namespace}/{name}",
+        pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready)),
+    )
+
+
+def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
+    """Return what one key of a Secret holds, as a Pulumi secret."""
+    data = pulumi.Output.secret(secret.data)
+    return data.apply(lambda found: base64.b64decode((found or {}).get(key, "")).decode())
+
+
+def value(source: SecretValue, cluster: ClusterContract) -> pulumi.Output[str]:
+    """Return the secret that a setting refers to."""
+    if source.config is not None:
+        return configured(source.config)
+    if source.existing_secret is None:
+        raise AssertionError("the settings require one source")
+    return text_of(existing(source.existing_secret.name, cluster), source.existing_secret.key)
+
+
+def fingerprint(*parts: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return a hash that changes when any part does; it is no secret itself.
+
+    A pod template that carries it rolls when the Secret it reads has changed.
+    """
+    joined = pulumi.Output.all(*parts).apply(
+        lambda found: hashlib.sha256("\0".join(str(part) for part in found).encode()).hexdigest()
+    )
+    return pulumi.Output.unsecret(joined)

@@ -1,0 +1,211 @@
+"""MinIO in the cluster, with a bucket and a key of least privilege for Milvus.
+
+Bucket, policy and user are made by the program through a port-forward of the API server: that
+works with any MinIO image, because none has to hold a client or a shell, and with any cluster,
+because nothing has to be opened to the outside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.images import resolve
+from infra.kubernetes.contract import ClusterContract
+from infra.milvus import pods
+from infra.secrets import values
+from infra.secrets.authority import Authority
+from infra.secrets.password import KEY_LETTERS, Password
+from infra.settings import Settings
+from infra.settings.storage import Minio as MinioSettings
+from infra.storage import minio_objects as objects
+from infra.storage import policy, wiring
+from infra.storage.contract import StorageContract
+from infra.storage.minio_resources import MinioBucket, MinioUser
+
+ROOT_USER = "minio-root"
+POLICY = "milvus"
+
+
+class Minio(pulumi.ComponentResource):
+    """MinIO, its TLS, its root key, Milvus's bucket and Milvus's key.
+
+    Args:
+        name: Pulumi name.
+        settings: The stack's settings.
+        cluster: Where it runs.
+        authority: Who signs its certificate.
+        opts: Resource options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        cluster: ClusterContract,
+        authority: Authority,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("milvus-kit:storage:Minio", name, None, opts)
+        storage = settings.storage
+        if not isinstance(storage, MinioSettings):
+            raise TypeError("these settings are not those of a MinIO")
+        child = pulumi.ResourceOptions(parent=self)
+        tls_secret, ca = _tls(storage, cluster, authority, child)
+        self.plan = objects.MinioPlan(
+            settings=storage,
+            namespace=cluster.namespace,
+            image=resolve("minio", settings.images),
+            tls_secret=tls_secret,
+            storage_class=cluster.storage_class,
+            pull_secrets=cluster.pull_secrets,
+            pull_policy=settings.images.pull_policy,
+        )
+        if storage.tls.mode == "generated":
+            authority.tls_secret(objects.TLS_SECRET, self.plan.hosts, cluster)
+        root = _root(cluster, child)
+        server = self._server(root, cluster)
+        connection = _connection(self.plan, storage, cluster, root, ca)
+        made, keys = _bucket_and_key(storage, cluster, connection, server, child)
+        self.contract = _contract(self.plan, keys, ca, (*made, *keys.made))
+        self.register_outputs({"endpoint": self.plan.endpoint, "bucket": storage.bucket})
+
+    def _server(self, root: Password, cluster: ClusterContract) -> k8s.apps.v1.StatefulSet:
+        """Create what runs, and return it."""
+        ready = list(cluster.ready)
+        child = pulumi.ResourceOptions(parent=self, provider=cluster.provider, depends_on=ready)
+        k8s.core.v1.Service("minio", **objects.service(self.plan), opts=child)
+        k8s.networking.v1.NetworkPolicy("minio", **objects.network_policy(self.plan), opts=child)
+        document = objects.statefulset(self.plan)
+        # A new root key reaches the server only when it starts again.
+        document["spec"]["template"]["metadata"]["annotations"] = {
+            "milvus-kit/root-key": values.fingerprint(root.secret)
+        }
+        keep = pulumi.ResourceOptions(
+            protect=self.plan.settings.protect, retain_on_delete=self.plan.settings.retain_on_delete
+        )
+        return k8s.apps.v1.StatefulSet(
+            "minio", **document, opts=pulumi.ResourceOptions.merge(child, keep)
+        )
+
+
+def _tls(
+    storage: MinioSettings,
+    cluster: ClusterContract,
+    authority: Authority,
+    opts: pulumi.ResourceOptions,
+) -> tuple[str | None, wiring.Ca | None]:
+    if storage.tls.mode == "off":
+        return None, None
+    if storage.tls.mode == "generated":
+        return objects.TLS_SECRET, wiring.ca_secret(authority.ca_pem, cluster, opts)
+    name = str(storage.tls.existing_secret)
+    pem = pulumi.Output.unsecret(values.text_of(values.existing(name, cluster), wiring.CA_KEY))
+    return name, wiring.Ca(pem, wiring.SecretKeyRef(name, wiring.CA_KEY))
+
+
+def _root(cluster: ClusterContract, opts: pulumi.ResourceOptions) -> Password:
+    password = Password("minio-root-password", opts=opts)
+    k8s.core.v1.Secret(
+        objects.ROOT_SECRET,
+        metadata={"name": objects.ROOT_SECRET, "namespace": cluster.namespace},
+        string_data={objects.ROOT_USER: ROOT_USER, objects.ROOT_PASSWORD: password.secret},
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready)),
+        ),
+    )
+    return password
+
+
+def _connection(
+    plan: objects.MinioPlan,
+    storage: MinioSettings,
+    cluster: ClusterContract,
+    root: Password,
+    ca: wiring.Ca | None,
+) -> dict[str, pulumi.Input[Any]]:
+    """Return how the program reaches the server: by a port-forward to its pod."""
+    access = cluster.access
+    return {
+        "namespace": cluster.namespace,
+        "pod": f"{objects.NAME}-0",
+        "port": objects.PORT,
+        "server_name": plan.host,
+        "ca_pem": ca.pem if ca else "",
+        "region": storage.region,
+        "root_access_key": ROOT_USER,
+        "root_secret_key": root.secret,
+        "kubeconfig": pulumi.Output.secret(access.kubeconfig) if access.kubeconfig else "",
+        "kubeconfig_file": access.kubeconfig_file or "",
+        "context": access.context or "",
+    }
+
+
+def _bucket_and_key(
+    storage: MinioSettings,
+    cluster: ClusterContract,
+    connection: dict[str, pulumi.Input[Any]],
+    server: k8s.apps.v1.StatefulSet,
+    opts: pulumi.ResourceOptions,
+) -> tuple[tuple[pulumi.Resource, ...], wiring.Keys]:
+    # Both live in the server's volume: they go when it goes, without being asked.
+    after = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(depends_on=[server], deleted_with=server)
+    )
+    access_key = Password("milvus-access-key", length=20, letters=KEY_LETTERS, opts=opts)
+    secret_key = Password("milvus-secret-key", length=40, opts=opts)
+    keep = pulumi.ResourceOptions(
+        protect=storage.protect, retain_on_delete=storage.retain_on_delete
+    )
+    bucket = MinioBucket(
+        "milvus-bucket",
+        connection,
+        storage.bucket,
+        pulumi.ResourceOptions.merge(after, keep),
+    )
+    user = MinioUser(
+        "milvus-user",
+        connection,
+        {
+            "access_key": access_key.secret,
+            "secret_key": secret_key.secret,
+            "policy_name": POLICY,
+            "policy": policy.for_bucket(storage.bucket),
+        },
+        pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[bucket])),
+    )
+    keys = wiring.keys_secret(access_key.secret, secret_key.secret, cluster, opts)
+    return (bucket, user), keys
+
+
+def _contract(
+    plan: objects.MinioPlan,
+    keys: wiring.Keys,
+    ca: wiring.Ca | None,
+    ready: tuple[pulumi.Resource, ...],
+) -> StorageContract:
+    storage = plan.settings
+    return StorageContract(
+        provider="minio",
+        endpoint=plan.endpoint,
+        public_endpoint=plan.public_endpoint,
+        bucket=storage.bucket,
+        root_path=storage.root_path,
+        region=storage.region,
+        addressing="path",
+        credentials=keys.refs,
+        access_key=keys.access_key,
+        secret_key=keys.secret_key,
+        ca=ca.ref if ca else None,
+        ca_pem=ca.pem if ca else None,
+        fingerprint=values.fingerprint(
+            keys.access_key, keys.secret_key, *((ca.pem,) if ca else ())
+        ),
+        pods=pods.selector(objects.NAME),
+        versioning="off",
+        object_lock=False,
+        ready=ready + (ca.made if ca else ()),
+    )

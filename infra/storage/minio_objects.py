@@ -1,0 +1,176 @@
+"""MinIO's Kubernetes objects, as plain data: one server, one volume, nothing it does not need.
+
+Sources: MinIO's own documentation for a single-node, single-drive server, its health endpoints
+and its layout of certificates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.milvus import pods
+from infra.settings.storage import Minio
+
+NAME = "minio"
+# Not "minio": a Service of that name would set MINIO_PORT in every pod with service links, which
+# Milvus takes for its own configuration.
+SERVICE = "object-store"
+ROOT_SECRET = "minio-root"  # noqa: S105  (a name)
+TLS_SECRET = "minio-tls"  # noqa: S105  (a name)
+ROOT_USER, ROOT_PASSWORD = "user", "password"
+PORT = 9000
+GRACE_SECONDS = 60
+_DATA, _CERTIFICATES = "/data", "/etc/minio/certs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinioPlan:
+    """What MinIO's objects are made of."""
+
+    settings: Minio
+    namespace: str
+    image: str
+    tls_secret: str | None
+    storage_class: str | None
+    pull_secrets: tuple[str, ...] = ()
+    pull_policy: str = "IfNotPresent"
+
+    @property
+    def scheme(self) -> str:
+        """Return the scheme it speaks."""
+        return "https" if self.tls_secret else "http"
+
+    @property
+    def host(self) -> str:
+        """Return its name in the cluster."""
+        return f"{SERVICE}.{self.namespace}.svc"
+
+    @property
+    def hosts(self) -> list[str]:
+        """Return every name that its certificate must hold."""
+        names = [self.host, f"{self.host}.cluster.local", SERVICE, "localhost", "127.0.0.1"]
+        outside = self.settings.access.host
+        return names + ([outside] if outside and outside not in names else [])
+
+    @property
+    def endpoint(self) -> str:
+        """Return how pods reach it."""
+        return f"{self.scheme}://{self.host}:{PORT}"
+
+    @property
+    def public_endpoint(self) -> str:
+        """Return how clients outside reach it."""
+        access = self.settings.access
+        if access.host is None:
+            return self.endpoint
+        return f"{self.scheme}://{access.host}:{access.node_port or PORT}"
+
+
+def statefulset(plan: MinioPlan) -> dict[str, Any]:
+    """Return the StatefulSet."""
+    select = pods.selector(NAME)
+    labelled = pods.labels(NAME, "object-storage")
+    volumes = pods.scratch("tmp")
+    if plan.tls_secret:
+        keys = {"tls.crt": "public.crt", "tls.key": "private.key"}
+        volumes.append(pods.secret_volume("certificates", plan.tls_secret, keys))
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, labelled),
+        "spec": {
+            "serviceName": SERVICE,
+            "replicas": 1,
+            "selector": {"matchLabels": select},
+            "persistentVolumeClaimRetentionPolicy": pods.retention(
+                retain=plan.settings.retain_on_delete
+            ),
+            "template": {
+                "metadata": {"labels": labelled},
+                "spec": pods.pod_spec(
+                    containers=[_container(plan)],
+                    volumes=volumes,
+                    grace_seconds=GRACE_SECONDS,
+                    pull_secrets=plan.pull_secrets,
+                    **pods.placement(plan.settings.placement),
+                ),
+            },
+            "volumeClaimTemplates": [pods.claim("data", plan.settings.volume, plan.storage_class)],
+        },
+    }
+
+
+def _container(plan: MinioPlan) -> dict[str, Any]:
+    mounts = [
+        {"name": "data", "mountPath": _DATA},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (an empty volume of its own)
+    ]
+    if plan.tls_secret:
+        mounts.append({"name": "certificates", "mountPath": _CERTIFICATES})
+    return {
+        "name": NAME,
+        "image": plan.image,
+        "imagePullPolicy": plan.pull_policy,
+        "command": ["minio"],
+        "args": ["server", _DATA, "--address", f":{PORT}", "--certs-dir", _CERTIFICATES],
+        "env": [
+            pods.secret_env("MINIO_ROOT_USER", ROOT_SECRET, ROOT_USER),
+            pods.secret_env("MINIO_ROOT_PASSWORD", ROOT_SECRET, ROOT_PASSWORD),
+            {"name": "MINIO_REGION", "value": plan.settings.region},
+            {"name": "MINIO_BROWSER", "value": "off"},
+            {"name": "MINIO_UPDATE", "value": "off"},
+        ],
+        "ports": [{"name": "s3", "containerPort": PORT}],
+        "startupProbe": _probe(plan, "live", periodSeconds=2, failureThreshold=90),
+        "livenessProbe": _probe(plan, "live", periodSeconds=15, failureThreshold=4),
+        "readinessProbe": _probe(plan, "ready", periodSeconds=5, failureThreshold=3),
+        "resources": pods.resources(plan.settings.resources),
+        "securityContext": pods.container_security(),
+        "volumeMounts": mounts,
+    }
+
+
+def _probe(plan: MinioPlan, kind: str, **times: int) -> dict[str, Any]:
+    path = f"/minio/health/{kind}"
+    get = {"path": path, "port": "s3", "scheme": plan.scheme.upper()}
+    return {"httpGet": get, "timeoutSeconds": 5, **times}
+
+
+def service(plan: MinioPlan) -> dict[str, Any]:
+    """Return the Service."""
+    access = plan.settings.access
+    port: dict[str, Any] = {"name": "s3", "port": PORT, "targetPort": "s3"}
+    if access.node_port:
+        port["nodePort"] = access.node_port
+    spec: dict[str, Any] = {
+        "type": access.type,
+        "selector": pods.selector(NAME),
+        "ports": [port],
+    }
+    if access.source_ranges and access.type == "LoadBalancer":
+        spec["loadBalancerSourceRanges"] = list(access.source_ranges)
+    labelled = pods.labels(NAME, "object-storage")
+    metadata = pods.metadata(SERVICE, plan.namespace, labelled)
+    if access.annotations:
+        metadata["annotations"] = dict(access.annotations)
+    return {"metadata": metadata, "spec": spec}
+
+
+def network_policy(plan: MinioPlan) -> dict[str, Any]:
+    """Return who may connect: the kit's own pods, and the outside where access says so."""
+    peers: list[dict[str, Any]] = [
+        {"podSelector": {"matchLabels": {pods.PART_OF: "milvus-kit"}}},
+    ]
+    access = plan.settings.access
+    peers += [{"ipBlock": {"cidr": cidr}} for cidr in access.source_ranges]
+    rule: dict[str, Any] = {"ports": [{"port": PORT, "protocol": "TCP"}], "from": peers}
+    if access.type != "ClusterIP" and not access.source_ranges:
+        del rule["from"]
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, "object-storage")),
+        "spec": {
+            "podSelector": {"matchLabels": pods.selector(NAME)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [rule],
+            "egress": [],
+        },
+    }

@@ -52,13 +52,13 @@ def streaming_nodes(query_cores: float) -> NodeGroup:
     return NodeGroup(2 if units <= 8 else math.ceil(units / 4), 8, 32)  # noqa: PLR2004
 
 
-def cluster_nodes(loading_gib: float, replicas: int, generation: str) -> dict[str, NodeGroup]:
+def cluster_nodes(loading_gib: float, replicas: int, *, index_nodes: bool) -> dict[str, NodeGroup]:
     """Return a group for each Milvus role.
 
     Args:
         loading_gib: Loading memory of one replica.
         replicas: In-memory replicas.
-        generation: ``2.3`` for 2.3 to 2.5, which have index nodes; later ones have none.
+        index_nodes: Milvus 2.3 to 2.5; later versions have streaming nodes instead.
     """
     one = query_nodes(loading_gib)
     query = NodeGroup(one.count * replicas, one.cpu, one.memory_gib)
@@ -70,7 +70,7 @@ def cluster_nodes(loading_gib: float, replicas: int, generation: str) -> dict[st
     else:
         small, worker, workers = NodeGroup(1, 8, 32), (8, 16), 8
     groups = {"mixcoord": small, "querynode": query}
-    if generation == "2.3":
+    if index_nodes:
         groups["datanode"] = NodeGroup(1, 2, 8) if loading_gib < 96 else small  # noqa: PLR2004
         groups["indexnode"] = NodeGroup(workers, *worker)
     else:

@@ -30,11 +30,15 @@ Mode = Literal["standalone", "cluster"]
 
 
 class Index(StrEnum):
-    """The vector indexes that have a published memory formula."""
+    """The vector indexes that can be sized.
+
+    IVF_PQ has no published formula; it is bounded by IVF_SQ8, whose codes are never shorter.
+    """
 
     FLAT = "FLAT"
     IVF_FLAT = "IVF_FLAT"
     IVF_SQ8 = "IVF_SQ8"
+    IVF_PQ = "IVF_PQ"
     SCANN = "SCANN"
     HNSW = "HNSW"
     DISKANN = "DISKANN"
@@ -106,13 +110,13 @@ def gib(size: float) -> str:
     return f"{size / GIB:,.1f} GiB"
 
 
-def size(workload: Workload, *, mode: Mode = "cluster", generation: str = "3") -> Sizing:
+def size(workload: Workload, *, mode: Mode = "cluster", index_nodes: bool = False) -> Sizing:
     """Return what a workload needs.
 
     Args:
         workload: The data set and how it is searched.
         mode: ``cluster`` or ``standalone``.
-        generation: ``2.3`` (2.3 to 2.5: index nodes), ``2.6`` or ``3`` (streaming nodes).
+        index_nodes: Milvus 2.3 to 2.5, which have index nodes and no streaming nodes.
 
     Raises:
         ConfigurationError: More than one replica on a standalone server, which has one node.
@@ -140,7 +144,7 @@ def size(workload: Workload, *, mode: Mode = "cluster", generation: str = "3") -
         disk_bytes=disk * workload.replicas,
         gpu_bytes=_gpu_bytes(workload, raw),
         bucket_bytes=max(math.ceil(stored / GIB), MINIMUM_BUCKET_GIB) * GIB,
-        nodes=_nodes(workload, loading, raw + scalars, mode, generation),
+        nodes=_nodes(workload, loading, raw + scalars, mode, index_nodes),
         steps=formulas,
     )
     return _explained(sizing)
@@ -160,7 +164,7 @@ def index_size(workload: Workload) -> tuple[float, float, tuple[Step, ...]]:
             memory, text = float(raw), "raw"
         case Index.IVF_FLAT:
             memory, text = raw + workload.nlist * row, f"raw + nlist {workload.nlist} x {row} B"
-        case Index.IVF_SQ8:
+        case Index.IVF_SQ8 | Index.IVF_PQ:
             memory = raw / 4 + workload.nlist * row
             text = f"raw / 4 + nlist {workload.nlist} x {row} B"
         case Index.SCANN:
@@ -187,12 +191,13 @@ def _gpu_bytes(workload: Workload, raw: float) -> float:
 
 
 def _nodes(
-    workload: Workload, loading: float, raw: float, mode: Mode, generation: str
+    workload: Workload, loading: float, raw: float, mode: Mode, index_nodes: bool
 ) -> dict[str, NodeGroup]:
     if mode == "standalone":
         groups = {"standalone": standalone_node(loading / GIB)}
     else:
-        groups = cluster_nodes(loading / GIB, workload.replicas, generation) | log_nodes(raw)
+        groups = cluster_nodes(loading / GIB, workload.replicas, index_nodes=index_nodes)
+        groups |= log_nodes(raw)
     return groups | etcd_nodes(mode, raw)
 
 

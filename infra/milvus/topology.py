@@ -128,6 +128,11 @@ def generation(version: str) -> Generation:
     return next(row for row in reversed(GENERATIONS) if numbers[:2] >= row.first)
 
 
+def has_index_nodes(version: str) -> bool:
+    """Tell whether indexes are built by index nodes (2.3 to 2.5)."""
+    return _INDEXNODE in generation(version).roles
+
+
 def roles(version: str, mode: str) -> tuple[Role, ...]:
     """Return the roles of a deployment in rolling order.
 

@@ -1,0 +1,237 @@
+"""milvus.yaml, rendered from typed settings: one file a role, with the sections that role reads.
+
+A role's file holds what it reads and nothing else, so that a changed setting changes the files, and
+restarts the pods, of exactly the roles that use it. No secret is ever in a file: keys and passwords
+come from the environment, by reference to a Secret (see `infra.milvus.credentials`).
+
+Sources of the keys: ``configs/milvus.yaml`` of Milvus 2.3.5, 2.6 and 3.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from infra.milvus.topology import PROXY_INTERNAL_PORT, PROXY_PORT, STANDALONE, Role
+from infra.settings.milvus import Milvus
+
+CONFIG_FOLDER = "/milvus/configs"
+DATA_FOLDER = "/var/lib/milvus"
+TLS_FOLDER = "/milvus/tls/server"
+ETCD_TLS_FOLDER = "/milvus/tls/etcd"
+S3_CA_FILE = "/milvus/tls/s3/ca.crt"
+LOG_CA_FILE = "/milvus/tls/log/ca.crt"
+SESSION_TTL_SECONDS = 10
+STOP_MARGIN_SECONDS = 10
+
+_COORDINATORS = frozenset({"rootcoord", "querycoord", "datacoord", "mixcoord", STANDALONE})
+_BUILDERS = frozenset({"indexnode", "datanode"})
+
+READERS: Mapping[str, frozenset[str]] = {
+    "rootCoord": _COORDINATORS | {"proxy"},
+    "queryCoord": _COORDINATORS,
+    "dataCoord": _COORDINATORS | _BUILDERS | {"streamingnode"},
+    "mixCoord": _COORDINATORS,
+    "indexCoord": _COORDINATORS,
+    "proxy": _COORDINATORS | {"proxy"},
+    "queryNode": _COORDINATORS | {"querynode", "streamingnode"},
+    "dataNode": _COORDINATORS | _BUILDERS | {"streamingnode"},
+    "indexNode": _COORDINATORS | _BUILDERS,
+    "streaming": _COORDINATORS | {"streamingnode", "proxy"},
+    "quotaAndLimits": _COORDINATORS | {"proxy", "streamingnode"},
+    "gpu": frozenset({"querynode", STANDALONE}) | _BUILDERS,
+    "knowhere": frozenset({"querynode", "streamingnode", STANDALONE}) | _BUILDERS,
+}
+"""Which roles read a section; a section that is not named here is read by all of them.
+
+Coordinators plan the work of all roles, so they read nearly everything.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectStore:
+    """Where Milvus's objects are. The same for its Go client and its C++ client."""
+
+    host: str
+    port: int
+    secure: bool
+    bucket: str
+    root_path: str
+    region: str = "us-east-1"
+    virtual_host: bool = False
+    private_ca: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataStore:
+    """Where etcd is; ``tls`` also presents a client certificate."""
+
+    endpoints: tuple[str, ...]
+    root_path: str = "milvus"
+    tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogStore:
+    """The log: ``type`` as in ``mq.type``, and its own sections of milvus.yaml."""
+
+    type: str
+    sections: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """All that milvus.yaml is made of.
+
+    ``standby`` names the coordinators that have more than one replica; ``grace_seconds`` is how
+    long each role may take to stop.
+    """
+
+    milvus: Milvus
+    store: ObjectStore
+    etcd: MetadataStore
+    log: LogStore
+    standby: frozenset[str] = frozenset()
+    grace_seconds: Mapping[str, int] = field(default_factory=dict)
+
+
+def for_role(role: Role, inputs: Inputs) -> str:
+    """Return the text of one role's milvus.yaml."""
+    document = everything(inputs)
+    grace = inputs.grace_seconds.get(role.name)
+    if grace is not None:
+        # Milvus must give up before Kubernetes does, or a stop is always a kill.
+        seconds = max(3, grace - STOP_MARGIN_SECONDS)
+        document = merged(document, {"common": {"gracefulStopTimeout": seconds}})
+    mine = {
+        section: value
+        for section, value in document.items()
+        if role.name in READERS.get(section, {role.name})
+    }
+    return yaml.safe_dump(mine, sort_keys=True)
+
+
+def everything(inputs: Inputs) -> dict[str, Any]:
+    """Return all sections, the user's own under the kit's."""
+    milvus = inputs.milvus
+    ours: dict[str, Any] = {
+        "etcd": _etcd(inputs.etcd),
+        "minio": _minio(inputs.store),
+        "mq": {"type": inputs.log.type},
+        "common": _common(milvus),
+        "localStorage": {"path": f"{DATA_FOLDER}/data"},
+        # Nothing is written to files: a container's log is its standard output.
+        "log": {"level": milvus.log_level, "stdout": True, "file": {"rootPath": ""}},
+        "proxy": _proxy(milvus),
+        **inputs.log.sections,
+    }
+    if milvus.tls.mode != "off":
+        ours["tls"] = {
+            "serverPemPath": f"{TLS_FOLDER}/tls.crt",
+            "serverKeyPath": f"{TLS_FOLDER}/tls.key",
+            "caPemPath": f"{TLS_FOLDER}/ca.crt",
+        }
+    ours = merged(ours, _disk_index(milvus))
+    ours = merged(ours, _active_standby(inputs.standby))
+    return merged(milvus.configuration, ours)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two nested mappings as one; the second wins."""
+    result = dict(base)
+    for key, value in over.items():
+        here = result.get(key)
+        both = isinstance(value, Mapping) and isinstance(here, Mapping)
+        result[key] = merged(here, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def checksum(text: str) -> str:
+    """Return what tells one version of a file from another, short enough for an annotation."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _etcd(etcd: MetadataStore) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "endpoints": ",".join(etcd.endpoints),
+        "rootPath": etcd.root_path,
+        "use": {"embed": False},
+        "ssl": {"enabled": etcd.tls},
+    }
+    if etcd.tls:
+        section["ssl"] |= {
+            "tlsCert": f"{ETCD_TLS_FOLDER}/tls.crt",
+            "tlsKey": f"{ETCD_TLS_FOLDER}/tls.key",
+            "tlsCACert": f"{ETCD_TLS_FOLDER}/ca.crt",
+            "tlsMinVersion": "1.2",
+        }
+    return section
+
+
+def _minio(store: ObjectStore) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "address": store.host,
+        "port": store.port,
+        "useSSL": store.secure,
+        "bucketName": store.bucket,
+        "rootPath": store.root_path,
+        "region": store.region,
+        "useVirtualHost": store.virtual_host,
+        "useIAM": False,
+        "cloudProvider": "aws",  # Milvus's word for signature version 4
+    }
+    if store.private_ca:
+        # Read from 2.4 on; older versions, and the C++ client, take SSL_CERT_FILE.
+        section["ssl"] = {"tlsCACert": S3_CA_FILE}
+    return section
+
+
+def _common(milvus: Milvus) -> dict[str, Any]:
+    mode = {"off": 0, "server": 1, "mutual": 2}[milvus.tls.mode]
+    return {
+        "storageType": "remote" if newer_than_23(milvus.version) else "minio",
+        "security": {"authorizationEnabled": milvus.auth.enabled, "tlsMode": mode},
+        # The pod's own grace period is what bounds a stop; a session that outlives its pod is what
+        # keeps a collection from being searched again.
+        "session": {"ttl": SESSION_TTL_SECONDS, "retryTimes": 30},
+    }
+
+
+def newer_than_23(version: str) -> bool:
+    """Tell whether a version knows ``common.storageType: remote`` (2.4 and later)."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return (major, minor) > (2, 3)
+
+
+def _proxy(milvus: Milvus) -> dict[str, Any]:
+    section: dict[str, Any] = {"port": PROXY_PORT, "internalPort": PROXY_INTERNAL_PORT}
+    if milvus.tls.mode != "off":
+        # With TLS, REST and gRPC cannot share a port; gRPC is what the kit deploys.
+        section["http"] = {"enabled": False}
+    return section
+
+
+def _disk_index(milvus: Milvus) -> dict[str, Any]:
+    if not milvus.diskann.enabled:
+        return {}
+    enabled = {"enableDisk": True}
+    return {"queryNode": enabled, "indexNode": enabled}
+
+
+def _active_standby(coordinators: frozenset[str]) -> dict[str, Any]:
+    """Return what lets a second coordinator wait for the first to fail."""
+    sections = {
+        "rootcoord": ("rootCoord",),
+        "querycoord": ("queryCoord",),
+        "datacoord": ("dataCoord",),
+        "mixcoord": ("rootCoord", "queryCoord", "dataCoord", "mixCoord"),
+    }
+    return {
+        section: {"enableActiveStandby": True}
+        for name in sorted(coordinators)
+        for section in sections.get(name, ())
+    }

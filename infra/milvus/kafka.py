@@ -1,0 +1,192 @@
+"""A small Kafka in the cluster: one broker that is its own controller (KRaft), with one volume.
+
+It is for development and for trying clusters of Milvus 2.3 to 2.5; production adopts a Kafka.
+The image is expected to be laid out as ``apache/kafka`` is: its scripts in ``/opt/kafka/bin``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.milvus import pods
+from infra.milvus.configuration import checksum
+from infra.settings.model import bytes_of
+from infra.settings.services import Kafka as KafkaSettings
+
+NAME = "kafka"
+PORT = 9092
+CONTROLLER_PORT = 9093
+DATA = "/var/lib/kafka"
+CONFIG = "/etc/kafka-kit"
+GRACE_SECONDS = 60
+MAXIMUM_MESSAGE_BYTES = 10 * 2**20
+HEAP_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaPlan:
+    """What Kafka's objects are made of."""
+
+    namespace: str
+    image: str
+    settings: KafkaSettings
+    storage_class: str | None = None
+    retain: bool = False
+    pull_secrets: tuple[str, ...] = ()
+    pull_policy: str = "IfNotPresent"
+
+    @property
+    def cluster_id(self) -> str:
+        """Return the id that the volume is formatted with: always the same for one namespace."""
+        digest = hashlib.sha256(f"milvus-kit/{self.namespace}".encode()).digest()[:16]
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class SingleKafka(pulumi.ComponentResource):
+    """A ConfigMap, a headless Service and a StatefulSet of one."""
+
+    def __init__(self, plan: KafkaPlan, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("milvus-kit:milvus:Kafka", NAME, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        self.configuration = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=child)
+        self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)
+        self.broker = k8s.apps.v1.StatefulSet(
+            NAME,
+            **stateful_set(plan),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration]),
+        )
+        self.register_outputs({})
+
+
+def address(namespace: str) -> str:
+    """Return where clients in the cluster connect."""
+    return f"{NAME}.{namespace}.svc:{PORT}"
+
+
+def properties(plan: KafkaPlan) -> str:
+    """Return server.properties."""
+    values = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@localhost:{CONTROLLER_PORT}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://:{PORT},CONTROLLER://localhost:{CONTROLLER_PORT}",
+        "advertised.listeners": f"PLAINTEXT://{address(plan.namespace)}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "log.dirs": f"{DATA}/data",
+        "auto.create.topics.enable": "true",
+        "num.partitions": "1",
+        "default.replication.factor": "1",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        # Milvus packs rows into messages of up to ten mebibytes.
+        "message.max.bytes": str(MAXIMUM_MESSAGE_BYTES),
+        "replica.fetch.max.bytes": str(MAXIMUM_MESSAGE_BYTES),
+        "log.retention.hours": "168",
+    }
+    return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def config_map(plan: KafkaPlan) -> Any:
+    """Return the ConfigMap with server.properties."""
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
+        "data": {"server.properties": properties(plan)},
+    }
+
+
+def service(plan: KafkaPlan) -> Any:
+    """Return the headless Service; a broker must reach itself before it is ready."""
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": pods.selector(NAME),
+            "ports": [{"name": "kafka", "port": PORT, "targetPort": "kafka"}],
+        },
+    }
+
+
+def stateful_set(plan: KafkaPlan) -> Any:
+    """Return the broker."""
+    labelled = pods.labels(NAME, NAME)
+    annotations = {"milvus-kit/configuration": checksum(properties(plan))}
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, labelled),
+        "spec": {
+            "serviceName": NAME,
+            "replicas": 1,
+            "selector": {"matchLabels": pods.selector(NAME)},
+            "persistentVolumeClaimRetentionPolicy": pods.retention(retain=plan.retain),
+            "volumeClaimTemplates": [pods.claim("data", plan.settings.volume, plan.storage_class)],
+            "template": {
+                "metadata": {"labels": labelled, "annotations": annotations},
+                "spec": pods.pod_spec(
+                    containers=[_container(plan)],
+                    volumes=[
+                        {"name": "configuration", "configMap": {"name": NAME}},
+                        *pods.scratch("tmp"),
+                    ],
+                    grace_seconds=GRACE_SECONDS,
+                    pull_secrets=plan.pull_secrets,
+                ),
+            },
+        },
+    }
+
+
+def _container(plan: KafkaPlan) -> dict[str, Any]:
+    file = f"{CONFIG}/server.properties"
+    start = (
+        f"/opt/kafka/bin/kafka-storage.sh format --ignore-formatted"
+        f" --cluster-id {plan.cluster_id} --config {file}"
+        f" && exec /opt/kafka/bin/kafka-server-start.sh {file}"
+    )
+    return {
+        "name": NAME,
+        "image": plan.image,
+        "imagePullPolicy": plan.pull_policy,
+        "command": ["/bin/sh", "-c", start],
+        "env": [
+            {"name": "KAFKA_HEAP_OPTS", "value": heap(plan.settings)},
+            {"name": "LOG_DIR", "value": "/tmp/kafka-logs"},  # noqa: S108  (a volume of the pod)
+        ],
+        "ports": [{"name": "kafka", "containerPort": PORT}],
+        "resources": pods.resources(plan.settings.resources),
+        "securityContext": pods.container_security(),
+        "volumeMounts": [
+            {"name": "data", "mountPath": DATA},
+            {"name": "configuration", "mountPath": CONFIG, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the pod)
+        ],
+        "startupProbe": _probe(period=3, failures=60),
+        "livenessProbe": _probe(period=15, failures=4),
+        "readinessProbe": _probe(period=5, failures=3),
+    }
+
+
+def heap(settings: KafkaSettings) -> str:
+    """Return the heap options: half of the memory limit, the rest is for page cache and threads."""
+    memory = settings.resources.memory
+    mebibytes = int(bytes_of(memory) * HEAP_SHARE) // 2**20 if memory else 512
+    return f"-Xms{min(mebibytes, 256)}m -Xmx{mebibytes}m"
+
+
+def _probe(*, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "tcpSocket": {"port": "kafka"},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,244 @@
+"""NetworkPolicies: nothing is allowed, then exactly the flows that Milvus needs.
+
+A cluster whose network plugin does not enforce NetworkPolicy accepts them and ignores them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from infra.milvus import etcd, kafka, pods, woodpecker
+from infra.milvus.log import LogAccess
+from infra.milvus.topology import METRICS_PORT, PROXY_PORT, STANDALONE, Role, role_ports
+from infra.milvus.workloads import NAME
+from infra.settings import Settings
+from infra.storage.contract import StorageContract
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+SNAPSHOT = "etcd-snapshot"
+ROOT_PASSWORD = "milvus-root-password"  # noqa: S105  (the name of a Job)
+VALIDATION = "milvus-validation"
+OURS = (NAME, etcd.NAME, kafka.NAME, woodpecker.NAME, SNAPSHOT, ROOT_PASSWORD, VALIDATION)
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """Who is there, and who must reach whom."""
+
+    settings: Settings
+    namespace: str
+    roles: tuple[Role, ...]
+    storage: StorageContract
+    log: LogAccess
+
+
+def policies(plan: NetworkPlan) -> dict[str, Any]:
+    """Return the policies by name."""
+    found = {
+        "default-deny": _policy({}, ours=True, types=("Ingress", "Egress")),
+        "dns": _policy({}, ours=True, egress=[_dns()]),
+        "milvus-internal": _internal(plan),
+        "milvus-clients": _clients(plan),
+        "milvus-dependencies": _policy(
+            pods.selector(NAME), egress=[_to_etcd(), *_to_log(plan), _to_store(plan.storage)]
+        ),
+        "etcd": _etcd(plan),
+    }
+    if plan.settings.observability.scrape_from:
+        found["metrics"] = _metrics(plan)
+    if plan.settings.log.type == "kafka" and plan.settings.log.mode == "create":
+        found["kafka"] = _kafka()
+    if plan.settings.log.type == "woodpecker" and plan.settings.log.mode == "service":
+        found["woodpecker"] = _woodpecker(plan)
+    found |= _jobs(plan)
+    return {name: _named(name, plan.namespace, spec) for name, spec in found.items()}
+
+
+def _named(name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    full = f"milvus-kit-{name}"
+    return {"metadata": pods.metadata(full, namespace, pods.labels(NAME, "network")), "spec": spec}
+
+
+def _policy(
+    select: dict[str, str],
+    *,
+    ours: bool = False,
+    types: tuple[str, ...] = (),
+    ingress: list[dict[str, Any]] | None = None,
+    egress: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    selector: dict[str, Any] = {"matchLabels": select}
+    if ours:
+        # Other pods of the namespace are not ours to cut off.
+        selector = {
+            "matchExpressions": [{"key": pods.NAME, "operator": "In", "values": list(OURS)}]
+        }
+    kinds = types or tuple(
+        kind for kind, rules in (("Ingress", ingress), ("Egress", egress)) if rules is not None
+    )
+    spec: dict[str, Any] = {"podSelector": selector, "policyTypes": list(kinds)}
+    if ingress is not None:
+        spec["ingress"] = ingress
+    if egress is not None:
+        spec["egress"] = egress
+    return spec
+
+
+def _ports(*numbers: int, protocol: str = "TCP") -> list[dict[str, Any]]:
+    return [{"protocol": protocol, "port": number} for number in numbers]
+
+
+def _peer(name: str) -> dict[str, Any]:
+    return {"podSelector": {"matchLabels": pods.selector(name)}}
+
+
+def _dns() -> dict[str, Any]:
+    server = {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    return {
+        "to": [server],
+        "ports": _ports(DNS_PORT, protocol="UDP") + _ports(DNS_PORT, protocol="TCP"),
+    }
+
+
+def _internal(plan: NetworkPlan) -> dict[str, Any]:
+    """Return what roles need of each other: their gRPC ports, and the proxy's internal one."""
+    found = {
+        port
+        for role in plan.roles
+        for name, port in role_ports(role).items()
+        if name not in {"metrics", "milvus"}
+    }
+    rule = {"ports": _ports(*sorted(found))}
+    if not found:  # a standalone talks to itself
+        return _policy(pods.selector(NAME), ingress=[], egress=[])
+    peers = [_peer(NAME)]
+    return _policy(
+        pods.selector(NAME),
+        ingress=[{"from": peers, **rule}],
+        egress=[{"to": peers, **rule}],
+    )
+
+
+def _clients(plan: NetworkPlan) -> dict[str, Any]:
+    milvus = plan.settings.milvus
+    role = STANDALONE if milvus.mode == STANDALONE else "proxy"
+    rule: dict[str, Any] = {"ports": _ports(PROXY_PORT)}
+    if milvus.clients_from or milvus.access.source_ranges:
+        rule["from"] = [
+            *_namespaces(milvus.clients_from),
+            *({"ipBlock": {"cidr": cidr}} for cidr in milvus.access.source_ranges),
+            _peer(ROOT_PASSWORD),
+            _peer(VALIDATION),
+        ]
+    ingress = [rule]
+    if plan.settings.validation.enabled:
+        ingress.append({"from": [_peer(VALIDATION)], "ports": _ports(METRICS_PORT)})
+    return _policy(pods.selector(NAME, role), ingress=ingress)
+
+
+def _namespaces(names: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: name}}} for name in names]
+
+
+def _metrics(plan: NetworkPlan) -> dict[str, Any]:
+    peers = _namespaces(plan.settings.observability.scrape_from)
+    ports = _ports(METRICS_PORT, etcd.METRICS_PORT)
+    return _policy({}, ours=True, ingress=[{"from": peers, "ports": ports}])
+
+
+def _to_etcd() -> dict[str, Any]:
+    return {"to": [_peer(etcd.NAME)], "ports": _ports(etcd.CLIENT_PORT)}
+
+
+def _to_log(plan: NetworkPlan) -> list[dict[str, Any]]:
+    log = plan.log
+    if not log.ports:
+        return []
+    if log.pods:
+        peers = [{"podSelector": {"matchLabels": log.pods}}]
+        return [{"to": peers, "ports": _ports(*log.ports)}]
+    return [_outside(log.hosts, log.ports)]
+
+
+def _to_store(storage: StorageContract) -> dict[str, Any]:
+    if storage.pods:
+        peers = [{"podSelector": {"matchLabels": storage.pods}}]
+        return {"to": peers, "ports": _ports(storage.port)}
+    return _outside((storage.host,), (storage.port,))
+
+
+def _outside(hosts: Iterable[str], ports: Iterable[int]) -> dict[str, Any]:
+    """Return a rule for hosts outside the cluster.
+
+    A NetworkPolicy knows addresses and no names: for a name the port alone is the limit.
+    """
+    blocks = []
+    for host in hosts:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return {"ports": _ports(*ports)}
+        blocks.append({"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}})
+    return {"to": blocks, "ports": _ports(*ports)}
+
+
+def _etcd(plan: NetworkPlan) -> dict[str, Any]:
+    clients = [_peer(NAME)]
+    if plan.settings.etcd.snapshots:
+        clients.append(_peer(SNAPSHOT))
+    if plan.settings.log.type == "woodpecker" and plan.settings.log.mode == "service":
+        clients.append(_peer(woodpecker.NAME))
+    ingress: list[dict[str, Any]] = [{"from": clients, "ports": _ports(etcd.CLIENT_PORT)}]
+    egress: list[dict[str, Any]] = []
+    if plan.settings.etcd.members > 1:
+        members = [_peer(etcd.NAME)]
+        ingress.append({"from": members, "ports": _ports(etcd.PEER_PORT)})
+        egress.append({"to": members, "ports": _ports(etcd.PEER_PORT)})
+    return _policy(pods.selector(etcd.NAME), ingress=ingress, egress=egress)
+
+
+def _kafka() -> dict[str, Any]:
+    clients = [_peer(NAME), _peer(kafka.NAME)]  # a broker reaches itself by its Service
+    return _policy(
+        pods.selector(kafka.NAME),
+        ingress=[{"from": clients, "ports": _ports(kafka.PORT)}],
+        egress=[{"to": [_peer(kafka.NAME)], "ports": _ports(kafka.PORT)}],
+    )
+
+
+def _woodpecker(plan: NetworkPlan) -> dict[str, Any]:
+    both = _ports(woodpecker.GOSSIP_PORT) + _ports(woodpecker.GOSSIP_PORT, protocol="UDP")
+    servers = [_peer(woodpecker.NAME)]
+    each_other = _ports(woodpecker.SERVICE_PORT) + both
+    return _policy(
+        pods.selector(woodpecker.NAME),
+        ingress=[
+            {"from": [_peer(NAME)], "ports": _ports(woodpecker.SERVICE_PORT)},
+            {"from": servers, "ports": each_other},
+        ],
+        egress=[{"to": servers, "ports": each_other}, _to_etcd(), _to_store(plan.storage)],
+    )
+
+
+def _jobs(plan: NetworkPlan) -> dict[str, Any]:
+    """Return what the Jobs need: snapshots, the root password, the suite."""
+    milvus = {"to": [_peer(NAME)], "ports": _ports(PROXY_PORT, METRICS_PORT)}
+    found: dict[str, Any] = {}
+    if plan.settings.etcd.snapshots:
+        found[SNAPSHOT] = _policy(
+            pods.selector(SNAPSHOT), egress=[_to_etcd(), _to_store(plan.storage)]
+        )
+    if plan.settings.milvus.auth.enabled:
+        found[ROOT_PASSWORD] = _policy(pods.selector(ROOT_PASSWORD), egress=[milvus])
+    if plan.settings.validation.enabled:
+        found[VALIDATION] = _policy(
+            pods.selector(VALIDATION), egress=[milvus, _to_store(plan.storage)]
+        )
+    return found

@@ -1,0 +1,210 @@
+"""Milvus's pods: one Deployment a role, or one StatefulSet for a standalone with a volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.milvus import credentials, hardware, pods
+from infra.milvus.capacity import Capacity
+from infra.milvus.configuration import (
+    CONFIG_FOLDER,
+    DATA_FOLDER,
+    Inputs,
+    checksum,
+    for_role,
+)
+from infra.milvus.credentials import Secrets
+from infra.milvus.topology import HEALTH_PATH, STANDALONE, role_ports
+from infra.settings import Settings
+
+NAME = "milvus"
+WORK_FOLDER = "/milvus"
+READY_SECONDS = 30
+PROGRESS_SECONDS = 1800
+PROXY_DRAIN_SECONDS = 15
+
+# Standard error is a container's log; files would fill the pod's own volume.
+GLOG = "--logtostderr=true\n--minloglevel=1\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadPlan:
+    """What the objects of all roles are made of.
+
+    ``image`` is for roles without a GPU, ``gpu_image`` for those with one.
+    """
+
+    settings: Settings
+    namespace: str
+    image: str
+    gpu_image: str | None
+    inputs: Inputs
+    secrets: Secrets
+    storage_class: str | None = None
+    pull_secrets: tuple[str, ...] = ()
+
+
+def object_name(role: str) -> str:
+    """Return the name of a role's objects."""
+    return f"{NAME}-{role}"
+
+
+def is_stateful(role: str, settings: Settings) -> bool:
+    """Tell whether a role keeps data on a volume of its own."""
+    return role == STANDALONE and settings.milvus.data_volume is not None
+
+
+def config_map(capacity: Capacity, plan: WorkloadPlan) -> Any:
+    """Return the ConfigMap with one role's milvus.yaml."""
+    role = capacity.role
+    return {
+        "metadata": pods.metadata(
+            object_name(role.name), plan.namespace, pods.labels(NAME, role.name)
+        ),
+        "data": {"milvus.yaml": for_role(role, plan.inputs), "glog.conf": GLOG},
+    }
+
+
+def workload(capacity: Capacity, plan: WorkloadPlan) -> Any:
+    """Return a role's Deployment, or the standalone's StatefulSet."""
+    role = capacity.role.name
+    select = pods.selector(NAME, role)
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": select},
+        "template": pod_template(capacity, plan),
+        "minReadySeconds": READY_SECONDS if plan.settings.production else 0,
+    }
+    if capacity.autoscaling is None:  # otherwise the autoscaler owns the number
+        spec["replicas"] = capacity.replicas
+    if is_stateful(role, plan.settings):
+        spec |= _volume(plan)
+    else:
+        spec |= {"strategy": strategy(role), "progressDeadlineSeconds": PROGRESS_SECONDS}
+    return {
+        "metadata": pods.metadata(object_name(role), plan.namespace, pods.labels(NAME, role)),
+        "spec": spec,
+    }
+
+
+def strategy(role: str) -> dict[str, Any]:
+    """Return how a role's pods are replaced.
+
+    Never fewer than before: a new pod is ready before an old one leaves, and a query node hands
+    its segments over while it stops. Two standalone servers would write over each other, so there
+    the old one leaves first.
+    """
+    if role == STANDALONE:
+        return {"type": "Recreate"}
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def pod_template(capacity: Capacity, plan: WorkloadPlan) -> dict[str, Any]:
+    """Return the pods of one role."""
+    role = capacity.role.name
+    milvus = plan.settings.milvus
+    secrets = credentials.for_role(role, milvus.version, plan.secrets)
+    data = config_map(capacity, plan)["data"]
+    volumes = [
+        {"name": "configuration", "configMap": {"name": object_name(role)}},
+        *pods.scratch("logs", "run", "tmp"),
+        *secrets.volumes,
+    ]
+    if not is_stateful(role, plan.settings):
+        volumes.append(hardware.data_volume(role, milvus, plan.storage_class))
+    return {
+        "metadata": {
+            "labels": pods.labels(NAME, role),
+            "annotations": {
+                "milvus-kit/configuration": checksum("".join(data.values())),
+                **secrets.annotations,
+            },
+        },
+        "spec": pods.pod_spec(
+            containers=[_container(capacity, plan, secrets)],
+            volumes=volumes,
+            grace_seconds=capacity.grace_seconds,
+            pull_secrets=plan.pull_secrets,
+            **pods.placement(capacity.given.placement),
+            **pods.spread(pods.selector(NAME, role), capacity.most),
+            **hardware.runtime_class(role, milvus),
+        ),
+    }
+
+
+def _container(
+    capacity: Capacity, plan: WorkloadPlan, secrets: credentials.RoleSecrets
+) -> dict[str, Any]:
+    role = capacity.role
+    milvus = plan.settings.milvus
+    gpu = hardware.gpu_resources(role.name, milvus)
+    return {
+        "name": NAME,
+        "image": plan.gpu_image if gpu and plan.gpu_image else plan.image,
+        "imagePullPolicy": plan.settings.images.pull_policy,
+        "workingDir": WORK_FOLDER,
+        "command": list(milvus.command),
+        "args": list(role.command),
+        "env": [*_environment(capacity), *secrets.env],
+        "ports": [{"name": name, "containerPort": port} for name, port in role_ports(role).items()],
+        "resources": pods.resources(capacity.resources, extra=gpu),
+        "securityContext": pods.container_security(),
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "data", "mountPath": DATA_FOLDER},
+            {"name": "logs", "mountPath": f"{WORK_FOLDER}/logs"},
+            {"name": "run", "mountPath": "/run/milvus"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the pod)
+            *secrets.mounts,
+        ],
+        **probes(),
+        **_before_stop(role.name, plan),
+    }
+
+
+def _environment(capacity: Capacity) -> list[dict[str, Any]]:
+    values = {
+        "MILVUSCONF": CONFIG_FOLDER,
+        "MALLOC_CONF": "background_thread:true",
+        **capacity.given.env,
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def probes() -> dict[str, Any]:
+    """Return the probes of every role.
+
+    Alive is who listens; ready is who says so. A dependency that is away makes a pod unready, and
+    restarting it would not bring the dependency back.
+    """
+    tcp = {"tcpSocket": {"port": "metrics"}, "timeoutSeconds": 5}
+    return {
+        "startupProbe": {**tcp, "periodSeconds": 5, "failureThreshold": 60},
+        "livenessProbe": {**tcp, "periodSeconds": 15, "failureThreshold": 4},
+        "readinessProbe": {
+            "httpGet": {"path": HEALTH_PATH, "port": "metrics"},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+    }
+
+
+def _before_stop(role: str, plan: WorkloadPlan) -> dict[str, Any]:
+    """Return the pause in which clients stop choosing a proxy that is about to leave."""
+    if role not in {"proxy", STANDALONE} or not plan.settings.production:
+        return {}
+    return {"lifecycle": {"preStop": {"sleep": {"seconds": PROXY_DRAIN_SECONDS}}}}
+
+
+def _volume(plan: WorkloadPlan) -> dict[str, Any]:
+    volume = plan.settings.milvus.data_volume
+    if volume is None:
+        return {}
+    return {
+        "serviceName": NAME,
+        "volumeClaimTemplates": [pods.claim("data", volume, plan.storage_class)],
+        "persistentVolumeClaimRetentionPolicy": pods.retention(
+            retain=plan.settings.storage.retain_on_delete
+        ),
+    }

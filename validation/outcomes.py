@@ -92,7 +92,7 @@ def close(recorder: Recorder, session: pytest.Session, exitstatus: int) -> None:
     recorder.write()
 
 
-_ENDED = {
+_ENDED: dict[int, str] = {
     pytest.ExitCode.NO_TESTS_COLLECTED: "no check was collected",
     pytest.ExitCode.INTERNAL_ERROR: "pytest broke off; logs/suite.log has its traceback",
 }

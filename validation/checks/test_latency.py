@@ -3,7 +3,9 @@
 import pytest
 
 from validation import workload
-from validation.load import open_loop, plan, serial
+from validation.load.open_loop import open_loop
+from validation.load.plan import search_plan
+from validation.load.serial import serial
 
 pytestmark = pytest.mark.family("latency")
 
@@ -15,9 +17,9 @@ def index(generated_collection, profile):
 
 
 @pytest.fixture(scope="module")
-def requests(connection, generated, generated_collection, index):
+def searches(connection, generated, generated_collection, index):
     """The searches, serialised once."""
-    return plan.searches(
+    return search_plan(
         connection,
         generated_collection.name,
         generated.queries.vectors,
@@ -26,29 +28,26 @@ def requests(connection, generated, generated_collection, index):
     )
 
 
-def test_one_search_after_the_other_is_fast(gate, target, requests, index, profile):
-    samples = serial.run(
-        target, requests, count=profile.serial_searches, warmup=profile.warmup_searches
-    )
-    gate(
-        "search.latency.serial",
-        samples.latencies_ms,
-        labels={"index": index.kind},
-        columns=samples.columns,
-        evidence=samples.evidence,
-        void=samples.saturated,
-    )
+def test_one_search_after_the_other_is_fast(gate, searches, index, profile):
+    samples = serial(searches, n=profile.serial_searches, warmup=profile.warmup_searches)
+    observe(gate, samples, {"search.latency.serial": samples.latencies_ms}, index=index.kind)
 
 
-def test_latency_stays_predictable_at_the_offered_rate(gate, target, requests, index, profile):
-    samples = open_loop.run(
-        target, requests, rate=profile.offered_rate, seconds=profile.offered_seconds
-    )
-    shared = {
-        "labels": {"index": index.kind, "rate": f"{profile.offered_rate:g}/s"},
-        "columns": samples.columns,
-        "evidence": samples.evidence,
-        "void": samples.saturated,
-    }
-    gate("search.latency.open_loop", samples.latencies_ms, **shared)
-    gate("search.errors", samples.failed, **shared)
+def test_latency_stays_predictable_at_the_offered_rate(gate, searches, index, profile):
+    rate = profile.offered_rate
+    samples = open_loop(searches, rate=rate, seconds=profile.offered_seconds, seed=profile.seed)
+    found = {"search.latency.open_loop": samples.latencies_ms, "search.errors": samples.failed}
+    observe(gate, samples, found, index=index.kind, rate=f"{rate:g}/s")
+
+
+def observe(gate, samples, found, **labels):
+    """Keep what one measurement under load found, with the time at which each request was meant."""
+    for metric, values in found.items():
+        gate(
+            metric,
+            values,
+            labels=labels,
+            columns={"offset_s": samples.offsets_s, "lag_ms": samples.lag_ms},
+            evidence=samples.evidence(),
+            void=samples.void,
+        )

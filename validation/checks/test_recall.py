@@ -27,7 +27,7 @@ def observe_overlap(gate, connection, generated, name, index, profile):
     answers = searching.search(
         connection, name, generated.queries.vectors, k=workload.K, params=index.search
     )
-    overlaps = overlap.ann_overlap(answers.ids, workload.truth(profile), generated)
+    overlaps = overlap.ann_overlap(answers, workload.truth(profile), generated, workload.K)
     gate(
         "ann_overlap@10",
         overlaps,
@@ -54,16 +54,20 @@ def test_filtered_search_finds_what_matches(
         params=index.search,
         filter=condition.expression(),
     )
-    violations = overlap.filter_violations(
-        answers.ids, condition.mask(generated.scalars), generated
-    )
+    broken = overlap.filter_violations(answers, generated, condition)
     labels = {"index": index.kind, "selectivity": share}
     columns = {"query": generated.queries.ids}
     evidence = {"filter": condition.expression(), **index.describe()}
-    gate("filter.violations", violations, labels=labels, columns=columns, evidence=evidence)
+    gate(
+        "filter.violations",
+        broken.counts,
+        labels=labels,
+        columns=columns,
+        evidence={**evidence, "examples": broken.examples},
+    )
     gate(
         "filtered_ann_overlap@10",
-        overlap.ann_overlap(answers.ids, workload.truth(profile, share), generated),
+        overlap.ann_overlap(answers, workload.truth(profile, share), generated, workload.K),
         labels=labels,
         columns=columns,
         evidence={**evidence, "matching_rows": int(np.sum(condition.mask(generated.scalars)))},

@@ -11,11 +11,7 @@ from validation.milvus import overlap, searching
 pytestmark = pytest.mark.family("retrieval")
 
 ALL_SORTS = "all"
-RANKINGS = {
-    "ndcg@10": retrieval.ndcg,
-    "mrr@10": retrieval.mrr,
-    "qrels_recall@10": retrieval.recall,
-}
+METRICS = ("ndcg@10", "mrr@10", "qrels_recall@10")
 
 
 def test_the_passages_are_complete(gate, connection, corpus, corpus_collection):
@@ -25,29 +21,25 @@ def test_the_passages_are_complete(gate, connection, corpus, corpus_collection):
 @pytest.mark.parametrize("method", ["vector", "keyword", "hybrid"])
 def test_relevant_passages_are_found(gate, connection, corpus, corpus_collection, method):
     if corpus.qrels is None:
-        for metric in RANKINGS:
+        for metric in METRICS:
             gate(metric, labels={"method": method}, not_measured="the corpus has no judgements")
         return
     try:
         answers = ask(method, connection, corpus, corpus_collection)
     except UnsupportedError as error:
-        for metric in RANKINGS:
+        for metric in METRICS:
             gate(metric, labels={"method": method}, not_measured=error.what)
         return
     observe_filters(gate, corpus, method, answers)
-    for metric, ranking in RANKINGS.items():
-        values = np.array(
-            [
-                ranking(found, corpus.qrels[query], workload.K)
-                for query, found in zip(corpus.queries.ids, answers, strict=True)
-            ]
-        )
-        for sort, chosen in by_sort(corpus).items():
+    found = [answers.of(at) for at in range(len(answers))]
+    scores = retrieval.ranking(found, corpus.queries.ids, corpus.qrels, workload.K)
+    for sort, chosen in by_sort(corpus, scores["query"]).items():
+        for metric in METRICS:
             gate(
                 metric,
-                values[chosen],
+                scores[metric][chosen],
                 labels={"method": method, "sort": sort},
-                columns={"query": [corpus.queries.ids[at] for at in chosen]},
+                columns={"query": [corpus.queries.ids[at] for at in scores["query"][chosen]]},
             )
 
 
@@ -71,20 +63,18 @@ def observe_filters(gate, corpus, method, answers):
     filtered = [at for at, condition in enumerate(filters) if condition is not None]
     if not filtered:
         return
-    violations = [
-        overlap.filter_violations([answers[at]], filters[at].mask(corpus.scalars), corpus)[0]
-        for at in filtered
-    ]
+    broken = overlap.filter_violations(answers, corpus, filters)
     gate(
         "filter.violations",
-        violations,
+        broken.counts[filtered],
         labels={"method": method},
         columns={"query": [corpus.queries.ids[at] for at in filtered]},
+        evidence={"examples": broken.examples},
     )
 
 
-def by_sort(corpus):
-    """Return the positions of the queries by sort, and of all of them."""
-    sorts = corpus.queries.sorts or []
-    positions = {sort: [at for at, one in enumerate(sorts) if one == sort] for sort in sorts}
-    return {**positions, ALL_SORTS: list(range(len(corpus.queries)))}
+def by_sort(corpus, judged):
+    """Return the places among the judged queries by sort, and all of them."""
+    sorts = np.array(corpus.queries.sorts or [""] * len(corpus.queries))[judged]
+    places = {sort: np.flatnonzero(sorts == sort) for sort in dict.fromkeys(sorts) if sort}
+    return {**places, ALL_SORTS: np.arange(len(judged))}

@@ -19,6 +19,8 @@ COMMANDS = {
     "validate": "validation.cli.validate",
     "judge": "validation.cli.judge",
     "selftest": "validation.cli.selftest",
+    "preflight": "validation.cli.preflight",
+    "size": "validation.cli.size",
 }
 GROUPS = {"local": "validation.cli.local"}
 

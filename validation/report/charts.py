@@ -25,9 +25,11 @@ from validation.verdict import Observation, Verdict
 _MOST_POINTS = 240
 _LATENCIES = {"search.latency.serial": "serial", "search.latency.open_loop": "open loop"}
 _INTERVALS = (
-    ("recall", "Recall per index", ("ann_overlap@10",)),
-    ("filtered", "Recall by selectivity of the filter", ("filtered_ann_overlap@10",)),
-    ("retrieval", "Retrieval quality", ("ndcg@10", "mrr@10", "qrels_recall@10")),
+    ("recall", "Recall per index", "ann_overlap@10"),
+    ("filtered", "Recall by selectivity of the filter", "filtered_ann_overlap@10"),
+    ("ndcg", "Ranking: nDCG@10", "ndcg@10"),
+    ("mrr", "Ranking: MRR@10", "mrr@10"),
+    ("qrels", "Judged-relevant passages found: recall@10", "qrels_recall@10"),
 )
 
 
@@ -44,8 +46,8 @@ def draw_all(results: Results, folder: Path) -> list[drawing.Chart]:
     measured = [seen for seen in results.observations if seen.n]
     charts: list[drawing.Chart | None] = []
     charts += _latency_charts(measured, results.gates, folder)
-    for slug, title, metrics in _INTERVALS:
-        chosen = [seen for seen in measured if seen.metric in metrics]
+    for slug, title, metric in _INTERVALS:
+        chosen = [seen for seen in measured if seen.metric == metric]
         charts.append(_interval_chart(slug, title, chosen, results.gates, folder))
     charts.append(_phase_chart(results))
     return [chart for chart in charts if chart]
@@ -144,14 +146,12 @@ def _interval_chart(
 ) -> drawing.Chart | None:
     """Return figures with their intervals, one row each, and the rule where there is one."""
     several_targets = len({seen.target for seen in chosen}) > 1
-    several_metrics = len({seen.metric for seen in chosen}) > 1
     rows = []
     for seen in chosen:
         row = _interval_row(seen, gates, folder)
         if row is None:
             continue
-        parts = _label_values(seen) or ([] if several_metrics else [seen.metric])
-        parts = [seen.metric] * several_metrics + parts + [seen.target] * several_targets
+        parts = (_label_values(seen) or [seen.metric]) + [seen.target] * several_targets
         sign = f"{row['sign']} " if row["sign"] else ""
         rows.append({**row, "name": sign + wording.line(", ".join(parts))})
     if not rows:
@@ -221,7 +221,7 @@ def _phase_chart(results: Results) -> drawing.Chart | None:
 
 
 def _label_values(seen: Observation) -> list[str]:
-    """Return an observation's labels as short words: a share as per cent, a number with its name."""
+    """Return an observation's labels as short words."""
     return [_label_value(key, wording.line(value)) for key, value in sorted(seen.labels.items())]
 
 

@@ -65,7 +65,7 @@ def page(results: Results, folder: Path) -> str:
         targets=_targets(results),
         charts=[(chart, Markup(chart.svg)) for chart in draw_all(results, folder)],  # noqa: S704
         unmeasured=wording.unmeasured(results),
-        bad_checks=[check for check in results.checks if check.outcome in {"failed", "error"}],
+        bad_checks=wording.failed_checks(results),
         results_file=RESULTS,
     )
 

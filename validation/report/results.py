@@ -67,17 +67,10 @@ class Check(_Record):
     target: str = ""
 
 
-def conclude(state: State, checks: Iterable[Check], gates: Iterable[Verdict]) -> Outcome:
-    """Return a run's verdict: that of its gates, held back by whatever else went wrong.
-
-    A failed check fails the run. An interrupted or broken run, and one with a check that broke
-    off, is at best inconclusive.
-    """
-    outcomes = {check.outcome for check in checks}
+def conclude(state: State, gates: Iterable[Verdict]) -> Outcome:
+    """Return a run's verdict: that of its gates, and never a pass if the run is not complete."""
     found = overall(gates)
-    if "failed" in outcomes:
-        return Outcome.FAIL
-    if found is Outcome.PASS and (state is not State.COMPLETE or "error" in outcomes):
+    if found is Outcome.PASS and state is not State.COMPLETE:
         return Outcome.INCONCLUSIVE
     return found
 
@@ -110,9 +103,9 @@ class Results(_Record):
 
     @model_validator(mode="after")
     def _verdict_is_earned(self) -> Self:
-        earned = conclude(self.state, self.checks, self.gates)
+        earned = conclude(self.state, self.gates)
         if self.verdict is not earned:
             raise ValueError(
-                f"the verdict says {self.verdict.value}; state, checks and gates say {earned.value}"
+                f"the verdict says {self.verdict.value}, state and gates say {earned.value}"
             )
         return self

@@ -181,10 +181,8 @@ def _print_unmeasured(results: Results, console: Console) -> None:
 
 
 def _print_checks(results: Results, console: Console) -> None:
-    """Print the checks that failed or broke off, with the start of what they said."""
-    for check in results.checks:
-        if check.outcome not in {"failed", "error"}:
-            continue
+    """Print the checks that failed or broke off by themselves, with the start of their words."""
+    for check in wording.failed_checks(results):
         console.print()
         word = "failed" if check.outcome == "failed" else "broke off"
         where = f" at {check.target}" if check.target else ""

@@ -10,7 +10,7 @@ import math
 import unicodedata
 
 from validation.metrics import CATALOGUE
-from validation.report.results import Results, State
+from validation.report.results import Check, Results, State
 from validation.statistics.intervals import samples_needed
 from validation.verdict import Outcome, Rule, Verdict
 
@@ -247,11 +247,28 @@ def headline(results: Results) -> str:
     return "; ".join(parts)
 
 
+def failed_checks(results: Results) -> list[Check]:
+    """Return the checks that failed or broke off for another reason than their gates.
+
+    A check whose gates failed says so in gate lines, and the gates are shown anyway.
+    """
+    starts = tuple(f"{rule.gate}: {WORDS[Outcome.FAIL]}" for rule in results.rules)
+    return [
+        check
+        for check in results.checks
+        if check.outcome == "error"
+        or (
+            check.outcome == "failed"
+            and not all(text.startswith(starts) for text in check.message.splitlines() or [""])
+        )
+    ]
+
+
 def _checks_said(results: Results) -> list[str]:
     """Return what failed among the checks themselves."""
     said = []
     for outcome, words in (("failed", "failed"), ("error", "broke off")):
-        count = sum(check.outcome == outcome for check in results.checks)
+        count = sum(check.outcome == outcome for check in failed_checks(results))
         if count:
             said.append(f"{_plural(count, 'check')} {words}")
     return said

@@ -103,6 +103,11 @@ class KubeadmCluster(_Cluster):
         default=Path("/var/lib/milvus-kit/volumes"),
         description="folder on each host for the default storage class",
     )
+    image_archives: Path | None = Field(
+        default=None,
+        description="folder on each host with image archives (*.tar) that are imported before"
+        " anything starts; images are then never pulled: for sites without a registry",
+    )
 
     @model_validator(mode="after")
     def _hosts_fit(self) -> Self:

@@ -1,1 +1,1 @@
-"""Object storage: each kind yields the same storage contract."""
+"""Object storage: each kind yields the same storage contract. `infra.storage.store` chooses."""

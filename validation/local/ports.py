@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from collections.abc import Iterable
@@ -91,11 +92,25 @@ def listens(pid: int, port: int) -> bool:
         for fields in _sockets(Path(f"/proc/{pid}/net/{table}"))
         if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
     }
-    try:
-        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:  # it ended, or closed one meanwhile
-        return False
+    links = _links(Path(f"/proc/{pid}/fd"))
     return any(f"socket:[{inode}]" in links for inode in wanted)
+
+
+def _links(descriptors: Path) -> set[str]:
+    """Return what a process's file descriptors are; those closed meanwhile are passed over."""
+    links = set()
+    with contextlib.suppress(OSError):  # the process ended
+        for link in descriptors.iterdir():
+            with contextlib.suppress(OSError):
+                links.add(str(link.readlink()))
+    return links
+
+
+def answers(port: int) -> bool:
+    """Return whether anything accepts connections on a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _sockets(table: Path) -> list[list[str]]:

@@ -207,7 +207,7 @@ _KNOWN_CAUSES = {
     "no space left on device": _DISK_FULL,
     "drive is full": _DISK_FULL,
     "storage reached its minimum free drive threshold": _DISK_FULL,
-    "address already in use": PORT_TAKEN,
+    "already in use": PORT_TAKEN,
     "port is already allocated": PORT_TAKEN,
     "out of memory": "the host has too little free memory: end something else first",
     "permission denied": "the folder has to be writable for you, and not be mounted noexec",

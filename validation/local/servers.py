@@ -106,9 +106,23 @@ def _answers(url: str) -> bool:
 
 
 def _is_of(running: Running, port: int) -> bool:
-    """Return whether a port is served by the very server that was started."""
+    """Return whether a port is served by the very server that was started.
+
+    Raises:
+        EmbeddedStackError: It is served by somebody else, so this server can never have it.
+    """
     pid = running.server_pid()
-    return pid is not None and ports.listens(pid, port)
+    if pid is None:
+        return False
+    if ports.listens(pid, port):
+        return True
+    if ports.answers(port) and not ports.listens(pid, port):  # asked again: it may be up by now
+        raise EmbeddedStackError(
+            f"another process has taken a port of {running.name}",
+            where=f"127.0.0.1:{port}",
+            remedy=process.PORT_TAKEN,
+        )
+    return False
 
 
 def _create_bucket(endpoint: str, access_key: str, secret_key: str, running: Running) -> None:

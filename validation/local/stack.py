@@ -115,8 +115,14 @@ class EmbeddedStack:
             require_space(self.folder)
             try:
                 return self._start(before)
-            except BaseException:
+            except BaseException as error:
                 self._stop(kill=True)
+                if isinstance(error, OSError):
+                    raise EmbeddedStackError(
+                        f"the stack's files cannot be written: {error.strerror or error}",
+                        where=str(error.filename or self.folder),
+                        remedy="free some space, or choose another folder",
+                    ) from None
                 raise
 
     def _settle(self, before: State) -> None:
@@ -215,7 +221,8 @@ class EmbeddedStack:
             with contextlib.ExitStack() as each:  # also if one of them cannot be stopped
                 for running in found.servers.values():
                     each.callback(process.stop, running, kill=kill and running.name == "milvus")
-            state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
+            with contextlib.suppress(OSError):  # a full disk; that they are gone shows anyway
+                state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
 
     def restart_milvus(self, *, kill: bool = False) -> float:
         """Restart the Milvus server alone; its store, its ports and its owner stay as they are.

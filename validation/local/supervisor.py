@@ -59,6 +59,7 @@ def _watch(child: subprocess.Popen[bytes], owner: int, owner_start: str, seen: l
         if signal.SIGUSR2 in seen:
             seen.remove(signal.SIGUSR2)
             owner = 0
+            print("supervisor: the server runs on without its owner", flush=True)  # noqa: T201
         if signal.SIGUSR1 in seen or (kill_at is not None and time.monotonic() > kill_at):
             _signal_group(child, signal.SIGKILL)
         elif kill_at is None and (seen or (owner and start_time(owner) != owner_start)):

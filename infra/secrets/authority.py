@@ -15,7 +15,7 @@ import pulumi_kubernetes as k8s
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from infra.kubernetes.contract import ClusterContract
-from infra.secrets import x509
+from infra.secrets import values, x509
 
 RENEW_LEAF_DAYS = 30
 RENEW_CA_DAYS = x509.LEAF_DAYS + RENEW_LEAF_DAYS
@@ -121,6 +121,8 @@ class Authority(pulumi.ComponentResource):
         super().__init__("milvus-kit:secrets:Authority", name, None, opts)
         self._key = AuthorityKey(name, name, pulumi.ResourceOptions(parent=self))
         self.ca_pem = self._key.certificate
+        self.fingerprints: dict[str, pulumi.Output[str]] = {}
+        """By the name of a Secret, what changes when its certificate does."""
         self.register_outputs({"ca_pem": self.ca_pem})
 
     def issue(
@@ -154,6 +156,7 @@ class Authority(pulumi.ComponentResource):
     ) -> k8s.core.v1.Secret:
         """Return a Secret of that name with ``tls.crt``, ``tls.key`` and ``ca.crt``."""
         certificate = self.issue(name, hosts, client=client, common_name=common_name)
+        self.fingerprints[name] = values.fingerprint(certificate.certificate, self.ca_pem)
         return k8s.core.v1.Secret(
             name,
             type="kubernetes.io/tls",

@@ -18,10 +18,16 @@ def configured(name: ConfigSecret) -> pulumi.Output[str]:
     return pulumi.Output.secret(pulumi.Config(PROJECT).require_secret(str(name)))
 
 
-def existing(name: str, cluster: ClusterContract) -> k8s.core.v1.Secret:
-    """Return a Secret that is already in the deployment's namespace."""
+def existing(name: str, cluster: ClusterContract, purpose: str) -> k8s.core.v1.Secret:
+    """Return a Secret that is already in the deployment's namespace.
+
+    Args:
+        name: Its name.
+        cluster: Where it is.
+        purpose: What it is read for; one Secret may be read for several purposes.
+    """
     return k8s.core.v1.Secret.get(
-        f"existing-{name}",
+        f"{purpose}-{name}",
         f"{cluster.namespace}/{name}",
         pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready)),
     )
@@ -33,13 +39,14 @@ def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
     return data.apply(lambda found: base64.b64decode((found or {}).get(key, "")).decode())
 
 
-def value(source: SecretValue, cluster: ClusterContract) -> pulumi.Output[str]:
-    """Return the secret that a setting refers to."""
+def value(source: SecretValue, cluster: ClusterContract, purpose: str) -> pulumi.Output[str]:
+    """Return the secret that a setting refers to; ``purpose`` as in `existing`."""
     if source.config is not None:
         return configured(source.config)
     if source.existing_secret is None:
         raise AssertionError("the settings require one source")
-    return text_of(existing(source.existing_secret.name, cluster), source.existing_secret.key)
+    there = source.existing_secret
+    return text_of(existing(there.name, cluster, purpose), there.key)
 
 
 def fingerprint(*parts: pulumi.Input[str]) -> pulumi.Output[str]:

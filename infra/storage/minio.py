@@ -102,7 +102,9 @@ def _tls(
     if storage.tls.mode == "generated":
         return objects.TLS_SECRET, wiring.ca_secret(authority.ca_pem, cluster, opts)
     name = str(storage.tls.existing_secret)
-    pem = pulumi.Output.unsecret(values.text_of(values.existing(name, cluster), wiring.CA_KEY))
+    pem = pulumi.Output.unsecret(
+        values.text_of(values.existing(name, cluster, "minio-tls"), wiring.CA_KEY)
+    )
     return name, wiring.Ca(pem, wiring.SecretKeyRef(name, wiring.CA_KEY))
 
 

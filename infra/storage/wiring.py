@@ -64,7 +64,7 @@ def adopted_keys(
     there = credentials.existing_secret
     if there is None:
         raise AssertionError("the settings require one source")
-    secret = values.existing(there.name, cluster)
+    secret = values.existing(there.name, cluster, "storage-key")
     return Keys(
         values.text_of(secret, there.access_key),
         values.text_of(secret, there.secret_key),
@@ -91,7 +91,7 @@ def adopted_ca(
     there = ca.existing_secret
     if there is None:
         raise AssertionError("the settings require one source")
-    pem = values.text_of(values.existing(there.name, cluster), there.key)
+    pem = values.text_of(values.existing(there.name, cluster, "storage-ca"), there.key)
     return Ca(pulumi.Output.unsecret(pem), SecretKeyRef(there.name, there.key))
 
 

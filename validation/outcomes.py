@@ -13,8 +13,9 @@ from validation.report.results import Check, State
 if TYPE_CHECKING:
     from validation.recorder import Recorder
 
-GATE_RED = pytest.StashKey[bool]()
-"""Set on a test that was failed for its gates, not for an assertion of its own."""
+GATES_DECIDED = pytest.StashKey[bool]()
+"""Set on a test that was failed or skipped for its gates. It measured well: how its gates stand is
+theirs to say, and may change when the run is judged by other rules."""
 
 
 def keep_check(
@@ -23,12 +24,12 @@ def keep_check(
     """Keep the outcome of one phase of a test that says something about it."""
     seconds = round(report.duration, 3)
     title = item.name
-    if report.outcome == "skipped":
-        outcome, message = "skipped", _skip_reason(report)
-    elif report.outcome == "passed":
+    if report.outcome == "passed" or item.stash.get(GATES_DECIDED, False):
         outcome, message = "passed", ""
+    elif report.outcome == "skipped":
+        outcome, message = "skipped", _skip_reason(report)
     else:
-        outcome, message = _failure(item, call)
+        outcome, message = _failure(call)
     recorder.part.checks.append(
         Check(
             id=item.nodeid,
@@ -46,7 +47,7 @@ def _skip_reason(report: Any) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def _failure(item: pytest.Item, call: pytest.CallInfo[None]) -> tuple[Any, str]:
+def _failure(call: pytest.CallInfo[None]) -> tuple[Any, str]:
     """Tell a claim that does not hold from a measurement that broke off."""
     assert call.excinfo is not None  # noqa: S101  (a failed report has an exception)
     error = call.excinfo.value
@@ -55,22 +56,14 @@ def _failure(item: pytest.Item, call: pytest.CallInfo[None]) -> tuple[Any, str]:
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     held_against = isinstance(error, (AssertionError, pytest.fail.Exception))
     if call.when == "call" and held_against:
-        return "failed", str(error) if item.stash.get(GATE_RED, False) else message
+        return "failed", message
     return "error", message
 
 
-def close(recorder: Recorder, session: pytest.Session, exitstatus: int) -> None:
+def close(recorder: Recorder, exitstatus: int) -> None:
     """Observe whether the checks' own assertions held, and write the part."""
-    own = [
-        (check, item)
-        for check in recorder.part.checks
-        if (item := _item(session, check.id)) is not None
-    ]
-    broken = [
-        float(check.outcome == "failed" and not item.stash.get(GATE_RED, False))
-        for check, item in own
-        if check.outcome in {"passed", "failed"}
-    ]
+    ended = [check for check in recorder.part.checks if check.outcome in {"passed", "failed"}]
+    broken = [float(check.outcome == "failed") for check in ended]
     errors = [check for check in recorder.part.checks if check.outcome == "error"]
     void = None
     if errors and not any(broken):
@@ -79,7 +72,7 @@ def close(recorder: Recorder, session: pytest.Session, exitstatus: int) -> None:
     recorder.observe(
         CHECK_METRIC,
         broken,
-        columns={"check": [check.id for check, _ in own if check.outcome in {"passed", "failed"}]},
+        columns={"check": [check.id for check in ended]},
         void=void,
         not_measured=None if broken else "no check ran to its end",
     )
@@ -120,7 +113,3 @@ class Endings:
         if excinfo.type is KeyboardInterrupt:
             self._recorder.part.state = State.INTERRUPTED
             self._recorder.part.reason = "interrupted by the user"
-
-
-def _item(session: pytest.Session, nodeid: str) -> pytest.Item | None:
-    return next((item for item in session.items if item.nodeid == nodeid), None)

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from validation.progress import Progress
+    from validation.progress import Progress, Step
     from validation.recorder import Recorder
 
 _RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 _PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
+_STEP: pytest.StashKey[Step] = pytest.StashKey()
 
 FAMILIES = ("identity", "data", "recall", "retrieval", "latency", "storage", "lifecycle", "limits")
 """The order in which check families run; what may disturb the server comes last."""
@@ -129,16 +130,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     verdicts = [verdict for verdict in recorder.verdicts(pyfuncitem.nodeid) if verdict.required]
     red = [verdict for verdict in verdicts if verdict.outcome == "fail"]
     open_ = [verdict for verdict in verdicts if verdict.outcome in {"inconclusive", "not measured"}]
-    if red:
-        from validation.outcomes import GATE_RED  # noqa: PLC0415
+    if red or open_:
+        from validation.outcomes import GATES_DECIDED  # noqa: PLC0415
         from validation.report.wording import gate_line  # noqa: PLC0415
 
-        pyfuncitem.stash[GATE_RED] = True
-        pytest.fail("\n".join(gate_line(verdict) for verdict in red), pytrace=False)
-    if open_:
-        pytest.skip(
-            "; ".join(f"{verdict.gate}: {verdict.outcome}: {verdict.reason}" for verdict in open_)
-        )
+        pyfuncitem.stash[GATES_DECIDED] = True
+        said = "\n".join(gate_line(verdict) for verdict in red or open_)
+        if red:
+            pytest.fail(said, pytrace=False)
+        pytest.skip(said)
     return outcome
 
 
@@ -148,15 +148,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     progress = item.config.stash.get(_PROGRESS, None)
     if progress is None:
         return (yield)
-    from validation.progress import BAD, GOOD, OPEN  # noqa: PLC0415
-
-    recorder = item.config.stash[_RECORDER]
-    before = len(recorder.part.checks)
-    with progress.step(f"{recorder.target.name}: {_title(item)}") as step:
-        outcome = yield
-        found = {check.outcome for check in recorder.part.checks[before:]}
-        step.ends(BAD if found & {"failed", "error"} else OPEN if "skipped" in found else GOOD)
-        return outcome
+    name = f"{item.config.stash[_RECORDER].target.name}: {_title(item)}"
+    with progress.step(name) as step:
+        item.stash[_STEP] = step
+        return (yield)
 
 
 def _title(item: pytest.Item) -> str:
@@ -172,8 +167,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     recorder = item.config.stash.get(_RECORDER, None)
     if recorder is not None and (call.when == "call" or report.outcome != "passed"):
         from validation.outcomes import keep_check  # noqa: PLC0415
+        from validation.progress import BAD, GOOD, OPEN  # noqa: PLC0415
 
         keep_check(recorder, item, call, report)
+        item.stash[_STEP].ends({"passed": GOOD, "skipped": OPEN}.get(report.outcome, BAD))
     return report
 
 
@@ -183,4 +180,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if recorder is not None:
         from validation.outcomes import close  # noqa: PLC0415
 
-        close(recorder, session, exitstatus)
+        close(recorder, exitstatus)

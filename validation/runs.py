@@ -17,9 +17,9 @@ from validation.errors import ConfigurationError
 from validation.host import this_host
 from validation.metrics import CHECK_METRIC
 from validation.recorder import Part
-from validation.report.results import Check, Results, State
+from validation.report.results import Check, Results, State, conclude
 from validation.report.store import read_samples, write_results
-from validation.verdict import Outcome, Rule, judge_all, overall
+from validation.verdict import Rule, judge_all
 
 ASSERTIONS = Rule(gate="checks.assertions", metric=CHECK_METRIC, max=0, unit="failures")
 """In force in every run: a broken assertion in a check is a failure, whatever the rules say."""
@@ -97,6 +97,7 @@ def assemble(
         reason = broken or next((part.reason for part in parts if part.reason), "nothing was run")
     if interrupted or State.INTERRUPTED in states:
         state, reason = State.INTERRUPTED, "interrupted by the user"
+    checks = tuple(check for part in parts for check in part.checks)
     results = Results(
         run=folder.name,
         kit_version=version("milvus-kit"),
@@ -111,9 +112,9 @@ def assemble(
         servers={part.target["name"]: part.server for part in parts},
         datasets=tuple(_unique([one for part in parts for one in part.datasets])),
         phases=(*phases, *(phase for part in parts for phase in part.phases)),
-        checks=tuple(check for part in parts for check in part.checks),
+        checks=checks,
         observations=tuple(seen for part in parts for seen in part.observations),
-        verdict=Outcome.INCONCLUSIVE,
+        verdict=conclude(state, ()),
     )
     return judged(results, folder, rules, rules_source=rules_source)
 
@@ -126,15 +127,12 @@ def judged(results: Results, folder: Path, rules: Sequence[Rule], *, rules_sourc
         missing = f"the run is not complete: {results.reason}"
     in_force = [*rules, ASSERTIONS]
     gates = judge_all(in_force, observed, unobserved_reason=_broken(results.checks) or missing)
-    verdict = overall(gates)
-    if results.state is not State.COMPLETE and verdict is Outcome.PASS:
-        verdict = Outcome.INCONCLUSIVE
     return results.model_copy(
         update={
             "rules_source": rules_source,
             "rules": tuple(in_force),
             "gates": tuple(gates),
-            "verdict": verdict,
+            "verdict": conclude(results.state, gates),
         }
     )
 

@@ -1,0 +1,229 @@
+"""A site's own checks through the plugin: what becomes of an outcome."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from validation import rules
+from validation.errors import ExitCode
+from validation.report.results import State
+from validation.runs import assemble
+from validation.suite import exit_code
+from validation.verdict import Outcome
+
+TARGET = """
+schema: milvus-kit/target/1
+name: nowhere
+milvus: {uri: "http://127.0.0.1:1"}
+"""
+RULES = """
+schema: milvus-kit/slo/1
+rules:
+  site.tickets: {metric: site.tickets, max: 3, unit: tickets}
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    """Run a site's checks and return the results that come of it."""
+
+    def go(checks, *arguments, rules_text=RULES):
+        pytester.makepyfile(test_site=checks)
+        (pytester.path / "target.yaml").write_text(TARGET)
+        (pytester.path / "rules.yaml").write_text(rules_text)
+        folder = pytester.path / "run"
+        folder.mkdir()
+        # Ctrl-C would end the tests themselves.
+        start = "runpytest_subprocess" if "KeyboardInterrupt" in checks else "runpytest_inprocess"
+        done = getattr(pytester, start)(
+            "--milvus-target=target.yaml",
+            "--milvus-rules=rules.yaml",
+            f"--milvus-run={folder}",
+            *arguments,
+        )
+        found = assemble(
+            folder,
+            rules.load(pytester.path / "rules.yaml"),
+            rules_source="rules.yaml",
+            started=datetime.now(UTC),
+        )
+        return done, found
+
+    return go
+
+
+def gate(results, name):
+    (found,) = [one for one in results.gates if one.gate == name]
+    return found
+
+
+def test_what_is_within_the_rule_passes(run):
+    done, results = run("def test_tickets(gate): gate('site.tickets', [2], unit='tickets')")
+    done.assert_outcomes(passed=1)
+    assert gate(results, "site.tickets").outcome is Outcome.PASS
+    assert results.verdict is Outcome.PASS
+    assert exit_code(results) is ExitCode.PASS
+
+
+def test_what_breaks_the_rule_fails_the_test_and_the_run(run):
+    done, results = run("def test_tickets(gate): gate('site.tickets', [4], unit='tickets')")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*site.tickets*4 tickets*"])
+    assert exit_code(results) is ExitCode.FAIL
+
+
+def test_a_gate_that_failed_passes_by_a_looser_rule_without_measuring_again(run, pytester):
+    _, results = run("def test_tickets(gate): gate('site.tickets', [4], unit='tickets')")
+    looser = pytester.path / "looser.yaml"
+    looser.write_text(RULES.replace("max: 3", "max: 5"))
+    again = assemble(
+        pytester.path / "run",
+        rules.load(looser),
+        rules_source="looser.yaml",
+        started=results.started,
+    )
+    assert (results.verdict, again.verdict) == (Outcome.FAIL, Outcome.PASS)
+
+
+def test_a_plain_assertion_that_does_not_hold_fails_the_run(run):
+    _, results = run(
+        """
+        def test_tickets(gate):
+            gate('site.tickets', [2], unit='tickets')
+        def test_something_else(gate):
+            assert 1 + 1 == 3
+        """
+    )
+    assert gate(results, "checks.assertions").outcome is Outcome.FAIL
+    assert results.verdict is Outcome.FAIL
+
+
+def test_a_check_that_breaks_off_is_never_a_pass(run):
+    _, results = run(
+        """
+        def test_tickets(gate):
+            gate('site.tickets', [2], unit='tickets')
+        def test_breaks_off(gate):
+            raise RuntimeError('the line is dead')
+        """
+    )
+    assert results.verdict is Outcome.INCONCLUSIVE
+    assert "the line is dead" in gate(results, "checks.assertions").reason
+    assert exit_code(results) is ExitCode.INCONCLUSIVE
+
+
+def test_a_gate_whose_check_broke_off_says_why_it_was_not_measured(run):
+    _, results = run("def test_tickets(gate): raise RuntimeError('the line is dead')")
+    found = gate(results, "site.tickets")
+    assert found.outcome is Outcome.NOT_MEASURED
+    assert "the line is dead" in found.reason
+
+
+def test_a_skipped_suite_is_never_a_pass(run):
+    _, results = run(
+        """
+        import pytest
+        @pytest.mark.skip(reason='not today')
+        def test_tickets(gate): ...
+        """
+    )
+    assert results.verdict is Outcome.INCONCLUSIVE
+
+
+def test_a_suite_without_tests_is_broken(run):
+    _, results = run("")
+    assert results.state is State.BROKEN
+    assert results.verdict is Outcome.INCONCLUSIVE
+    assert exit_code(results) is ExitCode.INTERNAL
+
+
+def test_a_file_that_cannot_be_collected_breaks_the_run_and_is_named(run):
+    _, results = run("import nowhere_to_be_found")
+    assert results.state is State.BROKEN
+    assert "test_site.py" in results.reason
+    assert "nowhere_to_be_found" in results.reason
+
+
+def test_an_interrupted_run_keeps_what_it_measured_and_does_not_pass(run):
+    _, results = run(
+        """
+        def test_tickets(gate): gate('site.tickets', [2], unit='tickets')
+        def test_ctrl_c(gate): raise KeyboardInterrupt
+        """
+    )
+    assert results.state is State.INTERRUPTED
+    assert gate(results, "site.tickets").outcome is Outcome.PASS
+    assert results.verdict is Outcome.INCONCLUSIVE
+    assert exit_code(results) is ExitCode.INTERRUPTED
+
+
+def test_a_check_that_says_why_it_cannot_measure_is_not_measured(run):
+    _, results = run(
+        "def test_tickets(gate): gate('site.tickets', unit='tickets', not_measured='no desk')"
+    )
+    found = gate(results, "site.tickets")
+    assert (found.outcome, found.reason) == (Outcome.NOT_MEASURED, "no desk")
+
+
+def test_a_void_measurement_is_inconclusive(run):
+    _, results = run(
+        "def test_tickets(gate): gate('site.tickets', [1], unit='tickets', void='client too slow')"
+    )
+    assert gate(results, "site.tickets").outcome is Outcome.INCONCLUSIVE
+
+
+def test_an_unknown_metric_is_an_error_not_a_silent_nothing(run):
+    _, results = run("def test_tickets(gate): gate('serach.latency', [1])")
+    (check,) = results.checks
+    assert check.outcome == "error"
+    assert "unknown metric" in check.message
+
+
+def test_families_run_in_their_order_whatever_the_files_say(run):
+    _, results = run(
+        """
+        import pytest
+        @pytest.mark.family('limits')
+        def test_last(gate): ...
+        @pytest.mark.family('identity')
+        def test_first(gate): gate('site.tickets', [1], unit='tickets')
+        """
+    )
+    assert [check.title for check in results.checks] == ["test_first", "test_last"]
+
+
+def test_only_the_wanted_family_runs(run):
+    _, results = run(
+        """
+        import pytest
+        @pytest.mark.family('limits')
+        def test_last(gate): ...
+        @pytest.mark.family('identity')
+        def test_first(gate): gate('site.tickets', [1], unit='tickets')
+        """,
+        "--milvus-family=limits",
+    )
+    assert [check.title for check in results.checks] == ["test_last"]
+
+
+def test_without_a_target_the_plugin_does_nothing(pytester):
+    pytester.makepyfile("def test_mine(): ...")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_a_wrong_target_file_is_a_usage_error_without_a_traceback(pytester):
+    pytester.makepyfile("def test_mine(gate): ...")
+    (pytester.path / "target.yaml").write_text("schema: milvus-kit/target/1\nnme: x\n")
+    done = pytester.runpytest_inprocess("--milvus-target=target.yaml")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*target.yaml*", "*nme*"])
+    assert "Traceback" not in done.stderr.str()
+
+
+def test_raw_samples_are_kept_beside_the_part(run, pytester):
+    run("def test_tickets(gate): gate('site.tickets', [1, 1], unit='tickets')")
+    part = json.loads((pytester.path / "run" / "parts" / "nowhere.json").read_text())
+    seen = next(one for one in part["observations"] if one["metric"] == "site.tickets")
+    samples = (pytester.path / "run" / seen["samples_file"]).read_text().split()
+    assert samples == ["value", "1.0", "1.0"]

@@ -169,7 +169,7 @@ _JOIN_FLAGS = ("--token", "--discovery-token-ca-cert-hash")
 def _kubeadm(connection: Connection, arguments: str, facts: Facts) -> None:
     command = f"kubeadm {arguments} --ignore-preflight-errors=SystemVerification"
     try:
-        connection.run(command, what=f"kubeadm {arguments.split()[0]}")
+        connection.run(command, what=f"kubeadm {arguments.split(maxsplit=1)[0]}")
     except MilvusKitError as error:
         tail = services.log_tail(connection, services.KUBELET, systemd=facts.systemd)
         error.add_note(f"the end of the kubelet's log:\n{tail}")

@@ -31,7 +31,8 @@ done
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
     for round in 1 2 3 4 5; do
         [ -d "$hierarchy" ] || break
-        procs=$(find "$hierarchy" -maxdepth 6 -path '*kubepods*' -name cgroup.procs -exec cat {{}} + 2>/dev/null)
+        procs=$(find "$hierarchy" -maxdepth 6 -path '*kubepods*' -name cgroup.procs \\
+            -exec cat {{}} + 2>/dev/null)
         [ -n "$procs" ] || break
         kill -KILL $procs 2>/dev/null
         sleep 0.2
@@ -40,9 +41,10 @@ for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
         [ -d "$one" ] && find "$one" -depth -type d -exec rmdir {{}} \\; 2>/dev/null
     done
 done
-awk '{{print $5}}' /proc/self/mountinfo | grep -E '^({STATE}/|{FOLDER}/|/var/lib/kubelet(/|$))' | sort -r |
+awk '{{print $5}}' /proc/self/mountinfo |
+    grep -E '^({STATE}/|{FOLDER}/|/var/lib/kubelet(/|$))' | sort -r |
     while read -r point; do umount "$point" 2>/dev/null || umount -l "$point"; done
-ip netns list 2>/dev/null | awk '/^cni-/{{print $1}}' | while read -r one; do ip netns delete "$one"; done
+for one in $(ip netns list 2>/dev/null | awk '/^cni-/{{print $1}}'); do ip netns delete "$one"; done
 for link in {files.CNI_BRIDGE} nodelocaldns kube-ipvs0; do ip link delete "$link" 2>/dev/null; done
 nft delete table ip kube-proxy 2>/dev/null
 nft delete table ip6 kube-proxy 2>/dev/null
@@ -82,9 +84,8 @@ done
 echo {shlex.quote(record.get("ip_forward", "0"))} > /proc/sys/net/ipv4/ip_forward
 rm -f {files.CNI_FILE}
 rmdir /etc/cni/net.d /etc/cni 2>/dev/null
-if awk '{{print $5}}' /proc/self/mountinfo | grep -E '^({STATE}|{FOLDER}|/var/lib/kubelet)(/|$)'; then
-    exit 0
-fi
+ours='^({STATE}|{FOLDER}|/var/lib/kubelet)(/|$)'
+awk '{{print $5}}' /proc/self/mountinfo | grep -E "$ours" && exit 0
 rm -rf --one-file-system {STATE} /var/lib/kubelet /var/lib/etcd /etc/kubernetes
 rm -f /var/lib/cni/results/{files.CNI_NAME}-* /var/lib/cni/cache/results/{files.CNI_NAME}-*
 rmdir /var/lib/cni/results /var/lib/cni/cache/results /var/lib/cni/cache /var/lib/cni 2>/dev/null

@@ -77,7 +77,7 @@ KUBERNETES = GoPart(
         for package in (_COMPONENT, _CLIENT)
         for variable, value in {
             "gitVersion": f"v{KUBERNETES_VERSION}",
-            "gitMajor": KUBERNETES_VERSION.split(".")[0],
+            "gitMajor": KUBERNETES_VERSION.split(".", maxsplit=1)[0],
             "gitMinor": KUBERNETES_VERSION.split(".")[1],
         }.items()
     },

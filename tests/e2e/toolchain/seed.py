@@ -49,10 +49,8 @@ def take(part: GoPart, folder: Path) -> bool:
 
 
 def _check(binary: Path, name: str, sums: Path) -> None:
-    listed = dict(
-        reversed(line.split(maxsplit=1)) for line in sums.read_text(encoding="utf-8").splitlines()
-    )
-    expected = listed.get(name) or listed.get(f"*{name}")
+    lines = [line.split() for line in sums.read_text(encoding="utf-8").splitlines()]
+    expected = next((line[0] for line in lines if line[1].lstrip("*") == name), None)
     with binary.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:

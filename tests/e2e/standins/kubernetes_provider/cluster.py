@@ -12,6 +12,7 @@ import yaml
 from kubernetes import config
 from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 _SECONDS = 60
 _MANAGER = "pulumi-kubernetes"
@@ -122,7 +123,7 @@ class Cluster:
             status = response.status
         except ApiException as error:
             raw, status = (error.body or b""), int(error.status or 0)
-        except Exception as error:  # urllib3's many kinds of "not reachable"
+        except (HTTPError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise ClusterError(
                 0, f"the API server {settings.host} does not answer: {reason}"

@@ -12,14 +12,36 @@ from tests.e2e.standins.kubernetes_provider.wire import UNKNOWN, Path
 
 AUTONAMED = "pulumi.com/autonamed"
 CLUSTER_SCOPED = frozenset(
-    "Namespace Node PersistentVolume ClusterRole ClusterRoleBinding StorageClass PriorityClass "
-    "RuntimeClass IngressClass CSIDriver CustomResourceDefinition APIService VolumeAttributesClass "
-    "ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy "
-    "ValidatingAdmissionPolicyBinding".split()
+    [
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "StorageClass",
+        "PriorityClass",
+        "RuntimeClass",
+        "IngressClass",
+        "CSIDriver",
+        "CustomResourceDefinition",
+        "APIService",
+        "VolumeAttributesClass",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ]
 )
 _STATEFUL_MUTABLE = frozenset(
-    "replicas ordinals template updateStrategy persistentVolumeClaimRetentionPolicy "
-    "minReadySeconds revisionHistoryLimit".split()
+    [
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+        "revisionHistoryLimit",
+    ]
 )
 _IMMUTABLE: dict[str, tuple[Path, ...]] = {
     "Deployment": (("spec", "selector"),),

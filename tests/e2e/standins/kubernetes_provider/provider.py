@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import grpc
 import yaml
 from google.protobuf import any_pb2, empty_pb2
+from kubernetes.config import ConfigException
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from tests.e2e.standins.kubernetes_provider import objects, wire
@@ -162,7 +163,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                     kubeconfig = yaml.safe_dump(kubeconfig)
                 try:
                     self._connected = Cluster(kubeconfig, self.settings.get("context"))
-                except Exception as error:
+                except (ConfigException, OSError, ValueError, yaml.YAMLError) as error:
                     kind = type(error).__name__
                     raise ClusterError(0, f"the kubeconfig cannot be used ({kind})") from None
             return self._connected
@@ -210,7 +211,7 @@ def _refuse(context: grpc.ServicerContext, message: str) -> NoReturn:
 
 def _kind(urn: str, context: grpc.ServicerContext) -> tuple[str, str]:
     try:
-        return objects.kind_of(urn.split("::")[2].split("$")[-1])
+        return objects.kind_of(urn.split("::")[2].rsplit("$", maxsplit=1)[-1])
     except ValueError as error:
         _refuse(context, str(error))
 

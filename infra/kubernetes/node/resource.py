@@ -1,0 +1,93 @@
+"""A node as a Pulumi resource: made, read, compared and given back for real."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+from pulumi import dynamic
+
+from infra.kubernetes.node import bootstrap, teardown
+from infra.kubernetes.node.connection import connected
+from infra.kubernetes.node.plan import RECORD, NodePlan
+
+
+class NodeProvider(dynamic.ResourceProvider):
+    """Makes a host a node. ``plan`` is a `NodePlan` as JSON, a secret if it holds an SSH key."""
+
+    def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
+        """Make the host a node."""
+        plan = NodePlan.model_validate_json(props["plan"])
+        made = bootstrap.create(plan)
+        return dynamic.CreateResult(
+            f"{plan.cluster}/{plan.host.name}", _outputs(props, plan, made.kubeconfig)
+        )
+
+    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
+        """Return the node as it is; nothing if the host is no node of this cluster any more."""
+        plan = NodePlan.model_validate_json(props["plan"])
+        with connected(plan.host) as connection:
+            text = connection.run(f"cat {RECORD} 2>/dev/null || true", what="reading the record")
+            record = json.loads(text or "{}")
+            if (record.get("cluster"), record.get("node")) != (plan.cluster, plan.host.name):
+                return dynamic.ReadResult(None, {})
+            kubeconfig = props.get("kubeconfig") or ""
+            if plan.leader is None:
+                kubeconfig = connection.run(f"cat {bootstrap.ADMIN}", what="reading the kubeconfig")
+        outputs = _outputs(props, plan, kubeconfig)
+        return dynamic.ReadResult(id_, {**outputs, "fingerprint": record["fingerprint"]})
+
+    def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
+        """Replace the node when what it is made of changes; how it is reached may change freely."""
+        del id_
+        if not isinstance(news.get("plan"), str):  # known only after another update
+            return dynamic.DiffResult(changes=True)
+        fingerprint = NodePlan.model_validate_json(news["plan"]).fingerprint()
+        other = fingerprint != olds.get("fingerprint")
+        changed = other or news["plan"] != olds.get("plan")
+        return dynamic.DiffResult(
+            changes=changed, replaces=["plan"] if other else [], delete_before_replace=True
+        )
+
+    def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
+        """Take over another way to reach the same node."""
+        del id_
+        plan = NodePlan.model_validate_json(news["plan"])
+        return dynamic.UpdateResult(_outputs(news, plan, olds.get("kubeconfig") or ""))
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        """Give the host back as it was."""
+        del id_
+        plan = NodePlan.model_validate_json(props["plan"])
+        with connected(plan.host) as connection:
+            teardown.give_back(connection)
+
+
+class Node(dynamic.Resource):
+    """One host of a kubeadm cluster.
+
+    Args:
+        name: Of the resource.
+        plan: The `NodePlan` as JSON.
+
+    Its output ``kubeconfig`` is the administrator's, a secret; empty for a host that joined.
+    """
+
+    kubeconfig: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, plan: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(
+            NodeProvider(),
+            name,
+            {"plan": plan, "kubeconfig": None, "fingerprint": None},
+            pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(additional_secret_outputs=["plan", "kubeconfig"]), opts
+            ),
+        )
+
+
+def _outputs(props: dict[str, Any], plan: NodePlan, kubeconfig: str) -> dict[str, Any]:
+    return {"plan": props["plan"], "kubeconfig": kubeconfig, "fingerprint": plan.fingerprint()}

@@ -106,10 +106,9 @@ def validate(target: Target, choices: Choices) -> ExitCode:
     progress = Progress()
     rules_file = suite.rules_for(target, choices.rules)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
-    with progress.step("prepare data and exact neighbours"):
-        workload.prepare(profile, choices.corpus)
     with progress.step(f"connect to {target.name}"), connect(target):
         pass
+    _prepare(profile, choices, progress)
     with _run(target.name, rules, rules_file, choices.runs, progress) as run:
         target_file = run.folder / "target.yaml"
         targets.save(target, target_file)

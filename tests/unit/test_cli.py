@@ -1,0 +1,120 @@
+"""What the command line says to a newcomer and to a mistake."""
+
+import subprocess
+import sys
+
+import pytest
+
+from validation import cli
+from validation.errors import ExitCode
+
+HEAVY = ("numpy", "scipy", "pymilvus", "boto3", "pydantic", "rich", "altair", "pulumi")
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder; return its exit code and what it said on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(one) for one in arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_help_names_every_command(command):
+    code, said, _ = command("--help")
+    assert code == ExitCode.PASS
+    for name in (*cli.COMMANDS, *cli.GROUPS):
+        assert f"\n  {name} " in said
+
+
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.GROUPS])
+def test_every_command_has_help(command, name):
+    code, said, _ = command(name, "--help")
+    assert code == ExitCode.PASS
+    assert "Usage" in said
+
+
+def test_help_imports_nothing_heavy():
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from validation import cli; print([m for m in {HEAVY} if m in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_an_unknown_option_is_a_usage_error(command):
+    code, _, said = command("try", "--nonsense")
+    assert code == ExitCode.USAGE
+    assert "--nonsense" in said
+
+
+def test_validate_asks_what_to_validate(command):
+    code, _, said = command("validate")
+    assert code == ExitCode.USAGE
+    assert "--target FILE or -s STACK" in said
+
+
+def test_a_missing_target_file_is_named(command):
+    code, _, said = command("validate", "--target", "nowhere.yaml")
+    assert code == ExitCode.USAGE
+    assert "nowhere.yaml" in said
+    assert "Traceback" not in said
+
+
+def test_an_unreachable_server_ends_with_3_and_writes_nothing(command, tmp_path):
+    (tmp_path / "t.yaml").write_text(
+        "schema: milvus-kit/target/1\nname: t\nmilvus: {uri: 'http://127.0.0.1:1'}\n"
+    )
+    code, _, said = command("validate", "--target", "t.yaml", "--rows", "100", "--profile", "smoke")
+    assert code == ExitCode.UNREACHABLE
+    assert "127.0.0.1:1" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rules_file_with_unknown_keys_is_refused_before_anything_starts(command, tmp_path):
+    (tmp_path / "rules.yaml").write_text(
+        "schema: milvus-kit/slo/1\nrules:\n"
+        "  a: {metric: ann_overlap@10, min: 0.9, unit: percent}\n"
+        "  b: {metric: ann_overlab@10, min: 0.9, unit: ratio, colour: red}\n"
+    )
+    code, _, said = command("try", "--rules", "rules.yaml")
+    assert code == ExitCode.USAGE
+    for part in ("rules.yaml", "percent", "colour"):
+        assert part in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_profile_names_those_there_are(command):
+    code, _, said = command("try", "--profile", "quick")
+    assert code == ExitCode.USAGE
+    assert "smoke, " in said
+
+
+def test_judging_where_there_is_no_run_says_so(command):
+    code, _, said = command("judge", "runs/latest")
+    assert code == ExitCode.USAGE
+    assert "runs/latest" in said
+
+
+def test_an_unknown_fault_names_those_there_are(command):
+    code, _, said = command("selftest", "--fault", "gremlins")
+    assert code == ExitCode.USAGE
+    assert "dropped-rows" in said
+
+
+def test_a_stack_without_pulumi_says_what_to_do(command, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    code, _, said = command("validate", "-s", "prod")
+    assert code == ExitCode.USAGE
+    assert "--target" in said

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from validation import resources
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
 from validation.target import Storage, Wal
@@ -57,28 +59,61 @@ def chosen(
             )
         return document.storage, document.milvus.wal
     if stack is not None:
-        return of_stack(stack)
+        keys = {name: more[name] for name in ("access_key", "secret_key")}
+        return of_stack(stack, keys)
     if bucket is None:
         raise UsageError("--endpoint needs --bucket", remedy="name the bucket meant for Milvus")
     return _validated({"endpoint": endpoint, "bucket": bucket, **more}, "the options"), None
 
 
-def of_stack(stack: str) -> tuple[Storage, Wal | None]:
+def of_stack(stack: str, keys: Mapping[str, Any]) -> tuple[Storage, Wal | None]:
     """Return the storage contract in a stack's settings.
+
+    Args:
+        stack: Its name; the file is ``stacks/Pulumi.NAME.yaml``.
+        keys: Where the S3 keys are: the stack's own are encrypted, and need no passphrase here.
 
     Raises:
         UsageError: This installation has no Pulumi programs.
-        ConfigurationError: The stack's settings are wrong.
+        ConfigurationError: The stack's settings are wrong, or it makes its store itself.
     """
     try:
-        from infra.settings import storage_of_stack  # noqa: PLC0415  # type: ignore[import-not-found]
+        parse = importlib.import_module("infra.settings.parse")
     except ImportError:
         raise UsageError(
             "stacks cannot be read here",
             where=f"--stack {stack}",
             remedy="install milvus-kit[infra], or give --endpoint and --bucket",
         ) from None
-    return storage_of_stack(stack)
+    path = resources.find("stacks") / f"Pulumi.{stack}.yaml"
+    settings = parse.from_file(path)
+    store = settings.storage
+    if store.type == "minio":
+        raise ConfigurationError(
+            "this stack makes its MinIO itself, so there is no store to test yet",
+            where=f"{path}: milvus-kit:storage.type",
+            remedy="test it after `pulumi up`, with --target",
+        )
+    document = {
+        "provider": "x10000" if store.type == "x10000" else "s3",
+        "endpoint": store.endpoint,
+        "bucket": store.bucket,
+        "root_path": store.root_path,
+        "region": store.region,
+        "addressing": store.addressing,
+        "versioning": store.versioning,
+        "object_lock": store.object_lock,
+        "encryption": store.encryption,
+        **keys,
+    }
+    if store.ca is not None and store.ca.pem is not None:
+        document["tls"] = {"mode": "server", "ca_pem": store.ca.pem}
+    return _validated(document, str(path)), _log_of(settings.log)
+
+
+def _log_of(log: Any) -> Wal:
+    """Return the log of a stack's settings in the target's words."""
+    return Wal(f"woodpecker-{log.mode}" if log.type == "woodpecker" else log.type)
 
 
 def one_of(option: str, value: str | None, known: Collection[str]) -> str | None:

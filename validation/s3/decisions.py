@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from validation.s3.client import ca_file_of
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.target import Storage
@@ -57,7 +58,7 @@ def decide(storage: Storage, findings: Iterable[Finding]) -> Decisions:
         region=_region(storage, by),
         checksums=checksums,
         tls=_tls(storage, by),
-        stack=_stack(storage, wal, addressing, checksums),
+        stack=_stack(storage, wal, addressing),
     )
 
 
@@ -65,27 +66,30 @@ def _outcome(by: Mapping[str, Finding], name: str) -> Outcome:
     return by[name].outcome if name in by else Outcome.NOT_MEASURED
 
 
+_LOG_NEEDS = ("consistency.", "objects.body", "objects.metadata", "objects.overwrite")
+"""What Woodpecker stands on besides conditional writes: it reads and lists what it just wrote."""
+
+
 def _log(by: Mapping[str, Finding]) -> tuple[Literal["safe", "unsafe", "unknown"], Decision]:
-    needed = [finding for finding in by.values() if finding.need is Need.WOODPECKER]
-    base = [finding for finding in by.values() if finding.id == "objects.metadata"]
-    broken = [f"{finding.id} ({finding.reason})" for finding in [*needed, *base] if _bad(finding)]
+    conditional = [finding for finding in by.values() if finding.need is Need.WOODPECKER]
+    base = [finding for finding in by.values() if finding.id.startswith(_LOG_NEEDS)]
+    needed = [*conditional, *base]
+    other = " Kafka, Pulsar or woodpecker-service do without; in production adopt your own."
+    broken = [f"{finding.id} ({finding.reason})" for finding in needed if _bad(finding)]
     if broken:
         return "unsafe", Decision(
             choice="kafka",
-            reason="Woodpecker on this store could lose its fence: "
-            + "; ".join(broken)
-            + ". Pulsar or woodpecker-service do as well",
+            reason=f"Woodpecker on this store could lose rows: {'; '.join(broken)}.{other}",
         )
-    open_ = [finding.id for finding in [*needed, *base] if finding.outcome is not Outcome.PASS]
-    if open_ or not needed:
+    open_ = [finding.id for finding in needed if finding.outcome is not Outcome.PASS]
+    if open_ or not conditional or not base:
+        names = ", ".join(open_) or "conditional writes"
         return "unknown", Decision(
-            choice="kafka",
-            reason="not measured, so not relied upon: "
-            + (", ".join(open_) or "conditional writes"),
+            choice="kafka", reason=f"not measured, so not relied upon: {names}.{other}"
         )
     return "safe", Decision(
         choice="woodpecker-embedded",
-        reason=f"all {len(needed)} rules of conditional writing hold, under races too",
+        reason=f"all {len(conditional)} rules of conditional writing hold, under races too",
     )
 
 
@@ -129,7 +133,9 @@ def _checksums(by: Mapping[str, Finding]) -> Decision:
     if broken:
         return Decision(
             choice="when_required",
-            reason="not every way in which SDKs send default checksums works: " + ", ".join(broken),
+            reason=f"not every default of SDKs works ({', '.join(broken)}): give every role the"
+            " environment AWS_REQUEST_CHECKSUM_CALCULATION=when_required and"
+            " AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
         )
     return Decision(choice="when_supported", reason="default checksums and aws-chunked bodies work")
 
@@ -137,8 +143,8 @@ def _checksums(by: Mapping[str, Finding]) -> Decision:
 def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
     if storage.endpoint.startswith("http://"):
         return Decision(choice="off", reason="the endpoint is plain HTTP: objects travel in clear")
-    system = by.get("tls.system-store")
-    if system and system.outcome is Outcome.PASS:
+    trusted = by.get("tls.trusted")
+    if trusted and trusted.evidence.get("system_store"):
         return Decision(choice="system", reason="the system's certificate store accepts it")
     return Decision(
         choice="ca-file",
@@ -146,21 +152,23 @@ def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
     )
 
 
-def _stack(
-    storage: Storage, wal: Decision, addressing: Decision, checksums: Decision
-) -> dict[str, Any]:
-    """Return the stack's keys; those Milvus would guess wrongly are always said."""
+def _stack(storage: Storage, wal: Decision, addressing: Decision) -> dict[str, Any]:
+    """Return the stack's sections, in the words of `infra.settings`."""
     contract: dict[str, Any] = {
-        "provider": storage.provider,
+        "type": "x10000" if storage.provider == "x10000" else "s3",
         "endpoint": storage.endpoint,
         "bucket": storage.bucket,
         "rootPath": storage.root_path,
         "region": storage.region,
         "addressing": addressing.choice,
-        "checksums": checksums.choice,
     }
-    if storage.endpoint.startswith("https://"):
-        contract["tls"] = {"mode": "server"}
-        if storage.tls.ca_file is not None:
-            contract["tls"]["caFile"] = str(storage.tls.ca_file)
-    return {"milvus-kit:storage": contract, "milvus-kit:wal": wal.choice}
+    ca_file = ca_file_of(storage)
+    if storage.endpoint.startswith("https://") and ca_file is not None:
+        contract["ca"] = {"pem": ca_file.read_text(encoding="utf-8")}
+    embedded = wal.choice == "woodpecker-embedded"
+    return {
+        "milvus-kit:storage": contract,
+        "milvus-kit:log": {"type": "woodpecker", "mode": "embedded"}
+        if embedded
+        else {"type": "kafka", "mode": "create"},
+    }

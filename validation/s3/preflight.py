@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 
 from validation.s3.conformance.model import Check
-from validation.s3.conformance.runner import Finding, finding, run
+from validation.s3.conformance.runner import Finding, run, unmeasured
 from validation.s3.conformance.table import CHECKS
 from validation.s3.profile import StoreProfile, compose
 from validation.s3.reach import reach
-from validation.s3.workspace import Effort, Permissions, opened
+from validation.s3.workspace import Effort, Permissions, Workspace, opened
 from validation.target import Storage, Wal
-from validation.verdict import Outcome
 
 
 def preflight(
@@ -43,9 +42,7 @@ def preflight(
     reached = reach(storage)
     leftovers: list[str] = []
     if reached.tls_problem:
-        findings = [_without_tls(storage, one, reached.tls_problem) for one in checks]
-        for one in findings:
-            tell(one)
+        findings = _without_tls(storage, checks, reached.tls_problem, tell)
     else:
         with opened(storage, permissions, effort, leftovers=leftovers) as space:
             findings = run(space, checks, tell=tell)
@@ -60,11 +57,15 @@ def preflight(
     )
 
 
-def _without_tls(storage: Storage, check: Check, problem: str) -> Finding:
-    """Return what can be said of a check when the certificate is refused."""
-    if check.id.startswith("tls."):
-        from validation.s3.conformance import tls  # noqa: PLC0415  (only this case needs it)
-
-        return tls.offline(storage, check)
+def _without_tls(
+    storage: Storage, checks: tuple[Check, ...], problem: str, tell: Callable[[Finding], None]
+) -> list[Finding]:
+    """Return what can be said when the certificate is refused: which rule of TLS is broken."""
+    space = Workspace(storage)  # nothing is written, so nothing is swept
+    findings = run(space, [one for one in checks if one.id.startswith("tls.")], tell=tell)
     reason = f"the store's certificate is refused: {problem}"
-    return finding(check, Outcome.NOT_MEASURED, reason)
+    for one in checks:
+        if not one.id.startswith("tls."):
+            findings.append(unmeasured(one, reason))
+            tell(findings[-1])
+    return findings

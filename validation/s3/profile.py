@@ -61,7 +61,7 @@ def compose(
 ) -> StoreProfile:
     """Return the profile that findings make: a pure function of them but for the time."""
     found = tuple(findings)
-    verdict, reason = judged(storage, found, wal)
+    verdict, reason = judged(found, wal)
     return StoreProfile(
         kit_version=version("milvus-kit"),
         created=datetime.now(UTC),
@@ -80,21 +80,17 @@ def compose(
     )
 
 
-def judged(
-    storage: Storage, findings: Iterable[Finding], wal: Wal | None = None
-) -> tuple[Outcome, str]:
+def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome, str]:
     """Return whether this store can carry Milvus, and why not.
 
-    What Milvus needs is required; what only Woodpecker needs is required where Woodpecker on this
-    store was declared. A required check that was not measured leaves it open: never a pass.
+    What Milvus needs is required, and what was declared; what only Woodpecker needs is required
+    where Woodpecker on this store was declared. A required check that was not measured leaves it
+    open: never a pass.
     """
-    needs = {Need.MILVUS} | ({Need.WOODPECKER} if wal is Wal.WOODPECKER_EMBEDDED else set())
-    plain = storage.endpoint.startswith("http://")
-    required = [
-        finding
-        for finding in findings
-        if finding.need in needs and not (plain and finding.id.startswith("tls."))
-    ]
+    needs = {Need.MILVUS, Need.DECLARED}
+    if wal is Wal.WOODPECKER_EMBEDDED:
+        needs.add(Need.WOODPECKER)
+    required = [finding for finding in findings if finding.need in needs and finding.applies]
     broken = [finding.id for finding in required if finding.outcome is Outcome.FAIL]
     if broken:
         return Outcome.FAIL, f"{len(broken)} required rules are broken: {', '.join(broken)}"

@@ -59,6 +59,17 @@ class Signer:
             headers: Lower-case names; all of them are signed; ``x-amz-content-sha256`` is there.
         """
         names = ";".join(sorted(headers))
+        signature = self.signature(method, path, query, headers, headers["x-amz-content-sha256"])
+        credential = f"Credential={self.keys.access}/{self.scope}"
+        return (
+            f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}",
+            signature,
+        )
+
+    def signature(
+        self, method: str, path: str, query: dict[str, str], headers: dict[str, str], payload: str
+    ) -> str:
+        """Return the signature of a request whose body is described by ``payload``."""
         canonical = "\n".join(
             (
                 method,
@@ -66,17 +77,12 @@ class Signer:
                 encoded_query(query),
                 *(f"{name}:{' '.join(headers[name].split())}" for name in sorted(headers)),
                 "",
-                names,
-                headers["x-amz-content-sha256"],
+                ";".join(sorted(headers)),
+                payload,
             )
         )
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        signature = self._mac(f"AWS4-HMAC-SHA256\n{self.timestamp}\n{self.scope}\n{digest}")
-        credential = f"Credential={self.keys.access}/{self.scope}"
-        return (
-            f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}",
-            signature,
-        )
+        return self._mac(f"AWS4-HMAC-SHA256\n{self.timestamp}\n{self.scope}\n{digest}")
 
     def chunk(self, previous: str, data: bytes) -> str:
         """Return the signature of one chunk, which follows the ``previous`` one."""

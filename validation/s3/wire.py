@@ -141,6 +141,29 @@ def exchange(
         connection.close()
 
 
+def link(storage: Storage, key: str, *, age: timedelta = timedelta(), seconds: int = 60) -> str:
+    """Return path and query of a presigned GET.
+
+    Args:
+        storage: The store.
+        key: What it reads.
+        age: How long ago it was made.
+        seconds: For how long it is good.
+    """
+    signer = Signer(keys_of(storage), storage.region, datetime.now(UTC) - age)
+    path = encoded_path(f"/{storage.bucket}/{key}")
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{signer.keys.access}/{signer.scope}",
+        "X-Amz-Date": signer.timestamp,
+        "X-Amz-Expires": str(seconds),
+        "X-Amz-SignedHeaders": "host",
+    }
+    headers = {"host": endpoint_of(storage).netloc}
+    query["X-Amz-Signature"] = signer.signature("GET", path, query, headers, Payload.UNSIGNED.value)
+    return f"{path}?{encoded_query(query)}"
+
+
 def _head(request: Request, host: str, signer: Signer) -> dict[str, str]:
     plain = request.payload is Payload.SIGNED
     digest = hashlib.sha256(request.body).hexdigest() if plain else request.payload.value

@@ -86,6 +86,8 @@ class Workspace:
         root = storage.root_path.strip("/")
         self.prefix = f"{root}/" * bool(root) + f"milvus-kit-preflight-{self.run}/"
         self.s3 = connect(storage)
+        self.shared: dict[str, Any] = {}
+        """What one check prepared for others of its topic."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
         self._made: list[str] = []
         self._uploads: list[tuple[str, str, str]] = []

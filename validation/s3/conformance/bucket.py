@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import botocore.exceptions as boto
 
-from validation.errors import UnsupportedError
 from validation.s3.client import error_code, status_of
-from validation.s3.conformance.model import Evidence, Need, check, require
+from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
 from validation.s3.workspace import Workspace
 
 _AT_START = "every role, at start (minio-go BucketExists)"
@@ -54,13 +53,13 @@ def location(space: Workspace) -> Evidence:
     "bucket.creation",
     by="Milvus creates a missing bucket by itself",
     breaks="a misspelt bucket is created silently, or a fresh installation stops",
-    need=Need.OPERATION,
+    need=Need.DECLARED,
 )
 def creation(space: Workspace) -> Evidence:
     """The key may make buckets, or may not, as declared."""
     declared = space.permissions.bucket_creation
     if declared is None:
-        raise UnsupportedError("whether the key may make buckets was not declared")
+        raise NotDeclaredError("whether the key may make buckets was not declared")
     name = f"milvus-kit-preflight-{space.run}-creation"
     try:
         space.s3.create_bucket(Bucket=name)

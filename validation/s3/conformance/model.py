@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from validation.errors import UnsupportedError
 from validation.s3.workspace import Workspace
 
 Evidence = Mapping[str, Any] | None
@@ -29,8 +30,14 @@ class Need(StrEnum):
     """Milvus itself cannot work, or loses data, without it."""
     WOODPECKER = "woodpecker"
     """Only the log Woodpecker on this store needs it; Kafka or Pulsar do without."""
+    DECLARED = "declared"
+    """It was declared, or is not asked for: broken if declared and not so."""
     OPERATION = "operation"
     """Milvus works without it; safety or diagnosis suffers, and the profile says so."""
+
+
+class NotDeclaredError(UnsupportedError):
+    """The rule does not apply: what it is about was not declared or is not used."""
 
 
 class RuleBroken(Exception):  # noqa: N818  (it is an outcome, not an error of ours)

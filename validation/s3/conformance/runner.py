@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import botocore.exceptions as boto
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from validation.errors import MilvusKitError, UnreachableError, UnsupportedError, UsageError
 from validation.s3.client import FULL, THROTTLED, error_code, status_of
-from validation.s3.conformance.model import Check, Need, RuleBroken
+from validation.s3.conformance.model import Check, Need, NotDeclaredError, RuleBroken
 from validation.s3.workspace import BusyError, Workspace
 from validation.verdict import Outcome
 
@@ -31,6 +32,8 @@ class Finding(BaseModel):
     breaks: str
     need: Need
     outcome: Outcome
+    applies: bool = True
+    """False if what the rule is about was not declared, or is not used on this endpoint."""
     reason: str = ""
     evidence: dict[str, Any] = {}
     seconds: float = 0.0
@@ -56,69 +59,86 @@ def run(
     gone = ""
     for check in checks:
         started = time.monotonic()
-        if gone:
-            outcome = (Outcome.NOT_MEASURED, gone, {})
-        else:
-            outcome = _measured(space, check)
-            if outcome[0] is Outcome.FAIL and outcome[2].get("transport"):
-                gone = _gone(space)
-                outcome = (Outcome.NOT_MEASURED, gone, {}) if gone else outcome
-        findings.append(finding(check, *outcome, seconds=time.monotonic() - started))
+        seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else _measured(space, check)
+        if seen.broken_off:
+            gone = _gone(space)
+            seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else seen
+        findings.append(_finding(check, seen, time.monotonic() - started))
         tell(findings[-1])
     return findings
 
 
-def finding(
-    check: Check,
-    outcome: Outcome,
-    reason: str = "",
-    evidence: dict[str, Any] | None = None,
-    *,
-    seconds: float = 0.0,
-) -> Finding:
-    """Return the finding of a check."""
+def unmeasured(check: Check, reason: str) -> Finding:
+    """Return the finding of a check that could not be run."""
+    return _finding(check, _Seen(Outcome.NOT_MEASURED, reason), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """What came of one run of a check."""
+
+    outcome: Outcome
+    reason: str = ""
+    evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    applies: bool = True
+    broken_off: bool = False
+
+
+def _finding(check: Check, seen: _Seen, seconds: float) -> Finding:
     return Finding(
         id=check.id,
         title=check.title,
         by=check.by,
         breaks=check.breaks,
         need=check.need,
-        outcome=outcome,
-        reason=reason,
-        evidence=evidence or {},
+        outcome=seen.outcome,
+        applies=seen.applies,
+        reason=seen.reason,
+        evidence=dict(seen.evidence),
         seconds=round(seconds, 4),
     )
 
 
-def _measured(space: Workspace, check: Check) -> tuple[Outcome, str, dict[str, Any]]:
+def _measured(space: Workspace, check: Check) -> _Seen:
     """Run one check, again if the store was too busy to answer."""
     for turn in range(_TRIES):
         try:
             return _once(space, check)
         except BusyError:
             time.sleep(0.2 * 4**turn)
-    return Outcome.NOT_MEASURED, f"the store was too busy to answer, {_TRIES} times", {}
+    return _Seen(Outcome.NOT_MEASURED, f"the store was too busy to answer, {_TRIES} times")
 
 
-def _once(space: Workspace, check: Check) -> tuple[Outcome, str, dict[str, Any]]:
+def _once(space: Workspace, check: Check) -> _Seen:
     try:
         evidence = check.function(space)
     except RuleBroken as broken:
-        return Outcome.FAIL, str(broken), broken.evidence
+        return _Seen(Outcome.FAIL, str(broken), broken.evidence)
     except (UnsupportedError, UsageError) as error:
-        return Outcome.NOT_MEASURED, error.what, {}
+        applies = not isinstance(error, NotDeclaredError)
+        return _Seen(Outcome.NOT_MEASURED, error.what, applies=applies)
     except boto.ClientError as error:
-        code, status = error_code(error), status_of(error)
-        if code in THROTTLED or status in {429, 503}:
-            raise BusyError(code) from None
-        if code in FULL or status == 507:  # noqa: PLR2004
-            return Outcome.NOT_MEASURED, "the store is full", {"code": code}
-        said = f"{error.operation_name} answered {status} {code}"
-        return Outcome.FAIL, said, {"status": status, "code": code}
+        return _answered(error)
     except _TRANSPORT as error:
         said = error.what if isinstance(error, MilvusKitError) else type(error).__name__
-        return Outcome.FAIL, f"the answer broke off or was not S3: {said}", {"transport": True}
-    return Outcome.PASS, "", dict(evidence or {})
+        reason = f"the answer broke off or was not S3: {said}"
+        return _Seen(Outcome.FAIL, reason, broken_off=True)
+    return _Seen(Outcome.PASS, evidence=evidence or {})
+
+
+def _answered(error: boto.ClientError) -> _Seen:
+    """Return what an S3 error means that a check did not expect.
+
+    Raises:
+        BusyError: The store asks to slow down.
+    """
+    code, status = error_code(error), status_of(error)
+    if code in THROTTLED or status in {429, 503}:
+        raise BusyError(code) from None
+    if code in FULL or status == 507:  # noqa: PLR2004
+        return _Seen(Outcome.NOT_MEASURED, "the store is full", {"code": code})
+    said = f"{error.operation_name} answered {status} {code}"
+    return _Seen(Outcome.FAIL, said, {"status": status, "code": code})
 
 
 def _gone(space: Workspace) -> str:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from validation.s3.conformance import (  # noqa: F401  (importing a topic fills the table)
+from validation.s3 import protection  # noqa: F401  (importing a topic fills the table)
+from validation.s3.conformance import (  # noqa: F401
+    access,
+    addressing,
     bucket,
+    conditional,
+    consistency,
+    integrity,
+    listing,
     multipart,
     objects,
+    tls,
 )
 from validation.s3.conformance.model import TABLE
 
-CHECKS = tuple(TABLE.values())
-"""Every check; TLS and bucket first, because nothing else can be measured without them."""
+_ORDER = (
+    "tls",
+    "bucket",
+    "objects",
+    "multipart",
+    "listing",
+    "consistency",
+    "integrity",
+    "conditional",
+    "addressing",
+    "access",
+    "protection",
+)
+
+CHECKS = tuple(sorted(TABLE.values(), key=lambda one: _ORDER.index(one.id.split(".")[0])))
+"""Every check: TLS and bucket first, because nothing else can be measured without them."""

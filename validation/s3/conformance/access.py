@@ -1,0 +1,162 @@
+"""Access: only the declared key gets in, and only where it belongs."""
+
+from __future__ import annotations
+
+import http.client
+from datetime import timedelta
+from typing import Any
+
+import botocore.exceptions as boto
+
+from validation.s3.client import Keys, endpoint_of, error_code, keys_of, status_of
+from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.wire import exchange, link
+from validation.s3.workspace import Workspace
+
+_LEAK = "anyone who reaches the endpoint can read or change every vector"
+_REFUSALS = frozenset({400, 401, 403})
+_CLIENT_ERRORS = range(400, 500)
+"""A stranger may be told anything but success, or a failure of the store."""
+
+
+def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
+    """Require that reading, listing, writing and deleting are refused to a client."""
+    key, target = space.put(b"private"), space.key("theirs")
+    calls = {
+        "GET": lambda: client.get_object(Bucket=space.bucket, Key=key),
+        "LIST": lambda: client.list_objects_v2(Bucket=space.bucket, MaxKeys=1),
+        "PUT": lambda: client.put_object(Bucket=space.bucket, Key=target, Body=b"theirs"),
+        "DELETE": lambda: client.delete_object(Bucket=space.bucket, Key=key),
+    }
+    answers = {}
+    for name, call in calls.items():
+        try:
+            call()
+        except boto.ClientError as error:
+            answers[name] = f"{status_of(error)} {error_code(error)}"
+            require(
+                status_of(error) in _CLIENT_ERRORS, f"{name} by {who} is not refused", **answers
+            )
+            continue
+        require(False, f"{name} by {who} was allowed", **answers)
+    return answers
+
+
+@check("access.anonymous", by="tenant isolation", breaks=_LEAK)
+def anonymous(space: Workspace) -> Evidence:
+    """Requests without a signature are refused."""
+    return _all_refused(space, space.client(anonymous=True), "a client without keys")
+
+
+@check("access.unknown-key", by="tenant isolation", breaks=_LEAK)
+def unknown_key(space: Workspace) -> Evidence:
+    """Requests with a key nobody has are refused."""
+    return _all_refused(space, space.client(keys=space.stranger()), "an unknown key")
+
+
+@check("access.wrong-secret", by="tenant isolation", breaks=_LEAK)
+def wrong_secret(space: Workspace) -> Evidence:
+    """Requests with our key and a wrong secret are refused."""
+    keys = Keys(keys_of(space.storage).access, space.stranger().secret)
+    return _all_refused(space, space.client(keys=keys), "our key with a wrong secret")
+
+
+@check(
+    "access.other-bucket",
+    by="tenant isolation",
+    breaks="a leaked Milvus key opens other buckets too",
+    need=Need.DECLARED,
+)
+def other_bucket(space: Workspace) -> Evidence:
+    """The Milvus key is refused in another tenant's bucket (reads only)."""
+    bucket = space.permissions.other_bucket
+    if bucket is None:
+        raise NotDeclaredError("no other bucket was named (--other-bucket)")
+    answers = {}
+    absent = f"milvus-kit-preflight-{space.run}"
+    for name, call in (
+        ("LIST", lambda: space.s3.list_objects_v2(Bucket=bucket, MaxKeys=1)),
+        ("GET", lambda: space.s3.get_object(Bucket=bucket, Key=absent)),
+    ):
+        try:
+            call()
+        except boto.ClientError as error:
+            answers[name] = f"{status_of(error)} {error_code(error)}"
+            require(status_of(error) in _REFUSALS, f"{name} there is not refused", **answers)
+            continue
+        require(False, f"{name} in bucket {bucket} was allowed", **answers)
+    return answers
+
+
+@check(
+    "access.other-prefix",
+    by="tenant isolation in a shared bucket",
+    breaks="tenants of one bucket can read each other's data",
+    need=Need.DECLARED,
+)
+def other_prefix(space: Workspace) -> Evidence:
+    """The Milvus key is refused outside its root path (reads of an absent key only)."""
+    if not space.permissions.prefix_isolation:
+        raise NotDeclaredError("isolation by prefix was not declared (--prefix-isolation)")
+    key = f"milvus-kit-preflight-{space.run}-outside/absent"
+    try:
+        space.s3.get_object(Bucket=space.bucket, Key=key)
+    except boto.ClientError as error:
+        answer = f"{status_of(error)} {error_code(error)}"
+        require(status_of(error) in _REFUSALS, "not refused outside the root path", answer=answer)
+        return {"answer": answer}
+    require(False, "an absent key outside the root path was read")
+    return None
+
+
+def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:
+    host = endpoint_of(space.storage).netloc
+    reply = exchange(space.storage, "GET", url, {"host": host})
+    return reply.status, reply.body
+
+
+def _presigned(space: Workspace, key: str, age: timedelta = timedelta()) -> str:
+    """Return a link that reads a key for a minute, made some time ago."""
+    return link(space.storage, key, age=age, seconds=60)
+
+
+@check(
+    "access.presigned",
+    by="support tools, import",
+    breaks="presigned links do not work",
+    need=Need.OPERATION,
+)
+def presigned(space: Workspace) -> Evidence:
+    """A presigned URL reads its object without any key."""
+    status, body = _fetch(space, _presigned(space, space.put(b"by link")))
+    require((status, body) == (http.client.OK, b"by link"), "the link does not work", status=status)
+
+
+@check(
+    "access.presigned-tampered",
+    by="tenant isolation",
+    breaks="a link for one opens all",
+    need=Need.OPERATION,
+)
+def presigned_tampered(space: Workspace) -> Evidence:
+    """A presigned URL that was changed to another key is refused."""
+    first, second = space.put(b"shared"), space.put(b"private")
+    url = _presigned(space, first).replace(first, second)
+    status, _ = _fetch(space, url)
+    require(status in _REFUSALS, "the link reads another object", status=status)
+    return {"status": status}
+
+
+@check(
+    "access.presigned-expired",
+    by="tenant isolation",
+    breaks="leaked links work for ever",
+    need=Need.OPERATION,
+)
+def presigned_expired(space: Workspace) -> Evidence:
+    """A presigned URL whose time is over is refused."""
+    key = space.put(b"for a moment")
+    url = _presigned(space, key, age=timedelta(minutes=5))
+    status, _ = _fetch(space, url)
+    require(status in _REFUSALS, "an expired link still works", status=status)
+    return {"status": status}

@@ -1,0 +1,100 @@
+"""Strong consistency: what was acknowledged is seen at once, by every client, also under load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import botocore.exceptions as boto
+
+from validation.s3.client import status_of
+from validation.s3.conformance.model import Evidence, check, require
+from validation.s3.workspace import Workspace
+
+_WRITERS = 8
+_BREAKS = "acknowledged rows cannot be found, or deleted ones come back"
+
+
+def _rounds(space: Workspace, one: Callable[[int], str]) -> Evidence:
+    """Run a function many times at once; it returns what was wrong, empty if nothing."""
+    count = space.effort.consistency_rounds
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        wrong = [said for said in pool.map(one, range(count)) if said]
+    first = wrong[0] if wrong else ""
+    require(not wrong, f"{len(wrong)} of {count}: {first}", stale=len(wrong), rounds=count)
+    return {"rounds": count, "writers": _WRITERS}
+
+
+@check("consistency.read-after-write", by="query node, data node", breaks=_BREAKS)
+def read_after_write(space: Workspace) -> Evidence:
+    """A new object is read at once, by another client too."""
+    reader = space.client()
+    keys = [space.key("new") for _ in range(space.effort.consistency_rounds)]
+
+    def one(number: int) -> str:
+        body = f"content {number}".encode()
+        space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=body)
+        try:
+            found = reader.get_object(Bucket=space.bucket, Key=keys[number])["Body"].read()
+        except boto.ClientError as error:
+            return f"a new object is answered with {status_of(error)}"
+        return "" if found == body else "a new object is read with other content"
+
+    return _rounds(space, one)
+
+
+@check("consistency.read-after-overwrite", by="metadata snapshots", breaks="old state is restored")
+def read_after_overwrite(space: Workspace) -> Evidence:
+    """An overwritten object is read with its new content at once."""
+    reader = space.client()
+    keys = [space.put(b"old") for _ in range(_WRITERS)]
+    locks = [
+        [number for number in range(space.effort.consistency_rounds) if number % _WRITERS == w]
+        for w in range(_WRITERS)
+    ]
+
+    def writer(which: int) -> list[str]:
+        wrong = []
+        for number in locks[which]:
+            body = f"content {number}".encode()
+            space.s3.put_object(Bucket=space.bucket, Key=keys[which], Body=body)
+            if reader.get_object(Bucket=space.bucket, Key=keys[which])["Body"].read() != body:
+                wrong.append("old content was read after an overwrite")
+        return wrong
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        wrong = [said for some in pool.map(writer, range(_WRITERS)) for said in some]
+    require(not wrong, f"{len(wrong)} times: {wrong[:1]}", stale=len(wrong))
+    return {"rounds": space.effort.consistency_rounds, "writers": _WRITERS}
+
+
+@check("consistency.list-after-write", by="recovery, garbage collection", breaks=_BREAKS)
+def list_after_write(space: Workspace) -> Evidence:
+    """A new object is listed at once."""
+    folder = space.folder()
+    keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
+
+    def one(number: int) -> str:
+        space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")
+        return "" if _listed(space, keys[number]) else "a new object is not listed"
+
+    return _rounds(space, one)
+
+
+@check("consistency.list-after-delete", by="recovery, garbage collection", breaks=_BREAKS)
+def list_after_delete(space: Workspace) -> Evidence:
+    """A deleted object is no longer listed."""
+    folder = space.folder()
+    keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
+
+    def one(number: int) -> str:
+        space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")
+        space.s3.delete_object(Bucket=space.bucket, Key=keys[number])
+        return "a deleted object is listed" if _listed(space, keys[number]) else ""
+
+    return _rounds(space, one)
+
+
+def _listed(space: Workspace, key: str) -> bool:
+    page = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=key)
+    return key in [entry["Key"] for entry in page.get("Contents", ())]

@@ -148,7 +148,7 @@ def _bootstrap_mean(values: np.ndarray, confidence: float) -> Estimate:
         raise ValueError("a mean needs finite samples; use a percentile where requests failed")
     n, mean = values.size, float(values.mean())
     if n < _BOOTSTRAP_NEEDS:
-        return Estimate(mean, -math.inf, math.inf, 1, confidence, "bootstrap")
+        return Estimate(mean, -math.inf, math.inf, n, confidence, "bootstrap")
     if np.ptp(values) == 0:
         # All alike: the bootstrap would claim certainty. Bound how much of the population may
         # differ (Clopper-Pearson, zero of n seen) and say so by widening with that share.

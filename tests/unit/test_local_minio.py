@@ -79,16 +79,29 @@ def test_docker_without_a_daemon_falls_away_with_its_own_words(tools, tmp_path):
     assert "no podman on PATH" in server.rejected[1]
 
 
+NO_IMAGE = 'case "$1" in info) exit 0;; *) echo "manifest unknown: $1" >&2; exit 1;; esac'
+PULLS = 'case "$1" in info|pull) exit 0;; *) exit 1;; esac'
+
+
 def test_an_image_that_cannot_be_pulled_falls_away(tools, tmp_path):
-    tool(
-        tools,
-        "docker",
-        'case "$1" in info) exit 0;; *) echo "manifest unknown" >&2; exit 1;; esac',
-    )
+    tool(tools, "docker", NO_IMAGE)
+    server = minio.choose(QUIET, tmp_path)
+    assert server.source == "emulator"
+    assert "manifest unknown: pull" in server.rejected[1]
+
+
+def test_an_image_is_pulled_where_nothing_else_is_at_hand(tools, tmp_path):
+    tool(tools, "docker", PULLS)
+    assert minio.choose(QUIET, tmp_path).source == "container"
+
+
+def test_an_image_is_not_pulled_where_a_built_minio_is_at_hand(tools, tmp_path):
+    tool(tools, "docker", PULLS)
     put_in_cache()
     server = minio.choose(QUIET, tmp_path)
     assert server.source == "cache"
-    assert "manifest unknown" in server.rejected[1]
+    assert "is not here, and another MinIO is" in server.rejected[1]
+    assert minio.choose(QUIET, tmp_path, only="container").source == "container"
 
 
 def test_a_stranger_called_minio_is_not_run(tools, tmp_path):

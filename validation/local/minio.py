@@ -70,7 +70,7 @@ class S3Server:
         if self.image:
             return [
                 *(self.program, "run", "--rm", "--name", _container(port)),
-                *("--user", f"{os.getuid()}:{os.getgid()}"),
+                *self._user(),
                 *("--publish", f"127.0.0.1:{port}:9000", "--volume", f"{folder / 's3'}:/data"),
                 *("--env", "MINIO_ROOT_USER", "--env", "MINIO_ROOT_PASSWORD"),
                 *("--env", "MINIO_BROWSER", "--env", "MINIO_UPDATE", "--env", "HOME=/tmp"),
@@ -80,6 +80,12 @@ class S3Server:
             *(self.program, "server", "--address", f"127.0.0.1:{port}"),
             *("--certs-dir", str(folder / "certs"), str(folder / "s3")),
         ]
+
+    def _user(self) -> list[str]:
+        """Return the options that make the objects ours on the host."""
+        user = ["--user", f"{os.getuid()}:{os.getgid()}"]
+        rootless = Path(self.program).name == "podman" and os.getuid() != 0
+        return [*user, "--userns", "keep-id"] if rootless else user
 
     def clean_up(self, port: int) -> list[str]:
         """Return what has to be run once the command has ended, if anything."""
@@ -106,11 +112,21 @@ def _container(port: int) -> str:
     return f"milvus-kit-s3-{port}"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """What a choice has to know."""
+
+    progress: Progress
+    folder: Path
+    image: str
+    only: str
+
+
 class _Unavailable(Exception):  # noqa: N818  (it is an answer, not an error)
     """Why a choice falls away."""
 
 
-def _on_path(_: Progress, __: str, ___: Path) -> S3Server:
+def _on_path(_: _Wanted) -> S3Server:
     found = shutil.which("minio")
     if found is None:
         raise _Unavailable("no minio on PATH")
@@ -120,7 +136,7 @@ def _on_path(_: Progress, __: str, ___: Path) -> S3Server:
     return S3Server("path", "minio", found)
 
 
-def _in_container(progress: Progress, image: str, _: Path) -> S3Server:
+def _in_container(wanted: _Wanted) -> S3Server:
     reasons = []
     for engine in _ENGINES:
         program = shutil.which(engine)
@@ -129,46 +145,57 @@ def _in_container(progress: Progress, image: str, _: Path) -> S3Server:
             continue
         try:
             _ask([program, "info"])
-            try:
-                _ask([program, "image", "inspect", image])
-            except _Unavailable:
-                with progress.step(f"pull {image}"):
-                    _ask([program, "pull", "--quiet", image], seconds=_PULL_SECONDS)
+            _provide_image(program, wanted)
         except _Unavailable as error:
             reasons.append(str(error))
         else:
-            return S3Server("container", "minio", program, image)
+            return S3Server("container", "minio", program, wanted.image)
     raise _Unavailable("; ".join(reasons))
+
+
+def _provide_image(program: str, wanted: _Wanted) -> None:
+    """Make sure that the image is here; it is not fetched where a MinIO is in the cache already."""
+    try:
+        _ask([program, "image", "inspect", wanted.image])
+    except _Unavailable:
+        if _is_cached() and not wanted.only:
+            raise _Unavailable(f"{wanted.image} is not here, and another MinIO is") from None
+        with wanted.progress.step(f"pull {wanted.image}"):
+            _ask([program, "pull", "--quiet", wanted.image], seconds=_PULL_SECONDS)
 
 
 def _binary() -> Path:
     return cache_folder() / "toolchain" / f"minio-{RELEASE[:10]}" / "bin" / "minio"
 
 
-def _in_cache(_: Progress, __: str, ___: Path) -> S3Server:
-    if not os.access(_binary(), os.X_OK):
+def _is_cached() -> bool:
+    return os.access(_binary(), os.X_OK)
+
+
+def _in_cache(_: _Wanted) -> S3Server:
+    if not _is_cached():
         raise _Unavailable(f"no {_binary()}")
     return S3Server("cache", "minio", str(_binary()))
 
 
-def _built(progress: Progress, _: str, logs: Path) -> S3Server:
+def _built(wanted: _Wanted) -> S3Server:
     go = shutil.which("go")
     if go is None:
         raise _Unavailable("no go on PATH to build it with")
     try:
-        build(go, _binary(), folder=logs, progress=progress)
+        build(go, _binary(), folder=wanted.folder, progress=wanted.progress)
     except (OSError, MissingToolError) as error:
         raise _Unavailable(str(error)) from None
     return S3Server("build", "minio", str(_binary()))
 
 
-def _emulated(_: Progress, __: str, ___: Path) -> S3Server:
+def _emulated(_: _Wanted) -> S3Server:
     if any(importlib.util.find_spec(name) is None for name in ("moto", "flask")):
         raise _Unavailable("the Python package moto[server] is not installed")
     return S3Server("emulator", "emulator", sys.executable)
 
 
-_CHOICES: dict[str, Callable[[Progress, str, Path], S3Server]] = {
+_CHOICES: dict[str, Callable[[_Wanted], S3Server]] = {
     "path": _on_path,
     "container": _in_container,
     "cache": _in_cache,
@@ -196,10 +223,11 @@ def choose(progress: Progress, folder: Path, *, only: str = "", image: str = "")
             "there is no such S3 server", seen=only, remedy=f"choose one of: {', '.join(ORDER)}"
         )
     image = image or os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE
+    wanted = _Wanted(progress, folder, image, only)
     rejected: list[str] = []
     for name in [only] if only else ORDER:
         try:
-            server = _CHOICES[name](progress, image, folder)
+            server = _CHOICES[name](wanted)
         except _Unavailable as reason:
             rejected.append(f"{name}: {reason}")
         else:

@@ -3,18 +3,22 @@
 A block of scores comes from one matrix product in float32. A bound on the k-th best score is found
 from minima over short stretches of rows; every row within that bound plus twice the worst rounding
 error is a candidate, so no true neighbour can be missed. Candidates are ranked again in float64.
+Blocks of queries go through the rows side by side, one thread a core.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
+from validation.datasets import threads
 from validation.datasets.model import Metric
 
-_QUERY_BLOCK = 512
-_ROW_BLOCK = 4_096  # 8 MB of scores a block: they stay near the processor
+_QUERY_BLOCK = 128
+_ROW_BLOCK = 8_192  # 4 MB of scores a block: they stay near the processor
+_EXTENDED_ROWS = 8 * _ROW_BLOCK  # rows that are copied with their norms at a time
 _STRETCH = 32
 _UNIT_ROUNDOFF = 2.0**-24
 
@@ -24,7 +28,8 @@ class GroundTruth:
     """The exact neighbours of each query.
 
     Args:
-        rows: Int64, shape (q, k): positions in the dataset, nearest first; -1 beyond the last match.
+        rows: Int64, shape (q, k): positions in the dataset, nearest first; -1 beyond the last
+            match.
         distances: Float64, shape (q, k): smaller is nearer for every metric (IP and cosine are
             negated); ``inf`` beyond the last match.
         matches: How many rows there were to choose from.
@@ -59,9 +64,15 @@ def exact(
     distances = np.full((len(queries), k), np.inf)
     if positions.size:
         base = np.ascontiguousarray(vectors if mask is None else vectors[positions])
-        base, asked = _comparable(base, queries, metric)
-        _search(base, asked, rows, distances, squared=metric == "L2")
-        rows = np.where(rows >= 0, positions[rows], -1)
+        asked = np.ascontiguousarray(queries)
+        count = min(k, len(base))
+        who, which = _candidate_pairs(base, asked, count, metric)
+        exactly = _exactly(base[which], asked[who], metric)
+        # Among equals the lower position comes first.
+        order = np.lexsort((which, exactly, who))
+        starts = np.searchsorted(who[order], np.arange(len(asked)))
+        first = order[starts[:, None] + np.arange(count)]
+        rows[:, :count], distances[:, :count] = positions[which[first]], exactly[first]
     return GroundTruth(rows, distances, int(positions.size), k)
 
 
@@ -73,40 +84,34 @@ def distances_to(query: np.ndarray, rows: np.ndarray, metric: Metric = "L2") -> 
         rows: Shape (m, d).
         metric: L2 (squared), IP or COSINE.
     """
-    wide, asked = rows.astype(np.float64), query.astype(np.float64)
+    return _exactly(rows, np.broadcast_to(query, rows.shape), metric)
+
+
+def _exactly(rows: np.ndarray, queries: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the distances of pairs in float64, smaller is nearer, shape (m,)."""
+    wide, asked = rows.astype(np.float64), queries.astype(np.float64)
     if metric == "L2":
         return np.square(wide - asked).sum(axis=1)
-    products = wide @ asked
+    products = np.einsum("ij,ij->i", wide, asked)
     if metric == "COSINE":
-        norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(asked)
+        norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(asked, axis=1)
         products = products / np.where(norms > 0, norms, 1)
     return -products
 
 
-def _comparable(
-    base: np.ndarray, queries: np.ndarray, metric: Metric
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Normalise to float32; what that rounds off is far below a score's own rounding."""
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def _candidate_pairs(
+    base: np.ndarray, queries: np.ndarray, k: int, metric: Metric
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normalise for the cosine, so that what follows knows only L2 and inner product."""
-    if metric != "COSINE":
-        return base, np.ascontiguousarray(queries)
-
-    def unit(vectors: np.ndarray) -> np.ndarray:
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
-
-    return unit(base), unit(queries)
-
-
-def _search(
-    base: np.ndarray,
-    queries: np.ndarray,
-    rows: np.ndarray,
-    distances: np.ndarray,
-    *,
-    squared: bool,
-) -> None:
-    """Fill in the neighbours of all queries."""
-    k = min(rows.shape[1], len(base))
+    """Return (query, row) pairs that hold at least the k nearest rows of each query."""
+    squared = metric == "L2"
+    if metric == "COSINE":
+        base, queries = _unit(base), _unit(queries)
     squares = np.einsum("ij,ij->i", base, base)
     norms = np.sqrt(np.einsum("ij,ij->i", queries, queries)).astype(np.float64)
     largest = float(np.sqrt(squares.max()))
@@ -115,40 +120,48 @@ def _search(
     ones = np.full((len(queries), 1), 1 if squared else 0, dtype=np.float32)
     weights = np.hstack([queries * np.float32(-2 if squared else -1), ones])
     best = np.full((len(queries), k), np.inf, dtype=np.float32)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for at in range(0, len(base), _ROW_BLOCK):
-        stretch = slice(at, at + _ROW_BLOCK)
-        extended = np.hstack([base[stretch], squares[stretch, None]]).T
-        for start in range(0, len(queries), _QUERY_BLOCK):
-            block = slice(start, start + _QUERY_BLOCK)
-            scores = weights[block] @ extended
-            who, which = _candidates(scores, best[block], rounding[block])
-            found.append((who + start, which + at, scores[who, which]))
+    found: list[_Pairs] = []
+    with threads.pool() as pool:
+        size = min(_QUERY_BLOCK, -(-len(queries) // threads.cores()))
+        blocks = [slice(at, at + size) for at in range(0, len(queries), size)]
+        for at in range(0, len(base), _EXTENDED_ROWS):
+            stretch = slice(at, at + _EXTENDED_ROWS)
+            extended = np.hstack([base[stretch], squares[stretch, None]])
+            jobs = [
+                pool.submit(_near, weights[block], extended, best[block], rounding[block])
+                for block in blocks
+            ]
+            for block, job in zip(blocks, jobs, strict=True):
+                found += [
+                    (who + block.start, which + at, score) for who, which, score in job.result()
+                ]
     who, which, score = (np.concatenate(part) for part in zip(*found, strict=True))
     # Early stretches were held against a looser bound than the last one.
     near = score <= (best.max(axis=1) + 2 * rounding)[who]
-    _rank_exactly(base, queries, who[near], which[near], rows[:, :k], distances[:, :k], squared)
+    return who[near], which[near]
 
 
-def _rank_exactly(
-    base: np.ndarray,
-    queries: np.ndarray,
-    who: np.ndarray,
-    which: np.ndarray,
-    rows: np.ndarray,
-    distances: np.ndarray,
-    squared: bool,
-) -> None:
-    """Rank candidate pairs in float64; among equals the lower position comes first."""
-    wide, asked = base[which].astype(np.float64), queries[who].astype(np.float64)
-    if squared:
-        exactly = np.square(wide - asked).sum(axis=1)
-    else:
-        exactly = -np.einsum("ij,ij->i", wide, asked)
-    order = np.lexsort((which, exactly, who))
-    starts = np.searchsorted(who[order], np.arange(len(queries)))
-    first = order[starts[:, None] + np.arange(rows.shape[1])]
-    rows[:], distances[:] = which[first], exactly[first]
+_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _near(
+    weights: np.ndarray, extended: np.ndarray, best: np.ndarray, rounding: np.ndarray
+) -> list[_Pairs]:
+    """Return candidates of one block of queries among some rows: query, row, score."""
+    return [
+        (who, which + at, scores[who, which])
+        for at, scores in _scores(weights, extended)
+        for who, which in [_candidates(scores, best, rounding)]
+    ]
+
+
+def _scores(weights: np.ndarray, extended: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield scores block by block, always in the same memory."""
+    memory = np.empty(len(weights) * min(_ROW_BLOCK, len(extended)), dtype=np.float32)
+    for at in range(0, len(extended), _ROW_BLOCK):
+        part = extended[at : at + _ROW_BLOCK]
+        scores = memory[: len(weights) * len(part)].reshape(len(weights), len(part))
+        yield at, np.matmul(weights, part.T, out=scores)
 
 
 def _candidates(

@@ -25,7 +25,7 @@ from validation.verdict import Rule
 
 LOCAL_RULES = "stacks/local.slo.yaml"
 
-LITE_FAMILIES = ("identity", "data", "retrieval")
+LITE_FAMILIES = ("identity", "retrieval")
 """What the second target of `try` is for: keyword and hybrid search on the corpus."""
 
 

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.family("data")
 
 
 def test_the_generated_rows_are_complete(gate, connection, generated, generated_collection):
-    observe_completeness(gate, connection, generated, generated_collection.name)
+    observe_completeness(gate, connection, generated, generated_collection.name, "generated")
 
 
 def test_loading_keeps_its_rate(gate, generated_collection):
@@ -20,7 +20,7 @@ def test_loading_keeps_its_rate(gate, generated_collection):
     )
 
 
-def observe_completeness(gate, connection, dataset, name):
+def observe_completeness(gate, connection, dataset, name, label):
     """Compare what is stored with what was sent, row by row."""
     found = manifest.compare(manifest.sent(dataset), manifest.stored(connection, name))
     evidence = {**found.evidence, "examples": found.examples}
@@ -30,4 +30,4 @@ def observe_completeness(gate, connection, dataset, name):
         ("data.rows_unexpected", found.unexpected),
         ("data.rows_changed", found.changed),
     ):
-        gate(metric, [float(rows)], labels={"dataset": dataset.name}, evidence=evidence)
+        gate(metric, [float(rows)], labels={"dataset": label}, evidence=evidence)

@@ -24,8 +24,8 @@ def test_a_restart_loses_nothing_and_changes_no_answer(
         for metric in METRICS:
             gate(metric, not_measured="the target does not say how to restart it")
         return
-    collections = {generated_collection.name: generated, corpus_collection.name: corpus}
-    rows = {name: manifest.stored(connection, name) for name in collections}
+    collections = {"generated": generated_collection.name, "corpus": corpus_collection.name}
+    rows = {label: manifest.stored(connection, name) for label, name in collections.items()}
     answers = answers_of(connection, corpus, corpus_collection)
     began = time.monotonic()
     stack.restart(target)
@@ -33,18 +33,18 @@ def test_a_restart_loses_nothing_and_changes_no_answer(
         await_answer(again, generated, generated_collection, began)
         gate("restart.seconds_to_answer", [time.monotonic() - began])
         after = answers_of(again, corpus, corpus_collection)
-        for name, dataset in collections.items():
-            lost = manifest.compare(rows[name], manifest.stored(again, name))
+        for label, name in collections.items():
+            lost = manifest.compare(rows[label], manifest.stored(again, name))
             gate(
                 "restart.rows_lost",
                 [float(lost.missing + lost.unexpected + lost.changed)],
-                labels={"dataset": dataset.name},
+                labels={"dataset": label},
                 evidence={**lost.evidence, "examples": lost.examples},
             )
     gate(
         "restart.answers_changed",
         [float(not same(*pair)) for pair in zip(answers, after, strict=True)],
-        labels={"dataset": corpus.name},
+        labels={"dataset": "corpus"},
         columns={"query": corpus.queries.ids},
     )
 

@@ -15,7 +15,7 @@ METRICS = ("ndcg@10", "mrr@10", "qrels_recall@10")
 
 
 def test_the_passages_are_complete(gate, connection, corpus, corpus_collection):
-    observe_completeness(gate, connection, corpus, corpus_collection.name)
+    observe_completeness(gate, connection, corpus, corpus_collection.name, "corpus")
 
 
 @pytest.mark.parametrize("method", ["vector", "keyword", "hybrid"])
@@ -67,7 +67,7 @@ def observe_filters(gate, corpus, method, answers):
     gate(
         "filter.violations",
         broken.counts[filtered],
-        labels={"method": method},
+        labels={"dataset": "corpus", "method": method},
         columns={"query": [corpus.queries.ids[at] for at in filtered]},
         evidence={"examples": broken.examples},
     )

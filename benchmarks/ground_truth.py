@@ -52,9 +52,7 @@ def main(rows: int = 100_000, dim: int = 128, queries: int = 1_000) -> None:
             print(f"{metric:3} {name:6}", " ".join(f"{second:.3f}" for second in taken))
         ratio = statistics.median(seconds["faiss"]) / statistics.median(seconds["kit"])
         print(f"{metric:3} speed relative to faiss: {ratio:.2f}")
-        pairs = zip(
-            exact(dataset.vectors, asked, K, metric).rows, index.search(asked, K)[1], strict=True
-        )
+        ours, theirs = exact(dataset.vectors, asked, K, metric).rows, index.search(asked, K)[1]
         agree = np.mean([len(set(a) & set(b)) / K for a, b in zip(ours, theirs, strict=True)])
         print(f"{metric:3} neighbours in common with faiss (ties differ): {agree:.4f}")
 

@@ -84,6 +84,22 @@ class MilvusAuth(Section):
     )
 
 
+class Operator(Section):
+    """milvus-operator, with ``installer: operator``."""
+
+    install: bool = Field(
+        default=True, description="false: the operator is there and is not ours to change"
+    )
+    chart: str | None = Field(
+        default=None, description="path or URL of the chart, for sites without the public one"
+    )
+    install_crds: bool = Field(
+        default=True,
+        description="the chart brings the CRDs; `destroy` leaves the release, because with it"
+        " every Milvus would go",
+    )
+
+
 class Gpu(Section):
     """GPU index building and search (CAGRA): the -gpu image and nvidia.com/gpu."""
 
@@ -146,6 +162,7 @@ class Milvus(Section):
         default="manifests",
         description="manifests: objects that preview shows; operator: a Milvus custom resource",
     )
+    operator: Operator = Operator()
     image: ImageRef | None = Field(
         default=None, description="instead of the one in stacks/images.yaml, same version"
     )

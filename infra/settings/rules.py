@@ -214,9 +214,18 @@ def _gpu_can_be(milvus: Milvus) -> Iterator[Problem]:
 
 
 @_rule
-def _operator_can(milvus: Milvus, log: Log) -> Iterator[Problem]:
+def _operator_can(milvus: Milvus, log: Log, etcd: Etcd) -> Iterator[Problem]:
     if milvus.installer != "operator":
         return
+    for key, on in (("etcd.tls", etcd.tls), ("etcd.auth", etcd.auth)):
+        if on:
+            yield Problem(
+                key,
+                "milvus-operator probes etcd without TLS and without a certificate",
+                seen="True",
+                remedy="set it to false: NetworkPolicies keep others away; or use installer:"
+                " manifests",
+            )
     if isinstance(log, Woodpecker) and log.mode == "service":
         yield Problem(
             "log.mode",
@@ -348,9 +357,9 @@ def _prod_is_secure(environment: str, milvus: Milvus, etcd: Etcd) -> Iterator[Pr
     wanted = {
         "milvus.auth.enabled": milvus.auth.enabled,
         "milvus.tls.mode": milvus.tls.mode != "off",
-        "etcd.auth": etcd.auth,
-        "etcd.tls": etcd.tls,
     }
+    if milvus.installer == "manifests":  # milvus-operator cannot; see _operator_can
+        wanted |= {"etcd.auth": etcd.auth, "etcd.tls": etcd.tls}
     for key, on in wanted.items():
         if not on:
             yield Problem(key, "prod refuses to run without it", remedy="remove the key")

@@ -63,16 +63,19 @@ class Minio(pulumi.ComponentResource):
             pull_secrets=cluster.pull_secrets,
             pull_policy=settings.images.pull_policy,
         )
+        before: list[pulumi.Resource] = []
         if storage.tls.mode == "generated":
-            authority.tls_secret(objects.TLS_SECRET, self.plan.hosts, cluster)
-        root = _root(cluster, child)
-        server = self._server(root, cluster)
+            before.append(authority.tls_secret(objects.TLS_SECRET, self.plan.hosts, cluster))
+        root, root_secret = _root(cluster, child)
+        server = self._server(root, cluster, [*before, root_secret])
         connection = _connection(self.plan, storage, cluster, root, ca)
         made, keys = _bucket_and_key(storage, cluster, connection, server, child)
         self.contract = _contract(self.plan, keys, ca, (*made, *keys.made))
         self.register_outputs({"endpoint": self.plan.endpoint, "bucket": storage.bucket})
 
-    def _server(self, root: Password, cluster: ClusterContract) -> k8s.apps.v1.StatefulSet:
+    def _server(
+        self, root: Password, cluster: ClusterContract, before: list[pulumi.Resource]
+    ) -> k8s.apps.v1.StatefulSet:
         """Create what runs, and return it."""
         ready = list(cluster.ready)
         child = pulumi.ResourceOptions(parent=self, provider=cluster.provider, depends_on=ready)
@@ -84,7 +87,9 @@ class Minio(pulumi.ComponentResource):
             "milvus-kit/root-key": values.fingerprint(root.secret)
         }
         keep = pulumi.ResourceOptions(
-            protect=self.plan.settings.protect, retain_on_delete=self.plan.settings.retain_on_delete
+            depends_on=before,
+            protect=self.plan.settings.protect,
+            retain_on_delete=self.plan.settings.retain_on_delete,
         )
         return k8s.apps.v1.StatefulSet(
             "minio", **document, opts=pulumi.ResourceOptions.merge(child, keep)
@@ -108,9 +113,11 @@ def _tls(
     return name, wiring.Ca(pem, wiring.SecretKeyRef(name, wiring.CA_KEY))
 
 
-def _root(cluster: ClusterContract, opts: pulumi.ResourceOptions) -> Password:
+def _root(
+    cluster: ClusterContract, opts: pulumi.ResourceOptions
+) -> tuple[Password, k8s.core.v1.Secret]:
     password = Password("minio-root-password", opts=opts)
-    k8s.core.v1.Secret(
+    secret = k8s.core.v1.Secret(
         objects.ROOT_SECRET,
         metadata={"name": objects.ROOT_SECRET, "namespace": cluster.namespace},
         string_data={objects.ROOT_USER: ROOT_USER, objects.ROOT_PASSWORD: password.secret},
@@ -119,7 +126,7 @@ def _root(cluster: ClusterContract, opts: pulumi.ResourceOptions) -> Password:
             pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready)),
         ),
     )
-    return password
+    return password, secret
 
 
 def _connection(

@@ -1,0 +1,77 @@
+"""A deployment's table of contents: what is declared, in this order."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pulumi
+from pulumi.runtime import config
+
+from infra.day_zero import DayZero
+from infra.kubernetes.cluster import cluster
+from infra.kubernetes.facts import Needs
+from infra.milvus import deployment
+from infra.milvus.capacity import plan
+from infra.secrets.authority import Authority
+from infra.settings import PROJECT, Settings
+from infra.settings.model import bytes_of, cores_of
+from infra.settings.parse import from_pulumi
+from infra.storage import store
+from infra.target_output import target
+from validation.errors import MilvusKitError
+
+
+def main() -> None:
+    """Declare the stack that the engine asks for, and export its target.
+
+    Raises:
+        pulumi.RunError: With a message and without a traceback, for a mistake of the user's.
+    """
+    stack = pulumi.get_stack()
+    # A language host hands the configuration over in the environment, the Automation API in memory.
+    given = {**config.get_config_env(), **config.CONFIG.get()}
+    secret = {*config.get_config_secret_keys_env(), *filter(config.is_config_secret, given)}
+    try:
+        pulumi.export("target", build(from_pulumi(given, secret, stack), stack))
+    except MilvusKitError as error:
+        if os.environ.get("MILVUS_KIT_DEBUG"):
+            raise
+        raise pulumi.RunError(str(error)) from None
+
+
+def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
+    """Declare everything of one stack and return its target, a Pulumi secret.
+
+    Args:
+        settings: The stack's configuration.
+        stack: Its name.
+
+    Raises:
+        ConfigurationError: The settings are too small for the declared data set, or ask for what
+            this version cannot do. Nothing is declared then.
+    """
+    needs = _needs(settings, stack)
+    keep = pulumi.ResourceOptions(
+        protect=settings.storage.protect, retain_on_delete=settings.storage.retain_on_delete
+    )
+    place = cluster(settings, needs=needs, opts=keep)
+    first_day = DayZero(settings, keep)
+    authority = Authority(f"{PROJECT}-{stack}")
+    storage = store.deploy("storage", settings, cluster=place, authority=authority)
+    milvus = deployment.deploy(
+        settings, place, storage, authority, pulumi.ResourceOptions(depends_on=[first_day])
+    )
+    return target(stack, settings, place, storage, milvus)
+
+
+def _needs(settings: Settings, stack: str) -> Needs:
+    """Return what the cluster must have room for: Milvus's own roles, which are most of it."""
+    capacities = plan(settings, where=f"stack {stack}").values()
+    return Needs(
+        storage_class=settings.kubernetes.storage_class or "",
+        cpu=sum(cores_of(one.resources.cpu or "0") * one.replicas for one in capacities),
+        memory_bytes=sum(
+            bytes_of(one.resources.memory or "0") * one.replicas for one in capacities
+        ),
+    )

@@ -10,6 +10,7 @@ Sources: etcd's own flags (3.5 and 3.6), and the settings that Milvus recommends
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,11 +104,12 @@ class Etcd(pulumi.ComponentResource):
         plan: EtcdPlan,
         *,
         fingerprint: pulumi.Input[str] | None = None,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("milvus-kit:milvus:Etcd", NAME, None, opts)
         require_certificates(plan.settings)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         annotations = {"milvus-kit/tls": fingerprint} if fingerprint is not None else {}
         self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)
         self.members = k8s.apps.v1.StatefulSet(NAME, **stateful_set(plan, annotations), opts=child)

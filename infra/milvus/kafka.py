@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +52,21 @@ class KafkaPlan:
 class SingleKafka(pulumi.ComponentResource):
     """A ConfigMap, a headless Service and a StatefulSet of one."""
 
-    def __init__(self, plan: KafkaPlan, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        plan: KafkaPlan,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("milvus-kit:milvus:Kafka", NAME, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         self.configuration = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=child)
         self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)
         self.broker = k8s.apps.v1.StatefulSet(
             NAME,
             **stateful_set(plan),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration, *after]),
         )
         self.register_outputs({})
 

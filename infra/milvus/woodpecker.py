@@ -11,6 +11,7 @@ probes), and Milvus's ``woodpecker.client.quorum`` settings, which take the pool
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,16 +67,17 @@ class WoodpeckerService(pulumi.ComponentResource):
         plan: WoodpeckerPlan,
         *,
         fingerprints: dict[str, pulumi.Input[str]] | None = None,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("milvus-kit:milvus:Woodpecker", NAME, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         self.configuration = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=child)
         self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)
         self.servers = k8s.apps.v1.StatefulSet(
             NAME,
             **stateful_set(plan, fingerprints or {}),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration, *after]),
         )
         k8s.policy.v1.PodDisruptionBudget(NAME, **disruption_budget(plan), opts=child)
         self.register_outputs({})

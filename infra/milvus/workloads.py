@@ -50,6 +50,12 @@ def object_name(role: str) -> str:
     return f"{NAME}-{role}"
 
 
+def image_of(role: str, plan: WorkloadPlan) -> str:
+    """Return the image of a role's pods."""
+    gpu = hardware.uses_gpu(role, plan.settings.milvus)
+    return plan.gpu_image if gpu and plan.gpu_image else plan.image
+
+
 def is_stateful(role: str, settings: Settings) -> bool:
     """Tell whether a role keeps data on a volume of its own."""
     return role == STANDALONE and settings.milvus.data_volume is not None
@@ -140,7 +146,7 @@ def _container(
     gpu = hardware.gpu_resources(role.name, milvus)
     return {
         "name": NAME,
-        "image": plan.gpu_image if gpu and plan.gpu_image else plan.image,
+        "image": image_of(role.name, plan),
         "imagePullPolicy": plan.settings.images.pull_policy,
         "workingDir": WORK_FOLDER,
         "command": list(milvus.command),

@@ -1,0 +1,449 @@
+"""One Milvus on Kubernetes: its Secrets, etcd, the log, every role in order, and who may talk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.images import resolve
+from infra.kubernetes.contract import ClusterContract
+from infra.milvus import (
+    etcd,
+    kafka,
+    log,
+    network,
+    operator,
+    rollout,
+    root_password,
+    scaling,
+    services,
+    snapshot,
+    topology,
+    woodpecker,
+    workloads,
+)
+from infra.milvus.capacity import Capacity, plan
+from infra.milvus.configuration import Inputs, ObjectStore
+from infra.milvus.credentials import Secrets, sets_first_password
+from infra.milvus.identity import ROOT_USER, Identities, Identity
+from infra.secrets.authority import Authority
+from infra.settings import Settings
+from infra.settings.services import Kafka, Woodpecker
+from infra.storage.contract import SecretKeyRef, StorageContract
+from validation.target import Role, Wal
+
+ROLLOUT = pulumi.CustomTimeouts(create="30m", update="60m", delete="30m")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilvusContract:
+    """What the target and the Job that validates need to know of a deployment.
+
+    Args:
+        uri: How clients reach it: by the declared name, or inside the cluster.
+        cluster_uri: How pods reach it.
+        deployment: ``standalone`` or ``cluster``.
+        version: Declared version.
+        wal: Declared log.
+        roles: Declared roles, their replicas and images.
+        tls_mode: ``off``, ``server`` or ``mutual``.
+        ca_pem: The private CA of its certificate.
+        server_tls: Secret with the CA, for pods.
+        client_tls: Secret with a client's certificate, for pods, under mutual TLS.
+        root_user: Who administers it, where users have to authenticate.
+        root_password: That user's password, a Pulumi secret.
+        root_password_ref: Where pods find it.
+        metrics_uri: Base URL of ``/metrics``, as the target's reader reaches it.
+        cluster_metrics_uri: The same as pods reach it.
+        ready: What has to be there before it can be used.
+    """
+
+    uri: str
+    cluster_uri: str
+    deployment: str
+    version: str
+    wal: Wal
+    roles: tuple[Role, ...]
+    tls_mode: str
+    ca_pem: pulumi.Output[str] | None
+    server_tls: str | None
+    client_tls: str | None
+    root_user: str | None
+    root_password: pulumi.Output[str] | None
+    root_password_ref: SecretKeyRef | None
+    metrics_uri: str | None
+    cluster_metrics_uri: str
+    ready: tuple[pulumi.Resource, ...]
+
+
+def deploy(
+    settings: Settings,
+    cluster: ClusterContract,
+    storage: StorageContract,
+    authority: Authority,
+    opts: pulumi.ResourceOptions | None = None,
+) -> MilvusContract:
+    """Declare Milvus, and return what others need to know of it.
+
+    Args:
+        settings: The stack's settings.
+        cluster: Where it runs.
+        storage: The store that holds its data.
+        authority: Who signs its certificates.
+        opts: Resource options.
+
+    Raises:
+        ConfigurationError: The settings ask for what this version, mode or log cannot do, or are
+            too small for the declared data set. Nothing is declared then.
+    """
+    return Milvus(settings, cluster, storage, authority, opts).contract
+
+
+class Milvus(pulumi.ComponentResource):
+    """Everything of one Milvus."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterContract,
+        storage: StorageContract,
+        authority: Authority,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        capacities = _checked(settings)
+        ours = pulumi.ResourceOptions(providers=[cluster.provider])
+        super().__init__(
+            "milvus-kit:milvus:Milvus",
+            workloads.NAME,
+            None,
+            pulumi.ResourceOptions.merge(opts, ours),
+        )
+        self._settings, self._cluster, self._storage = settings, cluster, storage
+        etcd_plan = _etcd_plan(settings, cluster)
+        identity = Identities(settings, cluster, authority, etcd_plan, self._after()).create()
+        access = log.access(settings, cluster.namespace, _log_secrets(identity))
+        self._network(capacities, access)
+        etcd_server = self._etcd(etcd_plan, identity)
+        log_servers = self._log(etcd_plan, identity, etcd_server)
+        secrets = _secrets(storage, access, identity)
+        inputs = _inputs(settings, capacities, storage, etcd_plan, access)
+        work = self._work_plan(inputs, secrets)
+        before = [etcd_server, *log_servers, *storage.ready, *identity.made]
+        last = self._roles(capacities, work, before)
+        self._budgets(capacities)
+        entrance = self._entrance()
+        ready = [*last, *entrance, *self._root_password(identity, last)]
+        self._snapshots(etcd_plan, identity, etcd_server)
+        self.contract = self._contract(capacities, work, identity, access, tuple(ready))
+        self.register_outputs({"uri": self.contract.uri})
+
+    def _after(self, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            parent=self, depends_on=[*self._cluster.ready, *resources], custom_timeouts=ROLLOUT
+        )
+
+    def _kit(self) -> str:
+        """Return the kit's own image, for the Jobs."""
+        images, given = self._settings.images, self._settings.validation.image
+        return resolve("milvus-kit", images, override=given)
+
+    def _network(self, capacities: dict[str, Capacity], access: log.LogAccess) -> None:
+        found = network.policies(
+            network.NetworkPlan(
+                settings=self._settings,
+                namespace=self._cluster.namespace,
+                roles=tuple(capacity.role for capacity in capacities.values()),
+                storage=self._storage,
+                log=access,
+            )
+        )
+        for name, policy in found.items():
+            full = f"milvus-kit-{name}"
+            k8s.networking.v1.NetworkPolicy(full, **policy, opts=self._after())
+
+    def _etcd(self, etcd_plan: etcd.EtcdPlan, identity: Identity) -> etcd.Etcd:
+        return etcd.Etcd(
+            etcd_plan,
+            fingerprint=identity.fingerprints.get("etcd-server-tls"),
+            after=[*self._cluster.ready, *identity.made],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _log(
+        self, etcd_plan: etcd.EtcdPlan, identity: Identity, etcd_server: etcd.Etcd
+    ) -> Sequence[pulumi.Resource]:
+        settings, cluster = self._settings, self._cluster
+        mine = pulumi.ResourceOptions(parent=self)
+        match settings.log:
+            case Kafka(mode="create"):
+                kafka_plan = kafka.KafkaPlan(
+                    namespace=cluster.namespace,
+                    image=resolve("kafka", settings.images),
+                    settings=settings.log,
+                    storage_class=cluster.storage_class,
+                    retain=settings.storage.retain_on_delete,
+                    pull_secrets=cluster.pull_secrets,
+                    pull_policy=settings.images.pull_policy,
+                )
+                return [kafka.SingleKafka(kafka_plan, after=cluster.ready, opts=mine)]
+            case Woodpecker(mode="service"):
+                service_plan = woodpecker.WoodpeckerPlan(
+                    namespace=cluster.namespace,
+                    image=resolve("woodpecker", settings.images),
+                    settings=settings.log,
+                    storage=self._storage,
+                    store=_object_store(self._storage),
+                    etcd=etcd_plan.store(),
+                    etcd_secret=identity.etcd_client_tls,
+                    storage_class=cluster.storage_class,
+                    retain=settings.storage.retain_on_delete,
+                    required_spread=settings.production,
+                    pull_secrets=cluster.pull_secrets,
+                    pull_policy=settings.images.pull_policy,
+                )
+                prints = {"milvus-kit/s3": self._storage.fingerprint}
+                if "etcd-tls" in identity.fingerprints:
+                    prints["milvus-kit/etcd-tls"] = pulumi.Output.from_input(
+                        identity.fingerprints["etcd-tls"]
+                    )
+                after = [*cluster.ready, *self._storage.ready, etcd_server]
+                return [
+                    woodpecker.WoodpeckerService(
+                        service_plan, fingerprints=dict(prints), after=after, opts=mine
+                    )
+                ]
+            case _:
+                return []
+
+    def _work_plan(self, inputs: Inputs, secrets: Secrets) -> workloads.WorkloadPlan:
+        settings, milvus = self._settings, self._settings.milvus
+        image = resolve("milvus", settings.images, version=milvus.version, override=milvus.image)
+        gpu = None
+        if milvus.gpu.enabled:
+            gpu = milvus.image or resolve("milvus-gpu", settings.images, version=milvus.version)
+        return workloads.WorkloadPlan(
+            settings=settings,
+            namespace=self._cluster.namespace,
+            image=image,
+            gpu_image=gpu,
+            inputs=inputs,
+            secrets=secrets,
+            storage_class=self._cluster.storage_class,
+            pull_secrets=self._cluster.pull_secrets,
+        )
+
+    def _roles(
+        self,
+        capacities: dict[str, Capacity],
+        work: workloads.WorkloadPlan,
+        before: Sequence[pulumi.Resource],
+    ) -> Sequence[pulumi.Resource]:
+        """Declare the roles, each after the one before it, and return the last."""
+        if self._settings.milvus.installer == "operator":
+            return [self._operated(capacities, work, before)]
+        previous = list(before)
+        for name in rolling_order(self._settings, capacities):
+            capacity = capacities[name]
+            full = workloads.object_name(name)
+            document = workloads.config_map(capacity, work)
+            file = k8s.core.v1.ConfigMap(full, **document, opts=self._after())
+            options = self._after(file, *previous)
+            kind = (
+                k8s.apps.v1.StatefulSet
+                if workloads.is_stateful(name, self._settings)
+                else k8s.apps.v1.Deployment
+            )
+            previous = [kind(full, **workloads.workload(capacity, work), opts=options)]
+            if capacity.autoscaling is not None:
+                scaler = scaling.autoscaler(capacity, self._cluster.namespace)
+                k8s.autoscaling.v2.HorizontalPodAutoscaler(
+                    full, **scaler, opts=self._after(*previous)
+                )
+        return previous
+
+    def _operated(
+        self,
+        capacities: dict[str, Capacity],
+        work: workloads.WorkloadPlan,
+        before: Sequence[pulumi.Resource],
+    ) -> pulumi.Resource:
+        """Declare the custom resource, and return what has looked at the pods it led to."""
+        image = resolve("milvus-operator", self._settings.images)
+        operated = operator.Operated(
+            capacities, work, operator_image=image, opts=self._after(*before)
+        )
+        return rollout.Rollout(
+            self._cluster,
+            image=work.image,
+            roles={name: item.replicas for name, item in capacities.items()},
+            declared=operated.declared,
+            opts=self._after(operated.milvus),
+        )
+
+    def _budgets(self, capacities: dict[str, Capacity]) -> None:
+        for name, capacity in capacities.items():
+            if scaling.needs_budget(capacity):
+                budget = scaling.disruption_budget(capacity, self._cluster.namespace)
+                k8s.policy.v1.PodDisruptionBudget(
+                    workloads.object_name(name), **budget, opts=self._after()
+                )
+
+    def _entrance(self) -> Sequence[pulumi.Resource]:
+        milvus, namespace = self._settings.milvus, self._cluster.namespace
+        metrics = services.metrics_service(milvus, namespace)
+        k8s.core.v1.Service(services.METRICS, **metrics, opts=self._after())
+        client = services.client_service(milvus, namespace)
+        return [k8s.core.v1.Service(workloads.NAME, **client, opts=self._after())]
+
+    def _root_password(
+        self, identity: Identity, last: Sequence[pulumi.Resource]
+    ) -> Sequence[pulumi.Resource]:
+        milvus = self._settings.milvus
+        if identity.root_password is None or sets_first_password(milvus.version):
+            return []
+        job = root_password.job(
+            root_password.PasswordPlan(
+                namespace=self._cluster.namespace,
+                uri=services.uri(milvus, self._cluster.namespace, inside=True),
+                password=identity.root_password,
+                kit_image=self._kit(),
+                tls_secret=identity.server_tls,
+                client_secret=identity.client_tls,
+                pull_secrets=self._cluster.pull_secrets,
+                pull_policy=self._settings.images.pull_policy,
+            )
+        )
+        return [k8s.batch.v1.Job(network.ROOT_PASSWORD, **job, opts=self._after(*last))]
+
+    def _snapshots(
+        self, etcd_plan: etcd.EtcdPlan, identity: Identity, etcd_server: etcd.Etcd
+    ) -> None:
+        settings = self._settings.etcd.snapshots
+        if settings is None:
+            return
+        job = snapshot.cron_job(
+            snapshot.SnapshotPlan(
+                etcd=etcd_plan,
+                client_secret=identity.etcd_client_tls,
+                storage=self._storage,
+                settings=settings,
+                kit_image=self._kit(),
+            )
+        )
+        options = self._after(etcd_server, *self._storage.ready)
+        k8s.batch.v1.CronJob(network.SNAPSHOT, **job, opts=options)
+
+    def _contract(
+        self,
+        capacities: dict[str, Capacity],
+        work: workloads.WorkloadPlan,
+        identity: Identity,
+        access: log.LogAccess,
+        ready: tuple[pulumi.Resource, ...],
+    ) -> MilvusContract:
+        milvus, namespace = self._settings.milvus, self._cluster.namespace
+        return MilvusContract(
+            uri=services.uri(milvus, namespace),
+            cluster_uri=services.uri(milvus, namespace, inside=True),
+            deployment=milvus.mode,
+            version=milvus.version,
+            wal=access.wal,
+            roles=tuple(
+                Role(name=name, replicas=item.replicas, image=workloads.image_of(name, work))
+                for name, item in capacities.items()
+            ),
+            tls_mode=milvus.tls.mode,
+            ca_pem=identity.ca_pem,
+            server_tls=identity.server_tls,
+            client_tls=identity.client_tls,
+            root_user=ROOT_USER if identity.root_password else None,
+            root_password=identity.root_password_value,
+            root_password_ref=identity.root_password,
+            metrics_uri=services.metrics_uri(milvus, namespace),
+            cluster_metrics_uri=services.cluster_metrics_uri(namespace),
+            ready=ready,
+        )
+
+
+def rolling_order(settings: Settings, capacities: dict[str, Capacity]) -> list[str]:
+    """Return the roles in the order in which they are changed."""
+    milvus = settings.milvus
+    if milvus.upgrade_from is None or milvus.mode == topology.STANDALONE:
+        return list(capacities)
+    step = topology.change(milvus.upgrade_from, milvus.version)
+    return [*step.add, *step.order]
+
+
+def _checked(settings: Settings) -> dict[str, Capacity]:
+    """Return the capacities; every mistake is found before anything is declared."""
+    milvus = settings.milvus
+    topology.require_log(milvus.version, milvus.mode, log.wal_of(settings.log))
+    etcd.require_certificates(settings.etcd)
+    if milvus.upgrade_from:
+        topology.refuse_unsupported(milvus.upgrade_from, milvus.version)
+    return plan(settings)
+
+
+def _etcd_plan(settings: Settings, cluster: ClusterContract) -> etcd.EtcdPlan:
+    return etcd.EtcdPlan(
+        namespace=cluster.namespace,
+        image=resolve("etcd", settings.images),
+        settings=settings.etcd,
+        tls_secret="etcd-tls" if settings.etcd.tls else None,
+        storage_class=cluster.storage_class,
+        retain=settings.storage.retain_on_delete,
+        required_spread=settings.production,
+        pull_secrets=cluster.pull_secrets,
+        pull_policy=settings.images.pull_policy,
+    )
+
+
+def _log_secrets(identity: Identity) -> dict[str, SecretKeyRef]:
+    pairs = {"password": identity.log_password, "ca": identity.log_ca}
+    return {purpose: ref for purpose, ref in pairs.items() if ref is not None}
+
+
+def _secrets(storage: StorageContract, access: log.LogAccess, identity: Identity) -> Secrets:
+    return Secrets(
+        storage=storage,
+        log=access,
+        etcd_tls=identity.etcd_client_tls,
+        server_tls=identity.server_tls,
+        root_password=identity.root_password,
+        fingerprints={**identity.fingerprints, "s3": storage.fingerprint},
+    )
+
+
+def _object_store(storage: StorageContract) -> ObjectStore:
+    return ObjectStore(
+        host=storage.host,
+        port=storage.port,
+        secure=storage.secure,
+        bucket=storage.bucket,
+        root_path=storage.root_path,
+        region=storage.region,
+        virtual_host=storage.addressing == "virtual",
+        private_ca=storage.ca is not None,
+    )
+
+
+def _inputs(
+    settings: Settings,
+    capacities: dict[str, Capacity],
+    storage: StorageContract,
+    etcd_plan: etcd.EtcdPlan,
+    access: log.LogAccess,
+) -> Inputs:
+    return Inputs(
+        milvus=settings.milvus,
+        store=_object_store(storage),
+        etcd=etcd_plan.store(),
+        log=access.store,
+        # A coordinator that is replaced waits for the old one to leave; without a standby it would
+        # give up, and the rollout with it.
+        standby=frozenset(name for name, item in capacities.items() if item.role.coordinator),
+        grace_seconds={name: item.grace_seconds for name, item in capacities.items()},
+    )

@@ -1,0 +1,304 @@
+"""Milvus through milvus-operator: the chart, one custom resource, and a look at what came of it.
+
+The operator's traps, and what is done about each (read in its source and seen on a real API
+server, v1.3.8):
+
+- it probes ``type: MinIO`` by an admin API that other stores lack: the type is always S3;
+- it writes the S3 key into a ConfigMap, unless the configuration says something else there: it
+  does, and the real key comes from the environment, by reference to the Secret;
+- it probes etcd without TLS and without a certificate: etcd's TLS is refused with it;
+- without a bucket's name it checks another bucket than Milvus uses: the name is given;
+- an image with a digest and no version is taken for an old Milvus: the version is given;
+- a changed configuration restarts nothing by default: it is told to;
+- its init container is its own image by default, also in an air-gapped site: it is named;
+- its chart takes the CRDs, and with them every Milvus, when it is uninstalled: `destroy` leaves the
+  release where it is;
+- "Healthy" can be said of pods that never got the new image: the pods are looked at
+  (`infra.milvus.rollout`).
+
+What it cannot: switch service links off, bound the time to stop, drop the pods' own volumes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.milvus import credentials, pods, workloads
+from infra.milvus.capacity import Capacity
+from infra.milvus.configuration import checksum, everything, merged
+from infra.milvus.credentials import Secrets
+from infra.milvus.topology import STANDALONE, parse_version
+from infra.milvus.workloads import WorkloadPlan
+from infra.settings.services import Kafka, Pulsar, RocksMq
+from validation.errors import ConfigurationError
+
+NAME = workloads.NAME
+CHART_VERSION = "1.3.8"
+CHART_REPOSITORY = "https://zilliztech.github.io/milvus-operator"
+NAMESPACE = "milvus-operator"
+API = "milvus.io/v1beta1"
+ACCOUNT = "milvus"
+ELSEWHERE = "from-the-environment"
+COMPONENTS = {
+    "mixcoord": "mixCoord",
+    "rootcoord": "rootCoord",
+    "querycoord": "queryCoord",
+    "datacoord": "dataCoord",
+    "indexnode": "indexNode",
+    "querynode": "queryNode",
+    "datanode": "dataNode",
+    "streamingnode": "streamingNode",
+    "proxy": "proxy",
+    STANDALONE: "standalone",
+}
+SECRET_KEYS = ("accesskey", "secretkey")
+
+
+class Operated(pulumi.ComponentResource):
+    """The operator's chart, a service account without a token, and the Milvus custom resource."""
+
+    def __init__(
+        self,
+        capacities: dict[str, Capacity],
+        plan: WorkloadPlan,
+        *,
+        operator_image: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        require_operable(plan)
+        parent = pulumi.ResourceOptions(parent=opts.parent if opts else None)
+        super().__init__("milvus-kit:milvus:Operated", NAME, None, parent)
+        mine = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=self))
+        account = k8s.core.v1.ServiceAccount(NAME, **service_account(plan.namespace), opts=mine)
+        before: list[pulumi.Resource] = [account]
+        if plan.settings.milvus.operator.install:
+            before.append(self._chart(plan, operator_image, mine))
+        after = pulumi.ResourceOptions.merge(mine, pulumi.ResourceOptions(depends_on=before))
+        document = custom_resource(capacities, plan, operator_image)
+        self.declared = pulumi.Output.unsecret(pulumi.Output.json_dumps(document).apply(checksum))
+        self.milvus = k8s.apiextensions.CustomResource(
+            NAME, api_version=API, kind="Milvus", **document, opts=after
+        )
+        self.register_outputs({})
+
+    def _chart(
+        self, plan: WorkloadPlan, image: str, opts: pulumi.ResourceOptions
+    ) -> k8s.helm.v3.Release:
+        settings = plan.settings.milvus.operator
+        repository, tag = split_image(image)
+        # A Release, not a Chart: the operator's hooks run, and Helm knows what it installed.
+        return k8s.helm.v3.Release(
+            "milvus-operator",
+            chart=settings.chart or "milvus-operator",
+            version=None if settings.chart else CHART_VERSION,
+            repository_opts=None if settings.chart else {"repo": CHART_REPOSITORY},
+            name="milvus-operator",
+            namespace=NAMESPACE,
+            create_namespace=True,
+            values={
+                "installCRDs": settings.install_crds,
+                "image": {"repository": repository, "tag": tag},
+                "imagePullSecrets": [{"name": name} for name in plan.pull_secrets],
+            },
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=True)),
+        )
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """Return an image's repository, and its tag with the digest, as the chart wants them."""
+    folder, _, last = image.rpartition("/")
+    name, _, tag = last.partition(":")
+    return f"{folder}/{name}" if folder else name, tag
+
+
+def require_operable(plan: WorkloadPlan) -> None:
+    """Refuse what the operator cannot do, before anything is declared.
+
+    Raises:
+        ConfigurationError: etcd with TLS, or a Secret whose keys the operator does not know.
+    """
+    if plan.settings.etcd.tls:
+        raise ConfigurationError(
+            "milvus-operator probes etcd without TLS, and waits for it in vain",
+            where="etcd.tls",
+            seen=True,
+            remedy="set etcd.tls and etcd.auth to false: NetworkPolicies keep others away from"
+            " etcd; or use milvus.installer: manifests",
+        )
+    keys = plan.secrets.storage.credentials
+    if (keys.access_key.key, keys.secret_key.key) != SECRET_KEYS:
+        raise ConfigurationError(
+            "milvus-operator reads the S3 key from the keys accesskey and secretkey alone",
+            where="storage.credentials.existingSecret",
+            seen=keys.access_key.key,
+            remedy="rename the keys of the Secret, or use milvus.installer: manifests",
+        )
+    ca = plan.secrets.storage.ca
+    if ca and ca.key != "ca.crt":
+        raise ConfigurationError(
+            "milvus-operator reads the CA from the key ca.crt alone",
+            where="storage.ca.existingSecret",
+            seen=ca.key,
+            remedy="rename the key of the Secret, or use milvus.installer: manifests",
+        )
+
+
+def service_account(namespace: str) -> Any:
+    """Return the account: without one the pods would run with the default account's token."""
+    return {
+        "metadata": pods.metadata(ACCOUNT, namespace, pods.labels(NAME, "account")),
+        "automountServiceAccountToken": False,
+    }
+
+
+def custom_resource(
+    capacities: dict[str, Capacity], plan: WorkloadPlan, operator_image: str
+) -> dict[str, Any]:
+    """Return metadata and spec of the Milvus custom resource.
+
+    Its pods carry the same labels as those of the manifests, so that Services, disruption budgets
+    and NetworkPolicies are the same.
+    """
+    labelled = pods.labels(NAME, "milvus")
+    annotations = {
+        "pulumi.com/waitFor": "condition=MilvusReady",
+        # Values that the operator writes back into the spec are its own business.
+        "pulumi.com/patchForce": "true",
+    }
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, labelled, annotations=annotations),
+        "spec": {
+            "mode": plan.settings.milvus.mode,
+            "components": _components(capacities, plan, operator_image),
+            "dependencies": _dependencies(plan),
+            "config": _configuration(plan),
+        },
+    }
+
+
+def _configuration(plan: WorkloadPlan) -> dict[str, Any]:
+    keys = {"accessKeyID": ELSEWHERE, "secretAccessKey": ELSEWHERE}
+    return merged(everything(plan.inputs), {"minio": keys})
+
+
+def _components(
+    capacities: dict[str, Capacity], plan: WorkloadPlan, operator_image: str
+) -> dict[str, Any]:
+    settings = plan.settings
+    milvus = settings.milvus
+    # One component stands for all in what is shared: the union of what the roles use.
+    shared = _shared(capacities, plan.secrets, milvus.version)
+    configuration = checksum(str(_configuration(plan)))
+    components: dict[str, Any] = {
+        "image": plan.image,
+        "version": f"v{milvus.version}",
+        "toolImage": operator_image,
+        "imagePullPolicy": settings.images.pull_policy,
+        "imageUpdateMode": _update_mode(plan),
+        "enableRollingUpdate": milvus.mode != STANDALONE,
+        "updateConfigMapOnly": False,
+        "runAsNonRoot": True,
+        "disableMetric": True,
+        "serviceAccountName": ACCOUNT,
+        "securityContext": {
+            key: value
+            for key, value in pods.container_security().items()
+            if key != "readOnlyRootFilesystem"  # the operator's start script writes to the image
+        },
+        "podLabels": {pods.PART_OF: "milvus-kit"},
+        "podAnnotations": {"milvus-kit/configuration": configuration, **shared.annotations},
+        "env": shared.env,
+        "volumes": shared.volumes,
+        "volumeMounts": shared.mounts,
+    }
+    if plan.pull_secrets:
+        components["imagePullSecrets"] = [{"name": name} for name in plan.pull_secrets]
+    for name, capacity in capacities.items():
+        components[COMPONENTS[name]] = _component(capacity)
+    return components
+
+
+def _component(capacity: Capacity) -> dict[str, Any]:
+    role = capacity.role.name
+    scale = capacity.autoscaling
+    component: dict[str, Any] = {
+        "replicas": -1 if scale else capacity.replicas,
+        "resources": pods.resources(capacity.resources),
+        **pods.placement(capacity.given.placement),
+        **pods.spread(pods.selector(NAME, role), capacity.most),
+    }
+    if role in {"proxy", STANDALONE}:
+        component["serviceType"] = "ClusterIP"  # the kit's own Service is what clients use
+    return component
+
+
+def _shared(
+    capacities: dict[str, Capacity], secrets: Secrets, version: str
+) -> credentials.RoleSecrets:
+    """Return what all components get: the operator adds the S3 key by itself."""
+    found = [credentials.for_role(role, version, secrets) for role in capacities]
+    return credentials.RoleSecrets(
+        env=_unique(item for role in found for item in role.env),
+        volumes=_unique(item for role in found for item in role.volumes),
+        mounts=_unique(item for role in found for item in role.mounts),
+        annotations={key: value for role in found for key, value in role.annotations.items()},
+    )
+
+
+def _unique(items: Any) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    for item in items:
+        if item not in kept:
+            kept.append(item)
+    return kept
+
+
+def _update_mode(plan: WorkloadPlan) -> str:
+    milvus = plan.settings.milvus
+    before = milvus.upgrade_from
+    back = before and parse_version(milvus.version) < parse_version(before)
+    return "rollingDowngrade" if back else "rollingUpgrade"
+
+
+def _dependencies(plan: WorkloadPlan) -> dict[str, Any]:
+    storage = plan.secrets.storage
+    dependencies: dict[str, Any] = {
+        "etcd": {"external": True, "endpoints": list(plan.inputs.etcd.endpoints)},
+        "storage": {
+            "external": True,
+            "type": "S3",
+            "endpoint": f"{storage.host}:{storage.port}",
+            "secretRef": storage.credentials.access_key.name,
+        },
+        "msgStreamType": plan.inputs.log.type,
+    }
+    if storage.ca:
+        dependencies["storage"]["ssl"] = {"enabled": True, "caCertificateRef": storage.ca.name}
+    log = plan.settings.log
+    match log:
+        case Kafka():
+            brokers = plan.inputs.log.sections["kafka"]["brokerList"].split(",")
+            dependencies["kafka"] = {"external": True, "brokerList": brokers}
+        case Pulsar():
+            endpoint = f"{log.host}:{log.port}"
+            dependencies["pulsar"] = {"external": True, "endpoint": endpoint}
+        case RocksMq():
+            dependencies["rocksmq"] = {"persistence": _persistence(plan)}
+        case _:
+            pass
+    return dependencies
+
+
+def _persistence(plan: WorkloadPlan) -> dict[str, Any]:
+    volume = plan.settings.milvus.data_volume
+    if volume is None:
+        return {"enabled": False}
+    spec = pods.claim("data", volume, plan.storage_class)["spec"]
+    return {
+        "enabled": True,
+        "pvcDeletion": not plan.settings.storage.retain_on_delete,
+        "persistentVolumeClaim": {"spec": spec},
+    }

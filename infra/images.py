@@ -22,12 +22,16 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from infra.settings.model import Section
+from infra.settings import Settings
+from infra.settings.model import Section, version_of
 from infra.settings.parse import read_yaml
-from infra.settings.services import Images
+from infra.settings.services import Images, Kafka, Woodpecker
+from infra.settings.storage import Minio
 from validation.errors import ConfigurationError
 
 SCHEMA = "milvus-kit/images/1"
+FIRST_PASSWORD_SINCE = (2, 4, 7)
+"""Older versions know no first password of root's: a Job changes the published one."""
 _Item = TypeVar("_Item")
 
 
@@ -113,6 +117,42 @@ def resolve(
         )
     reference = f"{_mirrored(image.repository, settings)}:{pin.tag}"
     return f"{reference}@{pin.digest}" if pin.digest else reference
+
+
+def used(settings: Settings) -> dict[str, str]:
+    """Return every image that a stack runs, by its name in the lock.
+
+    Raises:
+        ConfigurationError: As `resolve`; asked first, so that nothing is declared then.
+    """
+    milvus, images = settings.milvus, settings.images
+    found = {
+        "milvus": resolve("milvus", images, version=milvus.version, override=milvus.image),
+        "etcd": resolve("etcd", images),
+    }
+    if milvus.gpu.enabled:
+        found["milvus-gpu"] = resolve(
+            "milvus-gpu", images, version=milvus.version, override=milvus.image
+        )
+    if isinstance(settings.storage, Minio):
+        found["minio"] = resolve("minio", images)
+    if isinstance(settings.log, Woodpecker) and settings.log.mode == "service":
+        found["woodpecker"] = resolve("woodpecker", images)
+    if isinstance(settings.log, Kafka) and settings.log.mode == "create":
+        found["kafka"] = resolve("kafka", images)
+    if milvus.installer == "operator":
+        found["milvus-operator"] = resolve("milvus-operator", images)
+    if _runs_the_kit(settings):
+        given = settings.validation.image
+        found["milvus-kit"] = resolve("milvus-kit", images, override=given)
+    return found
+
+
+def _runs_the_kit(settings: Settings) -> bool:
+    """Tell whether a Job in the cluster uses the kit's own image."""
+    milvus = settings.milvus
+    sets_password = milvus.auth.enabled and version_of(milvus.version) < FIRST_PASSWORD_SINCE
+    return settings.validation.enabled or settings.etcd.snapshots is not None or sets_password
 
 
 def _mirrored(repository: str, settings: Images) -> str:

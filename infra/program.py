@@ -9,6 +9,7 @@ import pulumi
 from pulumi.runtime import config
 
 from infra.day_zero import DayZero
+from infra.images import used
 from infra.kubernetes.cluster import cluster
 from infra.kubernetes.facts import Needs
 from infra.milvus import deployment
@@ -51,6 +52,7 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
         ConfigurationError: The settings are too small for the declared data set, or ask for what
             this version cannot do. Nothing is declared then.
     """
+    used(settings)
     needs = _needs(settings, stack)
     keep = pulumi.ResourceOptions(
         protect=settings.storage.protect, retain_on_delete=settings.storage.retain_on_delete

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from infra.milvus.sizing import Index
 from infra.settings.model import (
     Access,
     DnsName,
@@ -126,15 +127,12 @@ class DiskAnn(Section):
         return self
 
 
-IndexType = Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"]
-
-
 class Dataset(Section):
     """The data this deployment is declared to hold: sizing refuses a stack too small for it."""
 
     vectors: Annotated[int, Field(ge=1, le=10**13)]
     dim: Annotated[int, Field(ge=1, le=32_768)]
-    index: IndexType = "HNSW"
+    index: Index = Index.HNSW
     metric: Literal["COSINE", "L2", "IP"] = "COSINE"
     replicas: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="copies in memory across query nodes"

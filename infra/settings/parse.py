@@ -96,15 +96,21 @@ def _problem(section: str, annotation: Any, item: Any) -> Problem:
             seen=repr(given) if given else None,
             remedy=f"did you mean {near}?" if near else f"use one of {expected}",
         )
-    message = item["msg"].removeprefix("Input ").removeprefix("should ")
-    words = re.findall(r"'([^']*)'", message) if kind == "literal_error" else []
-    near = _nearest(str(item["input"]), words)
-    return Problem(
-        key,
-        f"this must {message}" if item["msg"].startswith("Input should") else item["msg"],
-        seen=shown(path, kind, item["input"]),
-        remedy=f"did you mean {near}?" if near else "",
-    )
+    return _wrong_value(path, kind, item)
+
+
+def _wrong_value(path: list[str], kind: str, item: Any) -> Problem:
+    message, value = item["msg"], item["input"]
+    words = re.findall(r"'([^']*)'", message) if kind in {"literal_error", "enum"} else []
+    near = _nearest(str(value), words)
+    remedy = f"did you mean {near}?" if near else ""
+    if isinstance(value, bool) and {"on", "off", "yes", "no"} & set(words):
+        remedy = "write it in quotes: YAML reads a bare off as false, and on as true"
+    elif kind == "string_type" and isinstance(value, (int, float)):
+        remedy = "write it in quotes, so that YAML reads it as text"
+    if message.startswith("Input should"):
+        message = "this must" + message.removeprefix("Input should")
+    return Problem(".".join(path), message, seen=shown(path, kind, value), remedy=remedy)
 
 
 def _without_tags(annotation: Any, loc: tuple[Any, ...]) -> list[Any]:

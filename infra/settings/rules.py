@@ -201,14 +201,14 @@ def _gpu_can_be(milvus: Milvus) -> Iterator[Problem]:
         yield Problem(
             "milvus.dataset.index",
             "this index is built and searched on GPUs",
-            seen=repr(data.index),
+            seen=repr(str(data.index)),
             remedy="set milvus.gpu.enabled, or choose another index",
         )
     if data and data.index == "DISKANN" and not milvus.diskann.enabled:
         yield Problem(
             "milvus.dataset.index",
             "DiskANN needs local NVMe volumes",
-            seen=repr(data.index),
+            seen=repr(str(data.index)),
             remedy="set milvus.diskann with a volume, or choose another index",
         )
 

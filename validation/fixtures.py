@@ -50,9 +50,9 @@ def recorder_from_options(option: Any) -> Recorder:
         raise pytest.UsageError(str(error)) from None
 
 
-def progress() -> Progress:
+def progress(*, quiet: bool) -> Progress:
     """Return progress on the real stderr, whatever pytest captures."""
-    return Progress(sys.__stderr__)
+    return Progress(sys.__stderr__, quiet=quiet)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--milvus-rows", metavar="N", type=int, help="rows of the generated set")
     group.addoption("--milvus-dim", metavar="N", type=int, help="its dimension")
     group.addoption("--milvus-corpus", metavar="FOLDER", help="a corpus in place of the sample's")
+    group.addoption("--milvus-quiet", action="store_true", help="show no progress on stderr")
     group.addoption(
         "--milvus-family",
         metavar="NAME",
@@ -66,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         recorder = fixtures.recorder_from_options(config.option)
         config.stash[_RECORDER] = recorder
-        config.stash[_PROGRESS] = fixtures.progress()
+        config.stash[_PROGRESS] = fixtures.progress(quiet=bool(config.getoption("--milvus-quiet")))
         config.pluginmanager.register(outcomes.Endings(recorder), "milvus-kit-endings")
         config.pluginmanager.register(fixtures, "milvus-kit-fixtures")
 

@@ -45,13 +45,16 @@ PROFILES = {
             offered_seconds=10,
         ),
         Profile(
+            # Only as long as every gate needs to be seen green, and then red.
             name="selftest",
             rows=4_000,
             queries=400,
+            indexes=("FLAT", "HNSW"),
             warmup_searches=50,
             serial_searches=400,
             offered_rate=50,
             offered_seconds=8,
+            probe_seconds=1.0,
         ),
         Profile(
             name="acceptance",

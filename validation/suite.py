@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +32,7 @@ class Suite:
         corpus: A folder with a corpus in place of the sample data.
         extra: A site's own checks: folders or files.
         families: Only these families; all if empty.
-        plugins: Further pytest plugins, such as planted faults.
+        quiet: Show no progress.
     """
 
     target_file: Path
@@ -46,7 +44,7 @@ class Suite:
     corpus: Path | None = None
     extra: Sequence[Path] = ()
     families: Sequence[str] = ()
-    plugins: Sequence[str] = ()
+    quiet: bool = False
 
     def arguments(self) -> list[str]:
         """Return pytest's arguments."""
@@ -66,7 +64,7 @@ class Suite:
             *("-p", "no:cacheprovider", "--capture=sys", "--import-mode=importlib"),
             *(f"{key}={value}" for key, value in given.items() if value is not None),
             *(f"--milvus-family={family}" for family in self.families),
-            *(part for plugin in self.plugins for part in ("-p", plugin)),
+            *(["--milvus-quiet"] if self.quiet else []),
         ]
 
 
@@ -80,13 +78,6 @@ def run_here(suite: Suite) -> int:
 
     with _log(suite).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         return int(pytest.main(suite.arguments()))
-
-
-def run_apart(suite: Suite) -> int:
-    """Run the suite in a process of its own; the same result as `run_here`."""
-    with _log(suite).open("a", encoding="utf-8") as log:
-        command = [sys.executable, "-m", "pytest", *suite.arguments()]
-        return subprocess.run(command, stdout=log, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def _log(suite: Suite) -> Path:

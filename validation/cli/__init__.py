@@ -22,7 +22,7 @@ COMMANDS = {
     "preflight": "validation.cli.preflight",
     "size": "validation.cli.size",
 }
-GROUPS = {"local": "validation.cli.local"}
+GROUPS = {"local": "validation.cli.local", "config": "validation.cli.config"}
 
 app = typer.Typer(
     help="Deploy Milvus on any S3 as code, and prove that it keeps its promises.",

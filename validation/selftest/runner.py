@@ -25,6 +25,7 @@ from validation.target import Target
 from validation.verdict import Outcome
 
 PROFILE = "selftest"
+_FAIL = Outcome.FAIL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Bench:
         """Run the suite without a fault; nothing may be red."""
         with self.progress.step("the suite without a fault"):
             results = self._run(self.target, "clean")
-        red = _red(results)
+        red = {gate.gate for gate in results.gates if gate.required and gate.outcome is _FAIL}
         if red:
             raise MeasurementError(
                 f"without any fault these gates are red: {', '.join(sorted(red))}",
@@ -115,7 +116,8 @@ class _Bench:
         with self.progress.step(f"fault {fault.name}: {fault.story}") as step:
             with fault.plant(self.target) as faulty:
                 results = self._run(faulty, fault.name)
-            finding = Finding(fault, frozenset(_red(results)), frozenset(expected))
+            fresh = _red(results) - _red(clean)
+            finding = Finding(fault, frozenset(fresh), frozenset(expected))
             step.ends(GOOD if finding.caught else BAD)
         self.progress.say(f"  {finding.line()}")
         return finding
@@ -125,7 +127,7 @@ class _Bench:
         folder.mkdir()
         target_file = folder / "target.yaml"
         targets.save(target, target_file)
-        suite.run_here(Suite(target_file, self.rules, PROFILE, folder))
+        suite.run_here(Suite(target_file, self.rules, PROFILE, folder, quiet=True))
         return assemble(
             folder,
             rules_files.load(self.rules),
@@ -147,4 +149,4 @@ def _named(names: Sequence[str]) -> list[Fault]:
 
 
 def _red(results: Results) -> set[str]:
-    return {gate.gate for gate in results.gates if gate.outcome is Outcome.FAIL}
+    return {gate.gate for gate in results.gates if gate.outcome is _FAIL}

@@ -60,6 +60,8 @@ def test_a_straddling_interval_is_inconclusive_and_says_so():
     found = judged(RECALL, np.full(400, 0.952))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.reason == "the interval straddles the rule"
+    assert found.low is not None
+    assert found.high is not None
     assert found.low < 0.95 < found.high
     assert "more samples" in found.remedy
 
@@ -157,6 +159,7 @@ def test_whatever_the_samples_a_pass_is_finite_measured_and_on_the_good_side(sam
         assert not void
         assert found.n == len(samples) > 0
         bound = found.low if rule.min is not None else found.high
+        assert bound is not None
         assert math.isfinite(bound)
         assert bound >= rule.min if rule.min is not None else bound <= rule.threshold
     elif found.outcome is Outcome.FAIL:

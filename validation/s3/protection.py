@@ -116,39 +116,43 @@ def backup_lock(space: Workspace) -> Evidence:
     """A locked object can be neither deleted nor released early by the key that wrote it."""
     with _backup_bucket(space, "lock") as bucket:
         until = _server_time(space) + timedelta(seconds=space.effort.retention_seconds)
+        key = space.key("locked", bucket=bucket)
+        put = space.s3.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=b"immutable",
+            ObjectLockMode="COMPLIANCE",
+            ObjectLockRetainUntilDate=until,
+            ChecksumAlgorithm="CRC32",
+        )
+        locked = {"Bucket": bucket, "Key": key, "VersionId": put.get("VersionId") or "null"}
         try:
-            return _locked(space, bucket, until)
+            require(bool(put.get("VersionId")), "a locked object has no version")
+            return _resists(space, locked, until)
         finally:
-            while _server_time(space) <= until:  # the store's own clock frees it for the sweep
-                time.sleep(0.25)
+            _await_release(space, locked, until)
 
 
-def _locked(space: Workspace, bucket: str, until: datetime) -> Evidence:
-    """Lock an object until a time, and try to get rid of it before."""
-    key = space.key("locked", bucket=bucket)
-    put = space.s3.put_object(
-        Bucket=bucket,
-        Key=key,
-        Body=b"immutable",
-        ObjectLockMode="COMPLIANCE",
-        ObjectLockRetainUntilDate=until,
-        ChecksumAlgorithm="CRC32",
-    )
-    version = put.get("VersionId")
-    require(bool(version), "a locked object has no version")
-    named = {"Bucket": bucket, "Key": key, "VersionId": version}
-    earlier = {"Mode": "COMPLIANCE", "RetainUntilDate": until - timedelta(seconds=2)}
+def _resists(space: Workspace, locked: dict[str, str], until: datetime) -> Evidence:
+    """Try to get rid of a locked object before its time."""
+    earlier = {"Mode": "COMPLIANCE", "RetainUntilDate": until - timedelta(seconds=1)}
     refusals = {
-        "delete": _refusal(lambda: space.s3.delete_object(**named)),
-        "shorten": _refusal(lambda: space.s3.put_object_retention(**named, Retention=earlier)),
+        "shorten": _refusal(lambda: space.s3.put_object_retention(**locked, Retention=earlier)),
+        "delete": _refusal(lambda: space.s3.delete_object(**locked)),
     }
     if _server_time(space) >= until - timedelta(seconds=1):
         raise UnsupportedError("the lock ran out before it could be tested: the store is too slow")
     for what, answer in refusals.items():
         require(bool(answer), f"the key could {what} a locked object", **refusals)
-    found = space.s3.get_object(**named)["Body"].read()
+    found = space.s3.get_object(**locked)["Body"].read()
     require(found == b"immutable", "the locked object's content changed")
     return refusals | {"seconds": space.effort.retention_seconds}
+
+
+def _await_release(space: Workspace, locked: dict[str, str], until: datetime) -> None:
+    """Wait until the store's own clock lets the sweep delete the object."""
+    while _server_time(space) <= until and not _refusal(lambda: space.s3.head_object(**locked)):
+        time.sleep(0.25)
 
 
 def _refusal(call: Callable[[], Any]) -> str:
@@ -162,5 +166,4 @@ def _refusal(call: Callable[[], Any]) -> str:
 
 def _server_time(space: Workspace) -> datetime:
     """Return the store's time, by its Date header: retention is counted by it."""
-    answer = space.s3.head_bucket(Bucket=space.bucket)["ResponseMetadata"]
-    return parsedate_to_datetime(answer["HTTPHeaders"]["date"])
+    return parsedate_to_datetime(space.send("GET", query={"location": ""}).headers["date"])

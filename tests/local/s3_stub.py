@@ -1,0 +1,702 @@
+"""A small S3 server in memory that can break one rule at a time.
+
+Without a fault it keeps every rule the preflight checks. A fault carries the name of the check that
+must notice it, and breaks that rule in one place (look for ``broken``), so narrowly that no other
+check sees it. What tells a fault's victims apart from other requests is often the content that a
+check writes: that is on purpose, since rules of S3 hang together and a fault has to be precise.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, unquote, urlsplit
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from validation.s3.checksums import ALGORITHMS, checksum, content_md5
+from validation.s3.client import Keys
+from validation.s3.signing import Payload, Signer
+
+XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+REGION = "us-east-1"
+
+
+@dataclasses.dataclass
+class Version:
+    body: bytes
+    etag: str
+    metadata: dict[str, str]
+    time: datetime
+    id: str = "null"
+    locked_until: datetime | None = None
+    deleted: bool = False
+
+
+@dataclasses.dataclass
+class Bucket:
+    versioned: bool = False
+    lockable: bool = False
+    objects: dict[str, list[Version]] = dataclasses.field(default_factory=dict)
+    uploads: dict[str, tuple[str, dict[int, bytes]]] = dataclasses.field(default_factory=dict)
+    tombs: dict[str, Version] = dataclasses.field(default_factory=dict)
+
+    def current(self, key: str) -> Version | None:
+        versions = self.objects.get(key)
+        return versions[-1] if versions and not versions[-1].deleted else None
+
+
+class S3Error(Exception):
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status, self.code = status, code
+
+
+class Stub(ThreadingHTTPServer):
+    """The server; ``faults`` may be changed while it runs."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.keys = keys
+        self.faults: set[str] = set()
+        self.lock = threading.RLock()
+        self.ids = itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every object; make the buckets anew."""
+        self.buckets = {
+            "milvus": Bucket(),
+            "tenant": Bucket(),
+            "versioned": Bucket(versioned=True),
+            "backup": Bucket(versioned=True, lockable=True),
+        }
+        self.once: set[str] = set()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def broken(self, fault: str) -> bool:
+        return fault in self.faults
+
+    def first(self, what: str) -> bool:
+        """Tell whether this is the first time that something happens."""
+        if what in self.once:
+            return False
+        self.once.add(what)
+        return True
+
+    def handle_error(self, request, client_address) -> None:
+        del request, client_address  # clients that hang up are none of our business
+
+
+@contextlib.contextmanager
+def serving(keys: Keys) -> Iterator[Stub]:
+    stub = Stub(keys)
+    thread = threading.Thread(target=stub.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield stub
+    finally:
+        stub.shutdown()
+        stub.server_close()
+        thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Stub
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        self.raw = self.rfile.read(length)
+        self.lower = {name.lower(): value for name, value in self.headers.items()}
+        parts = urlsplit(self.path)
+        self.encoded_path = parts.path
+        self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        path = unquote(parts.path)
+        if self.server.broken("objects.key-characters"):
+            path = path.replace("+", " ")
+        host = self.lower["host"].split(":")[0]
+        if not re.fullmatch(r"[\d.]+|localhost", host):
+            path = f"/{host.split('.')[0]}{path}"
+        self.bucket_name, _, self.key = path.lstrip("/").partition("/")
+        try:
+            with self.server.lock:
+                self._authenticate()
+                self.body = self._body()
+                self._authorise()
+                Operations(self).run()
+        except S3Error as error:
+            self.fail(error)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
+
+    def fail(self, error: S3Error) -> None:
+        text = f"<?xml version='1.0'?><Error><Code>{error.code}</Code></Error>"
+        self.answer(error.status, b"" if self.command == "HEAD" else text.encode())
+
+    def answer(
+        self, status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response_only(status)
+        more = {"Date": format_datetime(datetime.now(UTC), usegmt=True), "Server": "stub"}
+        headers = {"Content-Length": str(len(body)), **more, **(headers or {})}
+        if status not in {204, 304}:
+            headers.setdefault("Content-Type", "application/xml")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    # --- who asks, and is the body what was signed
+
+    def _authenticate(self) -> None:
+        server = self.server
+        self.seed, self.signer, self.anonymous = "", None, False
+        if "X-Amz-Signature" in self.query:
+            self._presigned()
+            return
+        text = self.lower.get("authorization", "")
+        found = re.match(
+            r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request,\s*"
+            r"SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)",
+            text,
+        )
+        if found is None:
+            self.anonymous = True
+            listing = self.command == "GET" and not self.key and "location" not in self.query
+            if listing and server.broken("access.anonymous"):
+                return
+            raise S3Error(403, "AccessDenied")
+        access, _, region, names, signature = found.groups()
+        if region != REGION:
+            if server.broken("addressing.region"):
+                raise S3Error(500, "InternalError")
+            raise S3Error(400, "AuthorizationHeaderMalformed")
+        if access != server.keys.access and server.broken("access.unknown-key"):
+            return
+        if access != server.keys.access:
+            raise S3Error(403, "InvalidAccessKeyId")
+        now = _parsed(self.lower["x-amz-date"])
+        late = abs(datetime.now(UTC) - now) > timedelta(minutes=15)
+        if late and not server.broken("addressing.clock-skew"):
+            raise S3Error(403, "RequestTimeTooSkewed")
+        self.signer, self.seed = Signer(server.keys, region, now), signature
+        query = {key: value for key, value in self.query.items()}
+        headers = {name: self.lower[name] for name in names.split(";")}
+        wanted = self.signer.signature(
+            self.command, self.encoded_path, query, headers, self.lower["x-amz-content-sha256"]
+        )
+        if wanted != signature and not server.broken("access.wrong-secret"):
+            raise S3Error(403, "SignatureDoesNotMatch")
+
+    def _presigned(self) -> None:
+        server, query = self.server, dict(self.query)
+        signature = query.pop("X-Amz-Signature")
+        made = _parsed(query["X-Amz-Date"])
+        until = made + timedelta(seconds=int(query["X-Amz-Expires"]))
+        if datetime.now(UTC) > until and not server.broken("access.presigned-expired"):
+            raise S3Error(403, "AccessDenied")
+        headers = {name: self.lower[name] for name in query["X-Amz-SignedHeaders"].split(";")}
+        signer = Signer(server.keys, REGION, made)
+        wanted = signer.signature(
+            self.command, self.encoded_path, query, headers, Payload.UNSIGNED.value
+        )
+        if wanted != signature and not server.broken("access.presigned-tampered"):
+            raise S3Error(403, "SignatureDoesNotMatch")
+
+    def _authorise(self) -> None:
+        server = self.server
+        if self.bucket_name == "tenant" and not server.broken("access.other-bucket"):
+            raise S3Error(403, "AccessDenied")
+        inside = not self.key or self.key.startswith("files/")
+        if not inside and not server.broken("access.other-prefix"):
+            raise S3Error(403, "AccessDenied")
+
+    def _body(self) -> bytes:
+        server, body, headers = self.server, self.raw, self.lower
+        said = headers.get("x-amz-content-sha256", "")
+        if said in {Payload.CHUNKS, Payload.CHUNKS_TRAILER, Payload.UNSIGNED_TRAILER}:
+            body = self._unframed(Payload(said))
+        elif said == Payload.UNSIGNED and server.broken("integrity.unsigned-payload"):
+            raise S3Error(400, "InvalidRequest")
+        elif re.fullmatch(r"[0-9a-f]{64}", said) and not server.broken("integrity.signed-payload"):
+            if hashlib.sha256(body).hexdigest() != said:
+                raise S3Error(400, "XAmzContentSHA256Mismatch")
+        md5 = headers.get("content-md5")
+        if md5 and md5 != content_md5(body) and not server.broken("integrity.content-md5"):
+            raise S3Error(400, "BadDigest")
+        for algorithm in ALGORITHMS:
+            value = headers.get(f"x-amz-checksum-{algorithm}")
+            if value and not server.broken(f"integrity.{algorithm}"):
+                if value != checksum(algorithm, body):
+                    raise S3Error(400, "BadDigest")
+        return body
+
+    def _unframed(self, payload: Payload) -> bytes:
+        server, rest, parts, previous = self.server, self.raw, [], self.seed
+        while True:
+            line, _, rest = rest.partition(b"\r\n")
+            size_text, _, mark = line.partition(b";chunk-signature=")
+            size = int(size_text, 16)
+            data, rest = rest[:size], rest[size:]
+            if payload is not Payload.UNSIGNED_TRAILER and self.signer is not None:
+                previous = self.signer.chunk(previous, data)
+                if mark.decode() != previous and not server.broken("integrity.tampered-chunk"):
+                    raise S3Error(403, "SignatureDoesNotMatch")
+                previous = mark.decode()
+            if not size:
+                break
+            parts.append(data)
+            rest = rest.removeprefix(b"\r\n")
+        body = b"".join(parts)
+        for line in rest.split(b"\r\n"):
+            name, _, value = line.decode().partition(":")
+            if name.startswith("x-amz-checksum-"):
+                right = checksum(name.removeprefix("x-amz-checksum-"), body) == value
+                if not right and not server.broken("integrity.wrong-trailer"):
+                    raise S3Error(400, "BadDigest")
+        faults = {
+            Payload.CHUNKS: "integrity.signed-chunks",
+            Payload.CHUNKS_TRAILER: "integrity.signed-trailer",
+            Payload.UNSIGNED_TRAILER: "integrity.unsigned-trailer",
+        }
+        return self.raw if server.broken(faults[payload]) else body
+
+
+def _parsed(timestamp: str) -> datetime:
+    return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+class Operations:
+    """What a request does, once it may."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.http = handler
+        self.stub = handler.server
+        self.broken = handler.server.broken
+        self.query, self.headers, self.body = handler.query, handler.lower, handler.body
+        self.name, self.key = handler.bucket_name, handler.key
+        self.bucket = self.stub.buckets.get(self.name, Bucket())
+
+    def run(self) -> None:
+        if self.name not in self.stub.buckets:
+            self._of_absent_bucket()
+        elif self.key:
+            getattr(self, f"{self.http.command.lower()}_object")()
+        else:
+            getattr(self, f"{self.http.command.lower()}_bucket")()
+
+    def xml(self, name: str, inside: str, status: int = 200) -> None:
+        self.http.answer(status, f"<?xml version='1.0'?><{name} {XMLNS}>{inside}</{name}>".encode())
+
+    def _of_absent_bucket(self) -> None:
+        if self.http.command == "PUT" and not self.key:
+            if not self.broken("bucket.creation"):
+                raise S3Error(403, "AccessDenied")
+            self.stub.buckets[self.name] = Bucket()
+            self.http.answer()
+        elif self.http.command == "HEAD" and self.broken("bucket.missing"):
+            self.http.answer()
+        else:
+            raise S3Error(404, "NoSuchBucket")
+
+    # --- buckets
+
+    def head_bucket(self) -> None:
+        if self.broken("bucket.head") and not self.stub.first("HEAD bucket"):
+            raise S3Error(404, "NoSuchBucket")
+        self.http.answer()
+
+    def delete_bucket(self) -> None:
+        del self.stub.buckets[self.name]
+        self.http.answer(204)
+
+    def put_bucket(self) -> None:
+        raise S3Error(409, "BucketAlreadyOwnedByYou")
+
+    def get_bucket(self) -> None:
+        if "location" in self.query:
+            region = "eu-other-1" if self.broken("bucket.location") else ""
+            self.xml("LocationConstraint", region)
+        elif "versioning" in self.query:
+            on = self.bucket.versioned
+            on |= self.name == "milvus" and self.broken("protection.milvus-unversioned")
+            self.xml("VersioningConfiguration", "<Status>Enabled</Status>" * on)
+        elif "object-lock" in self.query:
+            on = self.bucket.lockable
+            on |= self.name == "milvus" and self.broken("protection.milvus-unlocked")
+            if not on:
+                raise S3Error(404, "ObjectLockConfigurationNotFoundError")
+            inside = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+            self.xml("ObjectLockConfiguration", inside)
+        elif "uploads" in self.query:
+            self._list_uploads()
+        elif "versions" in self.query:
+            self._list_versions()
+        else:
+            self._list()
+
+    def _list_uploads(self) -> None:
+        inside = "".join(
+            f"<Upload><Key>{escape(key)}</Key><UploadId>{upload}</UploadId></Upload>"
+            for upload, (key, _) in self.bucket.uploads.items()
+            if key.startswith(self.query.get("prefix", "")) and not self.broken("multipart.listing")
+        )
+        self.xml("ListMultipartUploadsResult", inside)
+
+    def _list_versions(self) -> None:
+        inside = "".join(
+            f"<{tag}><Key>{escape(key)}</Key><VersionId>{one.id}</VersionId></{tag}>"
+            for key, versions in sorted(self.bucket.objects.items())
+            for one in versions
+            if (tag := "DeleteMarker" if one.deleted else "Version")
+            and key.startswith(self.query.get("prefix", ""))
+        )
+        self.xml("ListVersionsResult", inside)
+
+    def _visible(self, prefix: str) -> dict[str, Version]:
+        if self.broken("listing.prefix"):
+            prefix = prefix.rstrip("/")
+        found = {
+            key: one
+            for key in sorted(self.bucket.objects)
+            if key.startswith(prefix) and (one := self.bucket.current(key)) is not None
+        }
+        exact = found.get(prefix)
+        if exact and exact.body == b"x" and self.broken("consistency.list-after-write"):
+            if self.stub.first(f"LIST {prefix}"):
+                found = {}
+        ghost = self.bucket.tombs.get(prefix)
+        if ghost and ghost.body == b"x" and self.broken("consistency.list-after-delete"):
+            found[prefix] = ghost
+        return found
+
+    def _list(self) -> None:
+        query, second = self.query, self.query.get("list-type") == "2"
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        if self.broken(f"listing.v{1 + second}-delimiter"):
+            delimiter = ""
+        token = base64.b64decode(query.get("continuation-token", "")).decode()
+        after = token or query.get("start-after" if second else "marker", "")
+        visible = self._visible(prefix)
+        keys = [key for key in visible if key > after]
+        if second and not token and after in visible and self.broken("listing.start-after"):
+            keys.insert(0, after)
+        if not second and after in visible and self.broken("listing.v1-paging"):
+            keys.insert(0, after)
+        if token and self.broken("listing.v2-paging"):
+            keys = keys[1:]
+        entries, shared = [], []
+        for key in keys:
+            tail = key[len(prefix) :]
+            if delimiter and delimiter in tail:
+                group = prefix + tail.split(delimiter)[0] + delimiter
+                if group not in shared:
+                    shared.append(group)
+            else:
+                entries.append(key)
+        limit = int(query.get("max-keys", 1_000))
+        page, cut = entries[:limit], len(entries) > limit
+        inside = f"<IsTruncated>{str(cut).lower()}</IsTruncated><KeyCount>{len(page)}</KeyCount>"
+        if cut:
+            text = base64.b64encode(page[-1].encode()).decode()
+            inside += f"<NextContinuationToken>{text}</NextContinuationToken>"
+            inside += f"<NextMarker>{escape(page[-1])}</NextMarker>"
+        inside += "".join(self._entry(key, visible[key]) for key in page)
+        inside += "".join(
+            f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in shared
+        )
+        self.xml("ListBucketResult", inside)
+
+    def _entry(self, key: str, one: Version) -> str:
+        size = len(one.body) + self.broken("listing.attributes")
+        return (
+            f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size><ETag>{one.etag}</ETag>"
+            f"<LastModified>{one.time:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
+        )
+
+    def post_bucket(self) -> None:
+        by_md5 = "content-md5" in self.headers
+        if not by_md5 and self.broken("listing.batch-delete-checksum"):
+            raise S3Error(400, "MissingContentMD5")
+        keys = [
+            node.text or ""
+            for node in ElementTree.fromstring(self.body).iter()
+            if node.tag.endswith("}Key")
+        ]
+        if by_md5 and self.broken("listing.batch-delete"):
+            keys = keys[:1]
+        for key in keys:
+            self._delete(key)
+        self.xml("DeleteResult", "".join(f"<Deleted><Key>{k}</Key></Deleted>" for k in keys))
+
+    # --- objects
+
+    def _delete(self, key: str) -> None:
+        current = self.bucket.current(key)
+        if current is None:
+            return
+        self.bucket.tombs[key] = current
+        if self.bucket.versioned:
+            marker = Version(b"", "", {}, datetime.now(UTC), str(next(self.stub.ids)), deleted=True)
+            self.bucket.objects[key].append(marker)
+        else:
+            del self.bucket.objects[key]
+
+    def _store(self, body: bytes, *, etag: str = "") -> Version:
+        metadata = {
+            name: value for name, value in self.headers.items() if name.startswith("x-amz-meta-")
+        }
+        if "x-amz-meta-note" in metadata and self.broken("objects.metadata"):
+            metadata = {}
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        one = Version(body, etag or f'"{md5}"', metadata, datetime.now(UTC))
+        if self.bucket.versioned:
+            one.id = str(next(self.stub.ids))
+        until = self.headers.get("x-amz-object-lock-retain-until-date")
+        if until and self.bucket.lockable:
+            one.locked_until = datetime.fromisoformat(until)
+        history = self.bucket.objects.get(self.key, [])
+        self.bucket.objects[self.key] = [*history, one] if self.bucket.versioned else [one]
+        self.bucket.tombs.pop(self.key, None)
+        return one
+
+    def _conditions(self, *, multipart: bool = False) -> None:
+        current = self.bucket.current(self.key)
+        if self.headers.get("if-none-match") == "*":
+            if self.bucket.versioned and self.broken("conditional.versioned"):
+                raise S3Error(501, "NotImplemented")
+            if self.key in self.bucket.tombs and self.broken("conditional.after-delete"):
+                raise S3Error(412, "PreconditionFailed")
+            if current is not None and not self._ignored(current, multipart=multipart):
+                if self.body == b"second" and self.broken("conditional.create"):
+                    self._store(self.body)
+                raise S3Error(412, "PreconditionFailed")
+        match = self.headers.get("if-match")
+        if match and not self.broken("conditional.if-match"):
+            if current is None or current.etag != match:
+                raise S3Error(412, "PreconditionFailed")
+
+    def _ignored(self, current: Version, *, multipart: bool) -> bool:
+        """Tell whether a fault lets a conditional write pass that must be refused."""
+        last = self.key.rpartition("/")[2]
+        fences = [one.get("x-amz-meta-fenced") for one in (current.metadata, self.headers)]
+        return (
+            (multipart and self.broken("conditional.multipart"))
+            or (last == "0.blk" and self.broken("conditional.fence-race"))
+            or (fences == ["true", "true"] and self.broken("conditional.fence"))
+            or (
+                last.startswith("race-")
+                and not self.bucket.versioned
+                and self.broken("conditional.race")
+                and self.stub.first(f"second winner {self.key}")
+            )
+        )
+
+    def put_object(self) -> None:
+        if "uploadId" in self.query:
+            self._put_part()
+        elif "retention" in self.query:
+            self._put_retention()
+        elif "x-amz-copy-source" in self.headers:
+            self._copy()
+        else:
+            self._conditions()
+            current = self.bucket.current(self.key)
+            if current and self.body.startswith(b"new ") and self.broken("objects.overwrite"):
+                self.http.answer(headers={"ETag": current.etag})
+                return
+            stale = "consistency.read-after-overwrite"
+            if current and self.body.startswith(b"content ") and self.broken(stale):
+                self.bucket.tombs[f"stale {self.key}"] = current
+                one = self._store(self.body)
+                self.http.answer(headers={"ETag": one.etag})
+                return
+            one = self._store(self.body)
+            self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": one.id})
+
+    def _copy(self) -> None:
+        name, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+        source = self.stub.buckets[name].current(key)
+        if source is None:
+            raise S3Error(404, "NoSuchKey")
+        one = self._store(source.body[: -1 if self.broken("objects.copy") else None])
+        self.xml("CopyObjectResult", f"<ETag>{one.etag}</ETag>")
+
+    def _found(self) -> Version:
+        wanted = self.query.get("versionId")
+        if wanted and not self.broken("protection.backup-versions"):
+            for one in self.bucket.objects.get(self.key, []):
+                if one.id == wanted:
+                    return one
+        current = self.bucket.current(self.key)
+        if current is None:
+            hidden = self.http.command == "HEAD" and self.broken("objects.missing")
+            raise S3Error(403, "AccessDenied") if hidden else S3Error(404, "NoSuchKey")
+        return current
+
+    def head_object(self) -> None:
+        one = self._found()
+        size = len(one.body)
+        size -= size == 12_345 and self.broken("objects.head")
+        headers = self._object_headers(one) | {"Content-Length": str(size)}
+        if not self.broken("protection.encryption"):
+            headers["x-amz-server-side-encryption"] = "AES256"
+        self.http.answer(headers=headers)
+
+    def _object_headers(self, one: Version) -> dict[str, str]:
+        return {
+            "ETag": one.etag,
+            "Last-Modified": format_datetime(one.time, usegmt=True),
+            "Content-Type": "application/octet-stream",
+            **one.metadata,
+        }
+
+    def get_object(self) -> None:
+        if "uploadId" in self.query:
+            self._list_parts()
+            return
+        if "x-amz-checksum-mode" in self.headers and self.broken("integrity.default-checksums"):
+            raise S3Error(501, "NotImplemented")
+        one = self._found()
+        body = self._as_read(one)
+        headers = self._object_headers(one)
+        if self.broken("integrity.etag"):
+            headers["ETag"] = '"0"'
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("range", ""))
+        if asked is None:
+            self.http.answer(200, body, headers)
+            return
+        first, last = self._range(asked.group(1), asked.group(2), len(body))
+        if first >= len(body):
+            if not self.broken("objects.range-beyond"):
+                raise S3Error(416, "InvalidRange")
+            self.http.answer(200, body, headers)
+            return
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+        self.http.answer(206, body[first : last + 1], headers)
+
+    def _range(self, first: str, last: str, size: int) -> tuple[int, int]:
+        if not first:
+            if self.broken("objects.suffix-range"):
+                return 0, int(last) - 1
+            return max(0, size - int(last)), size - 1
+        end = min(int(last), size - 1) if last else size - 1
+        return int(first), end - (self.broken("objects.range") and int(first) > 0)
+
+    def _as_read(self, one: Version) -> bytes:
+        """Return an object's content as this server gives it back, faults and all."""
+        body = one.body
+        damaged = {4_095: "objects.body", 300_000: "objects.large"}.get(len(body))
+        if damaged and self.broken(damaged):
+            return bytes([body[0] ^ 1]) + body[1:]
+        if not body and self.broken("objects.zero-byte"):
+            return b"\n"
+        if body == b"by path" and self.broken("addressing.path"):
+            raise S3Error(404, "NoSuchKey")
+        by_link = body == b"by link" and "X-Amz-Signature" in self.query
+        if by_link and self.broken("access.presigned"):
+            raise S3Error(403, "AccessDenied")
+        new = self.key.endswith("/new") and self.broken("consistency.read-after-write")
+        if new and self.stub.first(f"GET {self.key}"):
+            raise S3Error(404, "NoSuchKey")
+        stale = self.bucket.tombs.pop(f"stale {self.key}", None)
+        return stale.body if stale else body
+
+    def delete_object(self) -> None:
+        if "uploadId" in self.query:
+            if not self.broken("multipart.abort"):
+                self.bucket.uploads.pop(self.query["uploadId"], None)
+            self.http.answer(204)
+            return
+        version = self.query.get("versionId")
+        if version:
+            self._delete_version(version)
+        elif self.bucket.current(self.key) is None and self.broken("objects.delete"):
+            raise S3Error(404, "NoSuchKey")
+        else:
+            self._delete(self.key)
+        self.http.answer(204)
+
+    def _delete_version(self, version: str) -> None:
+        left = []
+        for one in self.bucket.objects.get(self.key, []):
+            locked = one.locked_until and one.locked_until > datetime.now(UTC)
+            if one.id == version and locked and not self.broken("protection.backup-lock"):
+                raise S3Error(403, "AccessDenied")
+            if one.id != version:
+                left.append(one)
+        self.bucket.objects[self.key] = left
+        if not left:
+            del self.bucket.objects[self.key]
+
+    def _put_retention(self) -> None:
+        found = re.search(rb"<RetainUntilDate>([^<]+)<", self.body)
+        one = self._found()
+        until = datetime.fromisoformat(found.group(1).decode()) if found else datetime.now(UTC)
+        if one.locked_until and until < one.locked_until:
+            raise S3Error(403, "AccessDenied")
+        one.locked_until = until
+        self.http.answer()
+
+    # --- multipart uploads
+
+    def _parts(self) -> dict[int, bytes]:
+        found = self.bucket.uploads.get(self.query["uploadId"])
+        if found is None:
+            raise S3Error(404, "NoSuchUpload")
+        return found[1]
+
+    def _list_parts(self) -> None:
+        inside = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><Size>{len(body)}</Size></Part>"
+            for number, body in sorted(self._parts().items())
+        )
+        self.xml("ListPartsResult", inside)
+
+    def _put_part(self) -> None:
+        self._parts()[int(self.query["partNumber"])] = self.body
+        if self.broken("multipart.invisible"):
+            self._store(self.body)
+        md5 = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
+        self.http.answer(headers={"ETag": f'"{md5}"'})
+
+    def post_object(self) -> None:
+        if "uploads" in self.query:
+            upload = f"upload-{next(self.stub.ids)}"
+            self.bucket.uploads[upload] = (self.key, {})
+            self.xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
+            return
+        parts = self._parts()
+        self._conditions(multipart=True)
+        text = self.body.decode()
+        wanted = re.findall(r"<PartNumber>(\d+)</PartNumber>", text)
+        tags = [tag.strip('"') for tag in re.findall(r"<ETag>([^<]+)</ETag>", text)]
+        found = [hashlib.md5(parts[int(n)], usedforsecurity=False).hexdigest() for n in wanted]
+        tags = [tag.replace("&quot;", "").strip('"') for tag in tags]
+        if tags != found and not self.broken("multipart.wrong-part"):
+            raise S3Error(400, "InvalidPart")
+        order = list(parts) if self.broken("multipart.out-of-order") else sorted(map(int, wanted))
+        one = self._store(b"".join(parts[number] for number in order), etag='"assembled-1"')
+        del self.bucket.uploads[self.query["uploadId"]]
+        self.xml("CompleteMultipartUploadResult", f"<ETag>{one.etag}</ETag>")

@@ -1,0 +1,98 @@
+"""Every conformance check can fail: for its own rule, and only for that."""
+
+from __future__ import annotations
+
+import pytest
+import s3_servers
+import s3_stub
+
+from validation.s3.client import Keys
+from validation.s3.conformance.runner import run
+from validation.s3.conformance.table import CHECKS
+from validation.s3.reach import reach
+from validation.s3.workspace import Effort, Permissions, opened
+from validation.verdict import Outcome
+
+EFFORT = Effort(
+    listed_keys=12,
+    page=5,
+    large_bytes=300_000,
+    part_bytes=20_000,
+    racers=3,
+    races=2,
+    versioned_races=1,
+    consistency_rounds=8,
+    retention_seconds=3,
+)
+PERMISSIONS = Permissions(
+    versioned_bucket="versioned",
+    backup_bucket="backup",
+    other_bucket="tenant",
+    bucket_creation="refused",
+    prefix_isolation=True,
+)
+ELSEWHERE = {"addressing.virtual-host"}
+FAULTS = [c.id for c in CHECKS if not c.id.startswith("tls.") and c.id not in ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def stub():
+    with s3_stub.serving(Keys(s3_servers.ACCESS, s3_servers.SECRET)) as server:
+        yield server
+
+
+@pytest.fixture
+def storage(stub):
+    stub.reset()
+    stub.faults = set()
+    yield s3_servers.storage(stub.endpoint, encryption="AES256")
+    stub.faults = set()
+
+
+def outcomes(storage, checks=CHECKS):
+    left: list[str] = []
+    reach(storage)
+    with opened(storage, PERMISSIONS, EFFORT, leftovers=left) as space:
+        findings = run(space, checks)
+    return {finding.id: finding for finding in findings}, left
+
+
+def red(findings):
+    return {name for name, one in findings.items() if one.outcome is Outcome.FAIL}
+
+
+def test_a_store_that_keeps_every_rule_passes_every_check(stub, storage):
+    findings, left = outcomes(storage)
+    assert {n: f.reason for n, f in findings.items() if f.outcome is Outcome.FAIL} == {}
+    unmeasured = {n for n, f in findings.items() if f.outcome is Outcome.NOT_MEASURED}
+    assert unmeasured == {"tls.trusted", "tls.host-name", "tls.validity", "tls.protocol"}
+    assert left == []
+    assert all(not bucket.objects and not bucket.uploads for bucket in stub.buckets.values())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_rule_turns_its_check_red(stub, storage, fault):
+    stub.faults = {fault}
+    findings, _ = outcomes(storage, [one for one in CHECKS if one.id == fault])
+    assert findings[fault].outcome is Outcome.FAIL
+    assert findings[fault].reason
+
+
+def halves() -> list[list[str]]:
+    """Return sets of faults such that each pair of faults is parted by some set, both ways."""
+    bits = range(len(FAULTS).bit_length())
+    return [
+        [fault for number, fault in enumerate(FAULTS) if bool(number >> bit & 1) == chosen]
+        for bit in bits
+        for chosen in (True, False)
+    ]
+
+
+@pytest.mark.parametrize("faults", halves(), ids=lambda faults: f"{len(faults)}-from-{faults[0]}")
+def test_no_check_turns_red_for_a_rule_that_is_not_its_own(stub, storage, faults):
+    stub.faults = set(faults)
+    # Waiting for a lock to run out takes seconds, so it is done where the lock is broken.
+    lock = "protection.backup-lock"
+    checks = [one for one in CHECKS if one.id != lock or lock in faults]
+    findings, _ = outcomes(storage, checks)
+    assert red(findings) == set(faults)

@@ -44,7 +44,8 @@ def test_help_imports_nothing_heavy():
         [
             sys.executable,
             "-c",
-            f"import sys; from validation import cli; print([m for m in {HEAVY} if m in sys.modules])",
+            "import sys; from validation import cli;"
+            f"print([name for name in {HEAVY} if name in sys.modules])",
         ],
         capture_output=True,
         text=True,

@@ -66,15 +66,13 @@ def open_loop(
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_worker(limit + warmup * plan.deadline)) for _ in jobs]
         for process, job in zip(processes, jobs, strict=True):
-            pickle.dump(job, _pipe(process.stdin))
-            _pipe(process.stdin).flush()
+            _tell(process, pickle.dumps(job))
         for process in processes:
             if _pipe(process.stdout).readline() != READY:
                 raise _died(process)
         begin = START.pack(time.monotonic() + _HEAD_START)
         for process in processes:
-            _pipe(process.stdin).write(begin)
-            _pipe(process.stdin).flush()
+            _tell(process, begin)
         records = [_record(process) for process in processes]
     return _samples(jobs, records)
 
@@ -152,6 +150,14 @@ def _worker(limit: float) -> Iterator[subprocess.Popen[bytes]]:
 
 def _inherited_path() -> list[str]:
     return [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+
+
+def _tell(process: subprocess.Popen[bytes], message: bytes) -> None:
+    try:
+        _pipe(process.stdin).write(message)
+        _pipe(process.stdin).flush()
+    except OSError:
+        raise _died(process) from None
 
 
 def _record(process: subprocess.Popen[bytes]) -> Record:

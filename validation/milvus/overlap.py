@@ -8,7 +8,7 @@ and what the server claims about distances plays no part.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -66,13 +66,14 @@ def ann_overlap(answers: Answers, truth: GroundTruth, dataset: Dataset, k: int) 
     if not wanted:
         return np.full(len(answers), np.nan)
     rows = positions(answers, dataset)[:, :k]
+    slack = _rounding(dataset)
     overlap = np.empty(len(answers))
     for query, row in enumerate(rows):
         vector = dataset.queries.vectors[query]
         unique = np.unique(row[row >= 0])
         exactly = distances_to(vector, dataset.vectors[unique], dataset.metric)
         border = truth.distances[query, wanted - 1]
-        near = exactly <= border + _rounding(vector, border, dataset)
+        near = exactly <= border + slack(vector, border)
         overlap[query] = min(int(near.sum()), wanted) / wanted
     return overlap
 
@@ -120,20 +121,17 @@ def filter_violations(
     return Violations(counts, examples)
 
 
-def _rounding(vector: np.ndarray, border: float, dataset: Dataset) -> float:
+def _rounding(dataset: Dataset) -> Callable[[np.ndarray, float], float]:
     """Return how far apart two exact distances may be and still be equal in float32.
 
     A sum of d products in float32 is off by at most d u times the sum of their magnitudes (Higham,
     Accuracy and Stability of Numerical Algorithms, section 3.1); for L2 all terms are positive, so
     that sum is the distance itself, for inner products it is bounded by the norms.
     """
-    scale = abs(border)
-    if dataset.metric == "IP":
-        scale = float(np.linalg.norm(vector.astype(np.float64))) * _largest_norm(dataset)
-    elif dataset.metric == "COSINE":
-        scale = 1.0
-    return 2 * (dataset.dim + 2) * _UNIT_ROUNDOFF * scale
-
-
-def _largest_norm(dataset: Dataset) -> float:
-    return float(np.sqrt(np.einsum("ij,ij->i", dataset.vectors, dataset.vectors).max()))
+    relative = 2 * (dataset.dim + 2) * _UNIT_ROUNDOFF
+    if dataset.metric == "L2":
+        return lambda _, border: relative * border
+    if dataset.metric == "COSINE":
+        return lambda _, __: relative
+    largest = float(np.sqrt(np.einsum("ij,ij->i", dataset.vectors, dataset.vectors).max()))
+    return lambda vector, _: relative * largest * float(np.linalg.norm(vector.astype(np.float64)))

@@ -29,7 +29,7 @@ import sys, time
 from pathlib import Path
 from validation.local.state import State
 from validation.local.stack import EmbeddedStack
-with EmbeddedStack(Path(sys.argv[1])):
+with EmbeddedStack(Path(sys.argv[1]), s3=sys.argv[2]):
     print("up", flush=True)
     time.sleep(600)
 """
@@ -61,9 +61,9 @@ def remembered(folder: Path) -> State:
     return found
 
 
-def hold(folder: Path) -> subprocess.Popen[str]:
+def hold(folder: Path, s3: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)],
+        [sys.executable, "-c", HOLDER, str(folder), s3],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,8 +73,11 @@ def hold(folder: Path) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def holders(tmp_path) -> Iterator[dict[Path, subprocess.Popen[str]]]:
-    """Two processes that start a stack each, at the same time."""
-    both = {tmp_path / name: hold(tmp_path / name) for name in ("one", "two")}
+    """Two processes that start a stack each, at the same time, on two kinds of store."""
+    both = {
+        tmp_path / "one": hold(tmp_path / "one"),
+        tmp_path / "two": hold(tmp_path / "two", "emulator"),
+    }
     for holder in both.values():
         assert holder.stdout is not None
         assert holder.stdout.readline() == "up\n"
@@ -94,6 +97,8 @@ def test_two_stacks_side_by_side_do_not_meet_and_a_crashed_or_interrupted_parent
     assert not set(used[0].ports.values()) & set(used[1].ports.values())
     assert used[0].owner != used[1].owner
     targets = [EmbeddedStack(folder).target for folder in (one, two)]
+    assert targets[1].storage is not None
+    assert targets[1].storage.provider == "emulator"
     clients = [MilvusClient(target.milvus.uri) for target in targets]
     clients[0].create_collection("only_in_one", dimension=4)
     assert [client.list_collections() for client in clients] == [["only_in_one"], []]

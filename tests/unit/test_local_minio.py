@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def tool(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-MINIO = "echo 'minio version X'"
+MINIO = "echo 'minio version RELEASE.1 (commit-id=2)'"
 DOCKER = "exit 0"
 GO = 'printf "#!/bin/sh\\n" > "$GOBIN/minio"; /bin/chmod +x "$GOBIN/minio"'
 
@@ -48,6 +49,7 @@ def test_minio_on_path_comes_first(tools, tmp_path):
     put_in_cache()
     server = minio.choose(QUIET, tmp_path)
     assert (server.source, server.program, server.rejected) == ("path", str(wanted), ())
+    assert server.description == "MinIO RELEASE.1"
 
 
 def test_a_container_comes_before_the_cache_and_says_why_not_path(tools, tmp_path):
@@ -169,21 +171,20 @@ def test_an_unknown_choice_is_a_usage_error_that_lists_the_known(tmp_path):
 
 @pytest.mark.parametrize("image", ["", "mine:1"])
 def test_keys_are_in_no_command_line(tmp_path, image):
-    server = minio.S3Server("any", "minio", "program", image)
-    words = [*server.command(tmp_path, 1), *server.clean_up(1)]
+    server = minio.S3Server("any", "minio", "program", image=image)
+    words = [*server.command(tmp_path, 1), *itertools.chain(*server.off(1))]
     environment = server.environment("the-access-key", "the-secret-key")
     assert not any("the-" in word for word in words)
     assert "the-secret-key" in environment.values()
 
 
 def test_a_container_is_published_on_loopback_alone_and_removed_by_name(tmp_path):
-    server = minio.S3Server("container", "minio", "docker", "mine:1")
+    server = minio.S3Server("container", "minio", "docker", image="mine:1")
     command = server.command(tmp_path, 4711)
     assert "127.0.0.1:4711:9000" in command
-    assert server.clean_up(4711) == [
-        "docker",
-        "rm",
-        "--force",
-        command[command.index("--name") + 1],
+    name = command[command.index("--name") + 1]
+    assert server.off(4711) == [
+        ["docker", "stop", "-t", "5", name],
+        ["docker", "rm", "--force", name],
     ]
     assert f"{os.getuid()}:{os.getgid()}" in command

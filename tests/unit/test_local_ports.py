@@ -40,6 +40,12 @@ def test_a_chosen_port_that_is_taken_is_named_with_its_purpose_and_the_way_out(l
     assert "ss -ltnp" in message
 
 
+def test_a_port_chosen_twice_is_refused():
+    free = ports.pick(["a"])["a"]
+    with pytest.raises(UsageError, match="chosen twice"):
+        ports.pick(["a", "b"], {"a": free, "b": free})
+
+
 def test_a_port_listened_on_at_loopback_alone_is_not_free(listener):
     assert not ports.is_free(listener.getsockname()[1])
 

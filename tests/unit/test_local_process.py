@@ -60,7 +60,7 @@ def test_stopping_twice_is_no_error(tmp_path):
 def test_a_server_that_ignores_the_request_is_killed(tmp_path, monkeypatch):
     source = Path(supervisor.__file__).read_text(encoding="utf-8")
     quick = tmp_path / "supervisor.py"
-    quick.write_text(source.replace("GRACE_SECONDS = 12.0", "GRACE_SECONDS = 0.3"))
+    quick.write_text(source.replace("GRACE_SECONDS = 8.0", "GRACE_SECONDS = 0.3"))
     monkeypatch.setattr(supervisor, "__file__", str(quick))
     running = started(tmp_path, DEAF)
     child = running.server_pid()
@@ -150,12 +150,23 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_server(tmp_path):
     process.stop(running)
 
 
-def test_what_is_left_is_cleaned_up_once_the_server_has_ended(tmp_path):
-    mark = tmp_path / "cleaned"
-    running = started(tmp_path, SLEEPER, clean_up=["touch", str(mark)])
-    assert not mark.exists()
+def test_what_a_signal_does_not_end_is_switched_off_by_its_command(tmp_path):
+    """As a container is: its client is deaf, the engine's own command ends both."""
+    running = started(tmp_path, DEAF, off=[["sh", "-c", f"kill -9 $(cat {tmp_path}/server.pid)"]])
+    child = running.server_pid()
+    until(lambda: "deaf" in running.log_end())
     process.stop(running)
-    assert mark.exists()
+    assert not runs(child)
+
+
+def test_what_is_left_is_switched_off_after_a_crash_as_well(tmp_path):
+    mark = tmp_path / "off"
+    running = started(tmp_path, SLEEPER, off=[["touch", str(mark)]])
+    child = running.server_pid()
+    assert child is not None
+    os.kill(child, signal.SIGKILL)
+    until(mark.exists)
+    until(lambda: not running.alive())
 
 
 def test_only_a_minimal_environment_reaches_a_server(tmp_path, monkeypatch):

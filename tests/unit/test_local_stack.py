@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from validation import target as targets
-from validation.errors import ConfigurationError, EmbeddedStackError, UnsupportedError, UsageError
+from validation.errors import (
+    ConfigurationError,
+    EmbeddedStackError,
+    MissingToolError,
+    UnsupportedError,
+    UsageError,
+)
 from validation.local import folder as folders
 from validation.local import milvus, minio, process, servers, state
 from validation.local.contract import target_of
@@ -103,6 +109,16 @@ def test_a_stack_whose_milvus_crashed_is_cleaned_up_before_it_starts_again(stack
     before = keep(stack, remembered(servers={"s3": sleeper, "milvus": gone(sleeper)}))
     stack._settle(before)
     assert not sleeper.alive()
+
+
+def test_a_container_that_outlived_its_killed_supervisor_is_ended(stack, sleeper, tmp_path):
+    engine = tmp_path / "docker"
+    engine.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    engine.chmod(0o755)
+    s3 = minio.S3Server("container", "minio", str(engine), image="mine:1")
+    before = keep(stack, remembered(servers={"s3": gone(sleeper, "s3")}, owner=DEAD, s3=s3))
+    stack._settle(before)
+    assert f"rm --force milvus-kit-s3-{before.ports['s3']}" in (tmp_path / "asked").read_text()
 
 
 def test_a_start_that_fails_leaves_no_server(stack, monkeypatch):
@@ -232,12 +248,19 @@ def test_without_a_server_for_the_platform_the_target_is_milvus_lite_and_says_so
     stack, monkeypatch
 ):
     pytest.importorskip("milvus_lite", reason="needs the Python package milvus-lite")
-    monkeypatch.setattr(milvus, "wheel", lambda: None)
+    monkeypatch.setattr(milvus, "exists_here", lambda: False)
     target = stack.start()
     assert target.milvus.deployment == "lite"
     assert target.storage is None
     assert "no Milvus server for this platform" in target.notes[0]
     assert stack.target == target
+
+
+def test_a_server_that_is_merely_not_installed_is_not_replaced_in_silence(stack, monkeypatch):
+    monkeypatch.setattr(milvus, "exists_here", lambda: True)
+    monkeypatch.setattr(milvus, "wheel", lambda: None)
+    with pytest.raises(MissingToolError, match=r"milvus-kit\[embedded\]"):
+        stack.start()
 
 
 def test_the_lite_target_is_named_and_labelled(tmp_path):

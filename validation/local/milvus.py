@@ -34,9 +34,14 @@ PORTS = (
 ROLES = ("rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy")
 
 
+def exists_here() -> bool:
+    """Return whether the package has a server for this platform at all."""
+    return sys.platform == "linux" and platform.machine() == "x86_64"
+
+
 def wheel() -> Path | None:
     """Return the folder of the installed ``milvus`` package; None where it has no server."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    if not exists_here():
         return None
     found = importlib.util.find_spec("milvus")
     if found is None or found.origin is None:
@@ -50,6 +55,25 @@ def installed_version() -> str:
     from importlib.metadata import version  # noqa: PLC0415  (slow to import, seldom needed)
 
     return version("milvus")
+
+
+def require_installed() -> Path:
+    """Return what `wheel` does.
+
+    Raises:
+        MissingToolError: The package is not installed, or has no server for this platform.
+    """
+    package = wheel()
+    if package is None:
+        raise MissingToolError(
+            "the Milvus server is not installed"
+            if exists_here()
+            else "there is no Milvus server for this platform",
+            where="Python package milvus",
+            seen=f"{sys.platform} {platform.machine()}",
+            remedy="pip install 'milvus-kit[embedded]' on Linux x86-64; elsewhere use Milvus Lite",
+        )
+    return package
 
 
 def is_unpacked() -> bool:
@@ -76,14 +100,7 @@ def unpacked(
     Raises:
         MissingToolError: The package is not installed, or not for this platform.
     """
-    package = package or wheel()
-    if package is None:
-        raise MissingToolError(
-            "there is no Milvus server for this platform",
-            where="package milvus",
-            seen=f"{sys.platform} {platform.machine()}",
-            remedy="install milvus-kit[embedded] on Linux x86-64, or use Milvus Lite",
-        )
+    package = package or require_installed()
     folder = _home(version or installed_version())
     with filling(folder) as partial:
         if partial is not None:

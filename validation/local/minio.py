@@ -7,6 +7,7 @@ such, since neither its latency nor its durability is evidence of anything.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -41,6 +42,7 @@ class S3Server:
         source: Which of `ORDER` it is.
         provider: ``minio`` or ``emulator``.
         program: The binary, or the container engine.
+        version: As the binary says, where it is known.
         image: The image, for a container.
         rejected: Why each choice before it fell away.
     """
@@ -48,6 +50,7 @@ class S3Server:
     source: str
     provider: Literal["minio", "emulator"]
     program: str
+    version: str = ""
     image: str = ""
     rejected: tuple[str, ...] = ()
 
@@ -56,7 +59,9 @@ class S3Server:
         """What it is, for progress and the target's notes."""
         if self.provider == "emulator":
             return "moto (emulator)"
-        return f"MinIO in {Path(self.program).name}: {self.image}" if self.image else "MinIO"
+        if self.image:
+            return f"MinIO in {Path(self.program).name}: {self.image}"
+        return f"MinIO {self.version}".strip()
 
     def command(self, folder: Path, port: int) -> list[str]:
         """Return the command line, without secrets.
@@ -87,9 +92,14 @@ class S3Server:
         rootless = Path(self.program).name == "podman" and os.getuid() != 0
         return [*user, "--userns", "keep-id"] if rootless else user
 
-    def clean_up(self, port: int) -> list[str]:
-        """Return what has to be run once the command has ended, if anything."""
-        return [self.program, "rm", "--force", _container(port)] if self.image else []
+    def off(self, port: int) -> list[list[str]]:
+        """Return the commands that end it, where a signal to its process does not suffice.
+
+        An engine's client passes signals on, but may never notice that its container has ended.
+        """
+        name = _container(port)
+        stop, remove = ["stop", "-t", "5", name], ["rm", "--force", name]
+        return [[self.program, *stop], [self.program, *remove]] if self.image else []
 
     def environment(self, access_key: str, secret_key: str) -> dict[str, str]:
         """Return what the server reads from its environment: its keys above all."""
@@ -106,6 +116,13 @@ class S3Server:
     def health_path(self) -> str:
         """The path that answers 200 once the server is ready."""
         return "/moto-api/" if self.provider == "emulator" else "/minio/health/ready"
+
+
+def end_container(server: S3Server, port: int) -> None:
+    """End the container of a stack, if it has one: it outlives a supervisor that was killed."""
+    for command in server.off(port):
+        with contextlib.suppress(_Unavailable):
+            _ask(command)
 
 
 def _container(port: int) -> str:
@@ -131,9 +148,9 @@ def _on_path(_: _Wanted) -> S3Server:
     if found is None:
         raise _Unavailable("no minio on PATH")
     answer = _ask([found, "--version"])
-    if not answer.lower().startswith("minio version"):
+    if not answer.startswith("minio version "):
         raise _Unavailable(f"{found} does not answer `--version` as MinIO does")
-    return S3Server("path", "minio", found)
+    return S3Server("path", "minio", found, answer.split()[2])
 
 
 def _in_container(wanted: _Wanted) -> S3Server:
@@ -149,7 +166,7 @@ def _in_container(wanted: _Wanted) -> S3Server:
         except _Unavailable as error:
             reasons.append(str(error))
         else:
-            return S3Server("container", "minio", program, wanted.image)
+            return S3Server("container", "minio", program, image=wanted.image)
     raise _Unavailable("; ".join(reasons))
 
 
@@ -175,7 +192,7 @@ def _is_cached() -> bool:
 def _in_cache(_: _Wanted) -> S3Server:
     if not _is_cached():
         raise _Unavailable(f"no {_binary()}")
-    return S3Server("cache", "minio", str(_binary()))
+    return S3Server("cache", "minio", str(_binary()), RELEASE)
 
 
 def _built(wanted: _Wanted) -> S3Server:
@@ -186,7 +203,7 @@ def _built(wanted: _Wanted) -> S3Server:
         build(go, _binary(), folder=wanted.folder, progress=wanted.progress)
     except (OSError, MissingToolError) as error:
         raise _Unavailable(str(error)) from None
-    return S3Server("build", "minio", str(_binary()))
+    return S3Server("build", "minio", str(_binary()), RELEASE)
 
 
 def _emulated(_: _Wanted) -> S3Server:

@@ -26,12 +26,16 @@ def pick(names: Iterable[str], chosen: dict[str, int] | None = None) -> dict[str
         chosen: Ports the user asked for; they are kept, and have to be free.
 
     Raises:
-        UsageError: A chosen port is in use.
+        UsageError: A chosen port is in use, or chosen twice.
         EmbeddedStackError: No free port was found.
     """
     chosen = dict(chosen or {})
     for name, port in chosen.items():
         require_free(port, name)
+        if list(chosen.values()).count(port) > 1:
+            raise UsageError(
+                f"the port for {name} is chosen twice", seen=port, remedy="choose another"
+            )
     wanted = [name for name in names if name not in chosen]
     taken = set(chosen.values())
     generator = random.SystemRandom()  # two stacks started together must not draw the same

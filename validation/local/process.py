@@ -88,7 +88,7 @@ def start(
     folder: Path,
     environment: Mapping[str, str],
     owner: Owner,
-    clean_up: Sequence[str] = (),
+    off: Sequence[Sequence[str]] = (),
 ) -> Running:
     """Start a server under its supervisor.
 
@@ -98,7 +98,7 @@ def start(
         folder: Working folder and home of its files.
         environment: Added to a minimal environment.
         owner: The process the server ends with, or `NOBODY`.
-        clean_up: Run by the supervisor after the server has ended.
+        off: Commands that end the server, where a signal to its process does not: a container.
     """
     log = folder / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def start(
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", str(Path(supervisor.__file__))),
-                *(str(owner.pid), owner.started, str(child_file), json.dumps(list(clean_up))),
+                *(str(owner.pid), owner.started, str(child_file), json.dumps(off)),
                 *("--", *command),
             ],
             cwd=folder,

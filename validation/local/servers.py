@@ -40,7 +40,7 @@ def start_s3(folder: Path, found: State) -> State:
         folder=folder,
         environment=found.s3.environment(access_key, secret_key),
         owner=found.owner,
-        clean_up=found.s3.clean_up(port),
+        off=found.s3.off(port),
     )
     found = _remember(folder, found, running)
     endpoint = f"http://127.0.0.1:{port}"

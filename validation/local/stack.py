@@ -101,10 +101,10 @@ class EmbeddedStack:
         Raises:
             UsageError: A stack runs in this folder already, a chosen port is taken, the folder
                 cannot be used, or the disk is nearly full.
-            MissingToolError: No S3 server can be run here.
+            MissingToolError: The Milvus server is not installed, or no S3 server can be run here.
             EmbeddedStackError: A server did not come up; nothing is left running.
         """
-        if milvus.wheel() is None:
+        if not milvus.exists_here():
             target = lite_target(self.folder, why="there is no Milvus server for this platform")
             targets.save(target, self.folder / "target.yaml")
             return target
@@ -113,6 +113,7 @@ class EmbeddedStack:
             if before is not None:
                 self._settle(before)
             require_space(self.folder)
+            milvus.require_installed()
             try:
                 return self._start(before)
             except BaseException as error:
@@ -221,6 +222,7 @@ class EmbeddedStack:
             with contextlib.ExitStack() as each:  # also if one of them cannot be stopped
                 for running in found.servers.values():
                     each.callback(process.stop, running, kill=kill and running.name == "milvus")
+            minio.end_container(found.s3, found.ports["s3"])
             with contextlib.suppress(OSError):  # a full disk; that they are gone shows anyway
                 state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
 

@@ -1,9 +1,10 @@
 """Runs one server and makes sure that it never outlives its owner.
 
 Started as a script with the standard library alone, so that it is up in milliseconds:
-``supervisor.py OWNER_PID OWNER_START CHILD_PID_FILE CLEAN_UP -- COMMAND...``. OWNER_PID 0 means
-that nobody owns the server: it runs until it is told to stop. CLEAN_UP is a command as a JSON list,
-run once the server has ended; an empty list for none.
+``supervisor.py OWNER_PID OWNER_START CHILD_PID_FILE OFF -- COMMAND...``. OWNER_PID 0 means that
+nobody owns the server: it runs until it is told to stop. OFF is a JSON list of commands that end
+the server, for one that is not a child process but a container; else an empty list, and the server
+is asked by SIGTERM. They are run again once the command has ended, however it did.
 
 - The owner is gone (crashed, killed): the server is stopped.
 - SIGTERM: the server is asked to stop, and killed if it has not after a grace period.
@@ -26,10 +27,10 @@ import subprocess
 import sys
 import time
 
-GRACE_SECONDS = 12.0
+GRACE_SECONDS = 8.0
 POLL_SECONDS = 0.1
 START_MARK = "supervisor: the server starts"
-_CLEAN_UP_SECONDS = 30
+_OFF_SECONDS = 15
 _PR_SET_PDEATHSIG = 1
 
 
@@ -52,7 +53,26 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(child.pid, number)
 
 
-def _watch(child: subprocess.Popen[bytes], owner: int, owner_start: str, seen: list[int]) -> None:
+def _switch_off(off: list[list[str]]) -> None:
+    for command in off:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # most often: that it is gone already
+                timeout=_OFF_SECONDS,
+            )
+
+
+def _watch(
+    child: subprocess.Popen[bytes],
+    owner: int,
+    owner_start: str,
+    seen: list[int],
+    off: list[list[str]],
+) -> None:
     """Wait for the server's end, and bring it about when it has to be."""
     kill_at = None
     while child.poll() is None:
@@ -63,8 +83,11 @@ def _watch(child: subprocess.Popen[bytes], owner: int, owner_start: str, seen: l
         if signal.SIGUSR1 in seen or (kill_at is not None and time.monotonic() > kill_at):
             _signal_group(child, signal.SIGKILL)
         elif kill_at is None and (seen or (owner and start_time(owner) != owner_start)):
-            _signal_group(child, signal.SIGTERM)
             kill_at = time.monotonic() + GRACE_SECONDS
+            if off:
+                _switch_off(off)
+            else:
+                _signal_group(child, signal.SIGTERM)
         time.sleep(POLL_SECONDS)
     _signal_group(child, signal.SIGKILL)  # whatever it left behind
 
@@ -72,7 +95,7 @@ def _watch(child: subprocess.Popen[bytes], owner: int, owner_start: str, seen: l
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or has to end; return its exit status."""
     owner, owner_start, pid_file = int(arguments[0]), arguments[1], arguments[2]
-    clean_up: list[str] = json.loads(arguments[3])
+    off: list[list[str]] = json.loads(arguments[3])
     command = arguments[arguments.index("--") + 1 :]
     seen: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -88,12 +111,8 @@ def main(arguments: list[str]) -> int:
     )
     with open(pid_file, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(str(child.pid))
-    _watch(child, owner, owner_start, seen)
-    if clean_up:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                clean_up, check=False, stdout=subprocess.DEVNULL, timeout=_CLEAN_UP_SECONDS
-            )
+    _watch(child, owner, owner_start, seen, off)
+    _switch_off(off)
     print(f"supervisor: the server ended with status {child.returncode}", flush=True)  # noqa: T201
     return 0 if seen else abs(child.returncode)
 

@@ -89,7 +89,9 @@ class Progress:
 
     def _signs_of_life(self, name: str, step: Step, started: float, done: threading.Event) -> None:
         """Say every few seconds that a step still runs, so that a short one is a single line."""
-        while not done.wait(SIGN_OF_LIFE_SECONDS):
+        pause = SIGN_OF_LIFE_SECONDS
+        while not done.wait(pause):
+            pause = 2 * SIGN_OF_LIFE_SECONDS
             with self._lock:
                 tail = f": {step.detail}" if step.detail else ""
                 self.console.print(f"[dim]… {name}{tail} ({time.monotonic() - started:.0f} s)[/]")

@@ -156,7 +156,8 @@ def _print_open_gates(gates: Iterable[Verdict], console: Console) -> None:
             sign = Text(f"  {wording.SIGNS[gate.outcome]} ", style=STYLES[gate.outcome])
             at = f" at {wording.line(gate.target)}" if gate.target else ""
             what = f"{wording.line(gate.gate)}{wording.labels(gate)}{at}: "
-            _print_item(console, sign, what + wording.why(gate))
+            word = wording.WORDS[gate.outcome].lower()
+            _print_item(console, sign, f"{what}{word}: {wording.why(gate)}")
             if gate.remedy:
                 _print_item(console, Text("    -> "), wording.line(gate.remedy))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from datetime import UTC
 
 from validation.metrics import CATALOGUE
 from validation.report.results import Check, Results, State
@@ -171,12 +172,12 @@ def _end(verdict: Verdict, value: float) -> str:
 
 
 def why(verdict: Verdict) -> str:
-    """Return what happened to a gate that did not pass, e.g. ``not measured: no sample``."""
-    word = WORDS[verdict.outcome].lower()
-    if verdict.reason:
-        return f"{word}: {line(verdict.reason)}"
-    figures = f"{observed(verdict)} {interval(verdict)}".rstrip()
-    return f"{word}: observed {figures}, the rule is {rule_text(verdict.rule)}"
+    """Return what happened to a gate that did not pass: the reason, and the figures if any."""
+    parts = [line(verdict.reason)] if verdict.reason else []
+    if verdict.observed is not None:
+        figures = f"{observed(verdict)} {interval(verdict)}".rstrip()
+        parts.append(f"observed {figures}, the rule is {rule_text(verdict.rule)}")
+    return "; ".join(parts)
 
 
 def unmeasured(results: Results) -> list[str]:
@@ -285,8 +286,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(results: Results) -> str:
-    """Return when the run started, to the second and with its zone."""
-    return results.started.isoformat(sep=" ", timespec="seconds")
+    """Return when the run started, to the second."""
+    return results.started.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _plural(count: int, noun: str) -> str:

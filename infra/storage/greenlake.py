@@ -96,14 +96,21 @@ class GreenLake:
         Raises:
             TaskFailedError: The system refused.
         """
+        lost = False
         for _ in range(_ASKED_AGAIN):
             try:
                 self._task(self._write("POST", self._path(kind), body))
             except LostAnswerError:
                 # It may be on its way: once it shows it is ours, because nothing was there.
-                if self._appears(kind, body["name"]):
+                lost = True
+                if self._appears(kind, body["name"], _ASKED_AGAIN):
                     return
                 continue
+            except OwnershipError:
+                # Nothing was there, and our own first request is in the way of the second.
+                if lost and self._appears(kind, body["name"], int(self.task_timeout)):
+                    return
+                raise
             return
         raise self._silent(f"POST {kind}")
 
@@ -119,7 +126,7 @@ class GreenLake:
             except LostAnswerError:
                 # The key was shown to nobody and cannot be asked for: a user that appeared since
                 # we looked is worth nothing to anyone and is made anew.
-                if self._appears("users", name):
+                if self._appears("users", name, _ASKED_AGAIN):
                     self.delete("users", name)
                 continue
             key = _document(reply).get("secretKey")
@@ -159,9 +166,9 @@ class GreenLake:
             return
         raise self._silent(f"{method} {path}")
 
-    def _appears(self, kind: str, name: str) -> bool:
-        """Look for a thing whose making was not answered, for as long as a task usually takes."""
-        for _ in range(_ASKED_AGAIN):
+    def _appears(self, kind: str, name: str, times: int) -> bool:
+        """Look for a thing whose making was not answered, a pause between two looks."""
+        for _ in range(times):
             if self.find(kind, name) is not None:
                 return True
             self.sleep(_PAUSE)

@@ -26,7 +26,9 @@ ETCD_TLS_FOLDER = "/milvus/tls/etcd"
 S3_CA_FILE = "/milvus/tls/s3/ca.crt"
 LOG_CA_FILE = "/milvus/tls/log/ca.crt"
 SESSION_TTL_SECONDS = 10
+STOP_SECONDS = 3
 STOP_MARGIN_SECONDS = 10
+STOP_MARGIN_SHARE = 4
 
 _COORDINATORS = frozenset({"rootcoord", "querycoord", "datacoord", "mixcoord", STANDALONE})
 _BUILDERS = frozenset({"indexnode", "datanode"})
@@ -104,8 +106,13 @@ def for_role(role: Role, inputs: Inputs) -> str:
     document = everything(inputs)
     grace = inputs.grace_seconds.get(role.name)
     if grace is not None:
-        # Milvus must give up before Kubernetes does, or a stop is always a kill.
-        seconds = max(3, grace - STOP_MARGIN_SECONDS)
+        # Milvus must give up before Kubernetes does, or a stop is always a kill; the pause before
+        # the stop counts against the same time.
+        margin = max(STOP_MARGIN_SECONDS, grace // STOP_MARGIN_SHARE)
+        seconds = max(STOP_SECONDS, grace - margin)
+        if role.name == STANDALONE:
+            # Each of its parts waits this long for others to take over, and there are no others.
+            seconds = STOP_SECONDS
         document = merged(document, {"common": {"gracefulStopTimeout": seconds}})
     mine = {
         section: value

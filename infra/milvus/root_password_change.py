@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import grpc
 from pymilvus import MilvusClient, MilvusException
 
 WELL_KNOWN = "Milvus"
@@ -20,12 +21,22 @@ TIMEOUT_SECONDS = 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 once root has the new password, and the well-known one is refused."""
+    """Return 0 once root has the new password, and the well-known one is refused.
+
+    A server that does not answer yet is no mistake: the Job is tried again.
+    """
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it also raises
     options = _options(arguments)
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return _say(f"{VARIABLE} is not set", code=2)
+    try:
+        return _change(options, wanted)
+    except (MilvusException, grpc.RpcError) as error:
+        return _say(f"{options.uri}: {type(error).__name__}: {error}", code=1)
+
+
+def _change(options: argparse.Namespace, wanted: str) -> int:
     if _works(options, wanted):
         return _say("root has its own password already")
     if not _works(options, WELL_KNOWN):
@@ -45,12 +56,21 @@ def _works(options: argparse.Namespace, password: str) -> bool:
     """
     try:
         _client(options, password).list_users()
-    except MilvusException as error:
-        text = str(error).lower()
-        if "auth" in text or "password" in text:
+    except (MilvusException, grpc.RpcError) as error:
+        if _refused(error):
             return False
         raise
     return True
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Tell whether the server refused the password, which pymilvus reports as "fail connecting"."""
+    while error is not None:
+        code = error.code() if isinstance(error, grpc.Call) else None
+        if code == grpc.StatusCode.UNAUTHENTICATED or "auth check failure" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _client(options: argparse.Namespace, password: str) -> Any:

@@ -14,14 +14,14 @@ import dataclasses
 import hashlib
 import itertools
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
-from xml.etree import ElementTree
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from validation.s3.checksums import ALGORITHMS, checksum, content_md5
 from validation.s3.client import Keys
@@ -71,6 +71,8 @@ class Stub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.keys = keys
         self.faults: set[str] = set()
+        self.no_hosts = False
+        self.connections: list[socket.socket] = []
         self.lock = threading.RLock()
         self.ids = itertools.count(1)
         self.reset()
@@ -99,6 +101,17 @@ class Stub(ThreadingHTTPServer):
         self.once.add(what)
         return True
 
+    def process_request(self, request, client_address) -> None:
+        if isinstance(request, socket.socket):
+            self.connections.append(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self) -> None:
+        """Break every open connection, as a server that dies does."""
+        for one in self.connections:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request, client_address) -> None:
         del request, client_address  # clients that hang up are none of our business
 
@@ -119,10 +132,10 @@ def serving(keys: Keys) -> Iterator[Stub]:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Stub
+    server: Stub  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def log_message(self, *_: object) -> None:
-        pass
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base's name)
+        del format, args  # requests are many, and checked by their answers
 
     def _serve(self) -> None:
         length = int(self.headers.get("content-length") or 0)
@@ -135,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.broken("objects.key-characters"):
             path = path.replace("+", " ")
         host = self.lower["host"].split(":")[0]
-        if not re.fullmatch(r"[\d.]+|localhost", host):
+        if not re.fullmatch(r"[\d.]+|localhost", host) and not self.server.no_hosts:
             path = f"/{host.split('.')[0]}{path}"
         self.bucket_name, _, self.key = path.lstrip("/").partition("/")
         try:
@@ -147,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
         except S3Error as error:
             self.fail(error)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  (the base's names)
 
     def fail(self, error: S3Error) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{error.code}</Code></Error>"
@@ -201,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         if late and not server.broken("addressing.clock-skew"):
             raise S3Error(403, "RequestTimeTooSkewed")
         self.signer, self.seed = Signer(server.keys, region, now), signature
-        query = {key: value for key, value in self.query.items()}
+        query = dict(self.query)
         headers = {name: self.lower[name] for name in names.split(";")}
         wanted = self.signer.signature(
             self.command, self.encoded_path, query, headers, self.lower["x-amz-content-sha256"]
@@ -239,17 +252,18 @@ class Handler(BaseHTTPRequestHandler):
             body = self._unframed(Payload(said))
         elif said == Payload.UNSIGNED and server.broken("integrity.unsigned-payload"):
             raise S3Error(400, "InvalidRequest")
-        elif re.fullmatch(r"[0-9a-f]{64}", said) and not server.broken("integrity.signed-payload"):
-            if hashlib.sha256(body).hexdigest() != said:
+        elif len(said) == 64:
+            wrong = hashlib.sha256(body).hexdigest() != said
+            if wrong and not server.broken("integrity.signed-payload"):
                 raise S3Error(400, "XAmzContentSHA256Mismatch")
         md5 = headers.get("content-md5")
         if md5 and md5 != content_md5(body) and not server.broken("integrity.content-md5"):
             raise S3Error(400, "BadDigest")
         for algorithm in ALGORITHMS:
             value = headers.get(f"x-amz-checksum-{algorithm}")
-            if value and not server.broken(f"integrity.{algorithm}"):
-                if value != checksum(algorithm, body):
-                    raise S3Error(400, "BadDigest")
+            right = not value or value == checksum(algorithm, body)
+            if not right and not server.broken(f"integrity.{algorithm}"):
+                raise S3Error(400, "BadDigest")
         return body
 
     def _unframed(self, payload: Payload) -> bytes:
@@ -383,9 +397,9 @@ class Operations:
             if key.startswith(prefix) and (one := self.bucket.current(key)) is not None
         }
         exact = found.get(prefix)
-        if exact and exact.body == b"x" and self.broken("consistency.list-after-write"):
-            if self.stub.first(f"LIST {prefix}"):
-                found = {}
+        late = exact and exact.body == b"x" and self.broken("consistency.list-after-write")
+        if late and self.stub.first(f"LIST {prefix}"):
+            found = {}
         ghost = self.bucket.tombs.get(prefix)
         if ghost and ghost.body == b"x" and self.broken("consistency.list-after-delete"):
             found[prefix] = ghost
@@ -439,11 +453,7 @@ class Operations:
         by_md5 = "content-md5" in self.headers
         if not by_md5 and self.broken("listing.batch-delete-checksum"):
             raise S3Error(400, "MissingContentMD5")
-        keys = [
-            node.text or ""
-            for node in ElementTree.fromstring(self.body).iter()
-            if node.tag.endswith("}Key")
-        ]
+        keys = [unescape(key) for key in re.findall(r"<Key>([^<]*)</Key>", self.body.decode())]
         if by_md5 and self.broken("listing.batch-delete"):
             keys = keys[:1]
         for key in keys:
@@ -493,9 +503,9 @@ class Operations:
                     self._store(self.body)
                 raise S3Error(412, "PreconditionFailed")
         match = self.headers.get("if-match")
-        if match and not self.broken("conditional.if-match"):
-            if current is None or current.etag != match:
-                raise S3Error(412, "PreconditionFailed")
+        outdated = match and (current is None or current.etag != match)
+        if outdated and not self.broken("conditional.if-match"):
+            raise S3Error(412, "PreconditionFailed")
 
     def _ignored(self, current: Version, *, multipart: bool) -> bool:
         """Tell whether a fault lets a conditional write pass that must be refused."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,6 +37,7 @@ def run(
 ) -> int:
     """Run the preflight, show it, write the profile and return the exit code."""
     progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that the workspace is swept then, too
     progress.print(f"{storage.endpoint}, bucket {storage.bucket}, below {storage.root_path}/")
     profile = preflight(
         storage, permissions=permissions, wal=wal, tell=lambda one: progress.print(line(one))
@@ -45,6 +49,11 @@ def run(
     out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
     out.print(f"profile: {path}")
     return int(_CODES[profile.verdict])
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def line(finding: Finding) -> str:

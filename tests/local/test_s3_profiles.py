@@ -1,0 +1,110 @@
+"""Profiles of further implementations: they say where these really differ from MinIO."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import s3_servers
+
+from validation.s3.client import Keys, connect
+from validation.s3.preflight import preflight
+from validation.s3.workspace import Effort, Permissions
+from validation.target import SecretRef
+from validation.verdict import Outcome
+
+LIGHT = Effort(
+    listed_keys=40,
+    page=15,
+    large_bytes=2 << 20,
+    racers=8,
+    races=4,
+    versioned_races=2,
+    consistency_rounds=16,
+    retention_seconds=2,
+)
+
+
+def profile_of(endpoint, provider, **more):
+    storage = s3_servers.storage(endpoint, provider, **more)
+    connect(s3_servers.storage(endpoint)).create_bucket(Bucket="milvus")
+    return preflight(storage, permissions=Permissions(make_buckets=True), effort=LIGHT)
+
+
+def broken(profile):
+    return {one.id for one in profile.findings if one.outcome is Outcome.FAIL}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    with s3_servers.versitygw(tmp_path_factory.mktemp("versitygw")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def versitygw(gateway):
+    return profile_of(gateway, "s3")
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory):
+    with s3_servers.moto(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield profile_of(endpoint, "emulator")
+
+
+def test_versitygw_can_carry_milvus_and_is_strict_about_the_region(versitygw):
+    assert broken(versitygw) == set()
+    assert versitygw.verdict is Outcome.PASS, versitygw.reason
+    assert versitygw.decisions.woodpecker == "safe"
+    assert versitygw.finding("addressing.region").evidence["strict"] is True
+
+
+def test_versitygw_without_a_versioning_folder_is_said_to_have_none(versitygw):
+    finding = versitygw.finding("conditional.versioned")
+    assert finding.outcome is Outcome.NOT_MEASURED
+    assert "VersioningNotConfigured" in finding.reason
+
+
+def test_moto_lets_everyone_in_and_stores_damaged_bodies_and_its_profile_says_so(moto):
+    assert moto.verdict is Outcome.FAIL
+    assert broken(moto) >= {
+        "access.anonymous",
+        "access.unknown-key",
+        "access.wrong-secret",
+        "access.presigned-expired",
+        "integrity.content-md5",
+        "integrity.signed-payload",
+        "integrity.tampered-chunk",
+        "integrity.wrong-trailer",
+        "addressing.clock-skew",
+    }
+
+
+def test_moto_refuses_a_conditional_write_on_an_existing_key(moto):
+    assert moto.finding("conditional.create").outcome is Outcome.PASS
+    assert moto.finding("conditional.race").outcome is Outcome.PASS
+
+
+def test_a_key_confined_to_its_bucket_is_told_from_one_that_is_not(gateway, versitygw):
+    del versitygw  # it made the bucket
+    tenant = Keys("tenant-key", "tenant-secret-key")
+    binary = s3_servers.versitygw_binary()
+    admin = [binary, "admin", "--access", s3_servers.ACCESS, "--secret", s3_servers.SECRET]
+    admin += ["--endpoint-url", gateway]
+    user = ["create-user", "--access", tenant.access, "--secret", tenant.secret, "--role", "user"]
+    subprocess.run([*admin, *user], check=True, capture_output=True)
+    root = connect(s3_servers.storage(gateway))
+    root.create_bucket(Bucket="theirs")
+    change = ["change-bucket-owner", "--bucket", "theirs", "--owner", tenant.access]
+    subprocess.run([*admin, *change], check=True, capture_output=True)
+    verdicts = {}
+    for keys in (tenant, Keys(s3_servers.ACCESS, s3_servers.SECRET)):
+        storage = s3_servers.storage(
+            gateway,
+            bucket="theirs",
+            access_key=SecretRef.model_validate({"value": keys.access}),
+            secret_key=SecretRef.model_validate({"value": keys.secret}),
+        )
+        profile = preflight(storage, permissions=Permissions(other_bucket="milvus"), effort=LIGHT)
+        verdicts[keys.access] = profile.finding("access.other-bucket").outcome
+    assert verdicts == {tenant.access: Outcome.PASS, s3_servers.ACCESS: Outcome.FAIL}

@@ -1,0 +1,171 @@
+"""TLS: a real MinIO behind certificates of a private CA, good ones and bad ones."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+import s3_servers
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from validation.errors import ExitCode, UnreachableError
+from validation.s3.client import connect
+from validation.s3.conformance.runner import run
+from validation.s3.conformance.table import TABLE
+from validation.s3.preflight import preflight
+from validation.s3.reach import reach
+from validation.s3.workspace import Effort, Workspace
+from validation.target import Tls
+from validation.verdict import Outcome
+
+
+def certificate(folder, *, names=("127.0.0.1",), days=30, issuer=None):
+    """Write a certificate signed by a private CA into a folder as MinIO wants it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    ca_key, ca = issuer or (key, None)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if ca else "Kit CA")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(ca.subject if ca else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n)
+                    for n in names
+                ]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
+    )
+    if ca is None:
+        usage = dict.fromkeys(
+            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
+        )
+        usage |= {"encipher_only": False, "decipher_only": False, "digital_signature": True}
+        builder = builder.add_extension(
+            x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True
+        )
+    signed = builder.sign(ca_key, hashes.SHA256())
+    folder.mkdir(parents=True, exist_ok=True)
+    pem = serialization.Encoding.PEM
+    (folder / "public.crt").write_bytes(signed.public_bytes(pem))
+    (folder / "private.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return key, signed
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ca")
+    return folder / "public.crt", certificate(folder)
+
+
+@contextlib.contextmanager
+def behind(folder, authority, **more):
+    ca_file, issuer = authority
+    certificate(folder / "certs", issuer=issuer, **more)
+    with s3_servers.minio(folder, certificates=folder / "certs") as endpoint:
+        yield s3_servers.storage(endpoint, "minio", tls={"mode": "server", "ca_file": ca_file})
+
+
+@pytest.fixture(scope="module")
+def tls_store(tmp_path_factory, authority):
+    with behind(tmp_path_factory.mktemp("tls"), authority) as storage:
+        connect(storage).create_bucket(Bucket="milvus")
+        yield storage
+
+
+def test_plain_http_on_a_tls_port_is_named(tls_store):
+    with pytest.raises(UnreachableError, match="speaks TLS and was asked in plain HTTP") as caught:
+        reach(s3_servers.storage(tls_store.endpoint.replace("https", "http")))
+    assert caught.value.exit_code is ExitCode.UNREACHABLE
+
+
+LIGHT = Effort(listed_keys=20, page=9, large_bytes=1 << 20, racers=4, races=2, consistency_rounds=8)
+
+
+def tls_outcomes(profile):
+    return {
+        one.id.removeprefix("tls."): one.outcome.value
+        for one in profile.findings
+        if one.id.startswith("tls.")
+    }
+
+
+def test_a_store_behind_a_private_ca_passes_and_the_ca_is_in_the_configuration(tls_store):
+    profile = preflight(tls_store, effort=LIGHT)
+    assert profile.verdict is Outcome.PASS, profile.reason
+    assert set(tls_outcomes(profile).values()) == {"pass"}
+    assert profile.finding("tls.trusted").evidence["system_store"] is False
+    assert profile.decisions.tls.choice == "ca-file"
+    assert "BEGIN CERTIFICATE" in profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"]
+
+
+@pytest.mark.parametrize(
+    ("more", "trusted_ca", "broken"),
+    [
+        ({"names": ("s3.elsewhere",)}, True, "host-name"),
+        ({"days": -1}, True, "validity"),
+        ({}, False, "trusted"),
+    ],
+)
+def test_a_bad_certificate_is_refused_for_its_own_reason(
+    tmp_path, authority, more, trusted_ca, broken
+):
+    with behind(tmp_path, authority, **more) as storage:
+        system = storage.model_copy(update={"tls": Tls(mode="server")})
+        profile = preflight(storage if trusted_ca else system, effort=LIGHT)
+    assert profile.verdict is Outcome.FAIL
+    red = {name for name, outcome in tls_outcomes(profile).items() if outcome == "fail"}
+    assert red == {broken}
+    assert "certificate is refused" in profile.finding("objects.body").reason
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_a_store_that_still_speaks_tls_1_0_turns_red(tmp_path, authority):
+    certificate(tmp_path, issuer=authority[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "public.crt", tmp_path / "private.key")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with (
+                    plain,
+                    contextlib.suppress(OSError),
+                    context.wrap_socket(plain, server_side=True) as secure,
+                ):
+                    secure.recv(1)
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = listener.getsockname()[1]
+    (found,) = run(
+        Workspace(s3_servers.storage(f"https://127.0.0.1:{port}")), [TABLE["tls.protocol"]]
+    )
+    listener.close()
+    assert found.outcome is Outcome.FAIL
+    assert "was accepted" in found.reason

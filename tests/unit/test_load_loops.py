@@ -21,7 +21,7 @@ def test_serial_measures_every_request_after_the_warm_up(server):
     found = serial(plan_for(address), n=9, warmup=3)
     assert found.n == 9
     assert np.isfinite(found.latencies_ms).all()
-    assert found.void is None
+    assert found.broken_off is None
     assert [request.collection_name for request in told.seen[3:]] == [
         f"q{number % 4}" for number in range(9)
     ]
@@ -69,7 +69,8 @@ def test_a_server_that_hangs_cannot_hang_the_serial_loop(server):
     found = serial(plan_for(address, deadline=0.05), n=1_000)
     assert found.n == 2 + FAILURES_IN_A_ROW
     assert "in a row failed: gRPC DEADLINE_EXCEEDED" in str(found.broken_off)
-    assert found.void == found.broken_off
+    assert found.saturated is None
+    assert found.evidence()["broken_off"] == found.broken_off
 
 
 def test_a_serial_loop_ends_when_its_time_is_over(server):

@@ -29,8 +29,10 @@ class Samples:
         errors: How often each failure came up.
         seconds: From the first request to the last reply.
         client_cpu: Cores the client used meanwhile.
-        saturated: Why the client could not keep up; None if it could. The samples are void then.
-        broken_off: Why it ended before all requests were sent; None if it did not.
+        saturated: Why the client could not keep up; None if it could. The samples are void then:
+            they say nothing of the server.
+        broken_off: Why it ended before all requests were sent; None if it did not. The samples
+            stand nevertheless: what ended it was the server.
     """
 
     latencies_ms: np.ndarray = dataclasses.field(repr=False)
@@ -52,11 +54,6 @@ class Samples:
         """1.0 for a request that failed, else 0.0: float64, shape (n,)."""
         return np.isinf(self.latencies_ms).astype(np.float64)
 
-    @property
-    def void(self) -> str | None:
-        """Why the samples must not be judged; None if they may."""
-        return self.saturated or self.broken_off
-
     def evidence(self) -> dict[str, Any]:
         """Return what a report shows beside the latencies."""
         return {
@@ -67,6 +64,7 @@ class Samples:
             "rate_per_second": round(self.n / self.seconds, 2) if self.seconds > 0 else None,
             "client_cpu_cores": round(self.client_cpu, 3),
             "send_lag_p99_ms": round(float(np.percentile(self.lag_ms, 99)), 3) if self.n else None,
+            **({"broken_off": self.broken_off} if self.broken_off else {}),
         }
 
 

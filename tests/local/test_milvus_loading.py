@@ -78,7 +78,7 @@ def test_what_is_stored_is_what_was_sent(server, loaded):
         "index",
         "load",
     ]
-    assert loaded.acknowledged.tolist() == DATASET.ids.tolist()
+    np.testing.assert_array_equal(loaded.acknowledged, DATASET.ids)
     found = manifest.compare(manifest.sent(DATASET), manifest.stored(server, "mk_small"))
     assert found.none, found
     assert found.evidence["rows_counted"] == 3_000

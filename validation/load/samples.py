@@ -54,6 +54,15 @@ class Samples:
         """1.0 for a request that failed, else 0.0: float64, shape (n,)."""
         return np.isinf(self.latencies_ms).astype(np.float64)
 
+    @property
+    def void(self) -> str | None:
+        """Why the samples must not be judged; None if they may.
+
+        Only a client that could not keep up voids them. Failures never do, or a dead server would
+        be inconclusive instead of a fail.
+        """
+        return self.saturated
+
     def evidence(self) -> dict[str, Any]:
         """Return what a report shows beside the latencies."""
         return {

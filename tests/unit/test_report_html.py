@@ -312,7 +312,7 @@ def test_samples_that_cannot_be_drawn_do_not_break_the_page(tmp_path, values):
 
 def test_rows_of_the_same_name_are_told_apart():
     assert drawing.names(["a", "a", "b", "a"]) == ["a", "a (2)", "b", "a (3)"]
-    assert max(map(len, drawing.names(["x" * 99]))) == 32
+    assert max(map(len, drawing.names(["x" * 99]))) == 36
 
 
 def test_a_drawing_keeps_nothing_but_drawing():

@@ -25,7 +25,10 @@ def printed(results, folder, width=80, **options):
     [
         ({}, "PASS  15 of 15 required gates passed"),
         ({"missing_rows": 3}, "FAIL  1 required gate failed: data.complete; 14 of 15"),
-        ({"saturated": True}, "INCONCLUSIVE  1 required gate inconclusive; 14 of 15"),
+        (
+            {"saturated": True},
+            "INCONCLUSIVE  1 required gate inconclusive: latency.open-loop; 14 of 15",
+        ),
         ({"state": State.INTERRUPTED, "reason": "Ctrl-C"}, "INCONCLUSIVE  the run was interrupted"),
     ],
 )

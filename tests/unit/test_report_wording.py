@@ -141,7 +141,7 @@ def test_each_metric_has_a_family_and_a_claim():
         ({}, "15 of 15 required gates passed"),
         ({"missing_rows": 3}, "1 required gate failed: data.complete; 14 of 15"),
         ({"missing_rows": 3, "hnsw": 0.9}, "2 required gates failed: data.complete, recall.hnsw"),
-        ({"saturated": True}, "1 required gate inconclusive; 14 of 15"),
+        ({"saturated": True}, "1 required gate inconclusive: latency.open-loop; 14 of 15"),
         ({"state": State.INTERRUPTED, "reason": "Ctrl-C"}, "the run was interrupted: Ctrl-C; 15"),
         ({"state": State.BROKEN}, "the run broke off; 15 of 15"),
     ],

@@ -153,7 +153,8 @@ def _interval_chart(
             continue
         parts = (_label_values(seen) or [seen.metric]) + [seen.target] * several_targets
         sign = f"{row['sign']} " if row["sign"] else ""
-        rows.append({**row, "name": sign + wording.line(", ".join(parts))})
+        name = wording.line(f"{sign}{', '.join(parts)}")
+        rows.append({**row, "name": f"{name}: {row['figure']}"})
     if not rows:
         return None
     for row, name in zip(rows, drawing.names(row["name"] for row in rows), strict=True):
@@ -167,7 +168,7 @@ def _interval_chart(
 def _row_said(row: dict[str, Any]) -> str:
     ends = f"[{wording.number(row['low'])}, {wording.number(row['high'])}]"
     rule = f", rule ≥ {wording.number(row['threshold'])}" if "threshold" in row else ""
-    return f"{row['name']}: {row['figure']} {ends}{rule}"
+    return f"{row['name']} {ends}{rule}"
 
 
 def _interval_row(

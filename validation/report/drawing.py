@@ -28,7 +28,7 @@ PALETTE = {
 _SERIES = [PALETTE[name] for name in ("first", "second", "third", "fourth")]
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 _WIDTH = 480
-_LONGEST_NAME = 32
+_LONGEST_NAME = 36
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +71,9 @@ def latency_curves(points: list[dict[str, Any]], rules: list[dict[str, Any]]) ->
         labelExpr="'p' + format(100 * (1 - pow(10, -datum.value)), '.6~g')",
         labelOverlap=False,
     )
-    y = alt.Y(
-        "ms:Q", title="latency in ms (log scale)", scale=alt.Scale(type="log", nice=True)
-    ).axis(
+    levels = [row["ms"] for row in (*points, *rules)]
+    span = alt.Scale(type="log", domain=[min(levels) / 1.3, max(levels) * 1.3], nice=False)
+    y = alt.Y("ms:Q", title="latency in ms (log scale)", scale=span).axis(
         values=[step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)],
         format="~g",
     )
@@ -96,19 +96,17 @@ def latency_curves(points: list[dict[str, Any]], rules: list[dict[str, Any]]) ->
     bars = base.mark_rule(color=PALETTE["rule"], strokeWidth=3).encode(
         x="from:Q", x2="to:Q", y="ms:Q"
     )
-    # A label starts or ends with its bar, on the side where there is room for it.
+    # A label stands beside its bar, on the side where there is room for it.
     colour = PALETTE["rule"]
-    left = base.transform_filter(f"datum.x < {end / 2}").mark_text(
-        color=colour, align="left", dy=-8
-    )
+    left = base.transform_filter(f"datum.x < {end / 2}").mark_text(color=colour, align="left", dx=5)
     right = base.transform_filter(f"datum.x >= {end / 2}").mark_text(
-        color=colour, align="right", dy=-8
+        color=colour, align="right", dx=-5
     )
     return alt.layer(
         curve,
         bars,
-        left.encode(x="from:Q", y="ms:Q", text="label:N"),
-        right.encode(x="to:Q", y="ms:Q", text="label:N"),
+        left.encode(x="to:Q", y="ms:Q", text="label:N"),
+        right.encode(x="from:Q", y="ms:Q", text="label:N"),
     ).properties(width=_WIDTH, height=230)
 
 
@@ -116,7 +114,7 @@ def intervals(rows: list[dict[str, Any]]) -> Any:
     """Return a row for each figure in [0, 1]: a point, its interval, and the rule's threshold.
 
     Args:
-        rows: ``name``, ``value``, ``low``, ``high``, ``figure``, and ``threshold`` if there is one.
+        rows: ``name``, ``value``, ``low``, ``high``, and ``threshold`` if there is one.
     """
     import altair as alt  # noqa: PLC0415  (half a second, only when charts are drawn)
 
@@ -131,8 +129,7 @@ def intervals(rows: list[dict[str, Any]]) -> Any:
     dots = base.mark_point(color=PALETTE["first"], filled=True, size=60, opacity=1).encode(
         x="value:Q", y=y
     )
-    text = base.mark_text(color=PALETTE["ink"], dy=-15).encode(x="value:Q", y=y, text="figure:N")
-    layers = [bars, dots, text]
+    layers = [bars, dots]
     if any("threshold" in row for row in rows):
         ruled = alt.Chart(alt.Data(values=[row for row in rows if "threshold" in row]))
         layers.append(
@@ -140,7 +137,7 @@ def intervals(rows: list[dict[str, Any]]) -> Any:
                 x="threshold:Q", y=y
             )
         )
-    return alt.layer(*layers).properties(width=_WIDTH, height=alt.Step(40))
+    return alt.layer(*layers).properties(width=_WIDTH, height=alt.Step(28))
 
 
 def time_bars(rows: list[dict[str, Any]]) -> Any:
@@ -153,7 +150,9 @@ def time_bars(rows: list[dict[str, Any]]) -> Any:
 
     end = max((row["end"] for row in rows), default=1.0)
     base = alt.Chart(alt.Data(values=rows))
-    x = alt.X("start:Q", title="seconds since the start", scale=alt.Scale(domain=[0, end * 1.15]))
+    x = alt.X(
+        "start:Q", title="seconds since the start", scale=alt.Scale(domain=[0, end * 1.25])
+    ).axis(tickCount=5)
     y = alt.Y("name:N", sort=None, title=None).axis(**_name_axis([row["name"] for row in rows]))
     bars = base.mark_bar(color=PALETTE["first"], height=14, minBandSize=2).encode(
         x=x, x2="end:Q", y=y

@@ -81,6 +81,7 @@ def _environment() -> Environment:
         finalize=lambda value: value if isinstance(value, Markup) else wording.plain(value),
     )
     environment.filters |= {"link": _link, "document": _document}
+    environment.tests["plain"] = lambda value: not isinstance(value, (dict, list, tuple))
     environment.globals |= {"wording": wording}
     return environment
 

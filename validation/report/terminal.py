@@ -135,7 +135,7 @@ def _gate_row(gate: Verdict) -> tuple[Text, ...]:
     word = wording.WORDS[gate.outcome] + ("" if gate.required else " (advisory)")
     style = STYLES[gate.outcome] if gate.required else "dim"
     return (
-        Text(f"{wording.line(gate.gate)}{wording.labels(gate)}"),
+        Text(f"{wording.line(gate.gate)}{wording.labels(gate, beyond_rule=True)}"),
         Text(wording.rule_text(gate.rule)),
         Text(figures),
         Text(f"{gate.n:,}" if gate.n else "-"),

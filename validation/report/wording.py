@@ -136,10 +136,17 @@ def subject(verdict: Verdict) -> str:
     return line(verdict.rule.metric) + labels(verdict)
 
 
-def labels(verdict: Verdict) -> str:
-    """Return a verdict's labels, e.g. `` (index HNSW)``, or nothing if there are none."""
+def labels(verdict: Verdict, *, beyond_rule: bool = False) -> str:
+    """Return a verdict's labels, e.g. `` (index HNSW)``, or nothing if there are none.
+
+    Args:
+        verdict: Whose labels.
+        beyond_rule: Leave out what the rule itself asks for: the gate's name stands for that.
+    """
     inside = ", ".join(
-        f"{line(key)} {line(value)}" for key, value in sorted(verdict.labels.items())
+        f"{line(key)} {line(value)}"
+        for key, value in sorted(verdict.labels.items())
+        if not (beyond_rule and key in verdict.rule.where)
     )
     return f" ({inside})" if inside else ""
 
@@ -229,17 +236,15 @@ def headline(results: Results) -> str:
     parts: list[str] = []
     if results.state is not State.COMPLETE:
         parts.append(state_line(results))
-    if counts[Outcome.FAIL]:
-        names = ", ".join(
-            dict.fromkeys(line(gate.gate) for gate in required if gate.outcome is Outcome.FAIL)
-        )
-        parts.append(f"{_plural(counts[Outcome.FAIL], 'required gate')} failed: {names}")
     for outcome, said in (
+        (Outcome.FAIL, "failed"),
         (Outcome.INCONCLUSIVE, "inconclusive"),
         (Outcome.NOT_MEASURED, "not measured"),
     ):
-        if counts[outcome]:
-            parts.append(f"{_plural(counts[outcome], 'required gate')} {said}")
+        names = dict.fromkeys(line(gate.gate) for gate in required if gate.outcome is outcome)
+        if names:
+            gates = _plural(counts[outcome], "required gate")
+            parts.append(f"{gates} {said}: {', '.join(names)}")
     parts += _checks_said(results)
     if not required:
         parts.append("no required gate was judged, so nothing was proved")

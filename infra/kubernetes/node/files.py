@@ -26,6 +26,7 @@ def containerd(facts: Facts, sandbox_image: str) -> str:
         sandbox_image: The pause image that this Kubernetes expects.
     """
     # runc may not lower a score without CAP_SYS_RESOURCE and dies without saying why.
+    # Network namespaces are kept out of /run/netns, which other programs mount over.
     restrict = str(not facts.can_lower_oom_score).lower()
     return f"""version = 2
 root = "{FOLDER}/containerd"
@@ -41,6 +42,7 @@ oom_score = 0
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{sandbox_image}"
   restrict_oom_score_adj = {restrict}
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{facts.cni_folder or _DEFAULT_CNI_FOLDER}"
     conf_dir = "/etc/cni/net.d"

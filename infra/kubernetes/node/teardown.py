@@ -44,7 +44,6 @@ done
 awk '{{print $5}}' /proc/self/mountinfo |
     grep -E '^({STATE}/|{FOLDER}/|/var/lib/kubelet(/|$))' | sort -r |
     while read -r point; do umount "$point" 2>/dev/null || umount -l "$point"; done
-for one in $(ip netns list 2>/dev/null | awk '/^cni-/{{print $1}}'); do ip netns delete "$one"; done
 for link in {files.CNI_BRIDGE} nodelocaldns kube-ipvs0; do ip link delete "$link" 2>/dev/null; done
 nft delete table ip kube-proxy 2>/dev/null
 nft delete table ip6 kube-proxy 2>/dev/null

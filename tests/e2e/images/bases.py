@@ -39,6 +39,11 @@ DEBIAN_INCLUDED = (
 )
 KAFKA_VERSION = "3.9.1"
 _JRE_MODULES = "java.base,java.management,java.naming,java.security.sasl,java.sql,jdk.unsupported"
+_KAFKA_COMMANDS = {
+    "kafka-storage.sh": "kafka.tools.StorageTool",
+    "kafka-server-start.sh": "kafka.Kafka",
+    "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
+}
 _PLACEHOLDER = re.compile(r"\{\{\s*\w+(?:\([^)]*\))?\s*(?::\s*([^}]*?))?\s*\}\}")
 _PAUSE = """#include <signal.h>
 #include <sys/wait.h>
@@ -141,7 +146,22 @@ def kafka() -> Path:
             _run(["mvn", "-q", "-B", "-f", str(project), *copy, "-DincludeScope=runtime"])
             trim = ["--strip-debug", "--no-man-pages", "--no-header-files", "--output", str(jre)]
             _run(["jlink", "--add-modules", _JRE_MODULES, *trim])
-            entries = [Entry(jars, "/opt/kafka/libs"), Entry(jre, "/opt/jre")]
+            scripts = Path(folder) / "bin"
+            scripts.mkdir()
+            for name, main in _KAFKA_COMMANDS.items():
+                script = scripts / name
+                script.write_text(
+                    "#!/bin/sh\nexec /opt/jre/bin/java ${KAFKA_HEAP_OPTS:--Xmx512m} "
+                    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn "
+                    f"-cp '/opt/kafka/libs/*' {main} \"$@\"\n",
+                    encoding="utf-8",
+                )
+                script.chmod(0o755)
+            entries = [
+                Entry(jars, "/opt/kafka/libs"),
+                Entry(jre, "/opt/jre"),
+                Entry(scripts, "/opt/kafka/bin"),
+            ]
             write_layer(tar, entries, ["/var/lib/kafka"])
 
     return layer(f"kafka-{KAFKA_VERSION}", make)

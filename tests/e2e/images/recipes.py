@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.images import bases
@@ -128,15 +127,6 @@ def kit(work: Path, *names: str) -> Image:
         user="1000:1000",
         workdir="/work",
     )
-
-
-def names_of(file: Path) -> Mapping[str, str]:
-    """Return the image references of the stacks by their names; empty if there is no file."""
-    import yaml  # noqa: PLC0415
-
-    if not file.exists():
-        return {}
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def _single(tools: Toolchain, part: parts.GoPart, target: str) -> Path:

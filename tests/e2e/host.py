@@ -1,0 +1,135 @@
+"""What the tests change on this machine besides the cluster itself, recorded so that it can be undone.
+
+An address of the cluster's own on the loopback interface, so that nothing of it is reached from
+outside, and a link to the image archives. ``python -m tests.e2e.clean`` undoes both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from infra.kubernetes.node.plan import RECORD
+from validation.errors import MissingToolError, OwnershipError
+
+ADDRESS = "10.213.0.1"
+IMAGES = Path("/var/lib/milvus-kit/images")
+_RECORD = Path("/var/lib/milvus-kit/e2e.json")
+
+
+def require_root() -> None:
+    """Make sure that a cluster can be made here.
+
+    Raises:
+        MissingToolError: We are not root.
+    """
+    if os.geteuid() != 0:
+        raise MissingToolError(
+            "the end-to-end tests make a Kubernetes node of this machine and need root",
+            where="user",
+            seen=os.geteuid(),
+            remedy="run them as root, on a machine that may become a node; `make test` needs no root",
+        )
+
+
+def node_record() -> dict[str, str]:
+    """Return the record of the kit's node on this machine; empty if there is none."""
+    path = Path(RECORD)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def require_no_cluster() -> None:
+    """Make sure that no cluster is here yet.
+
+    Raises:
+        OwnershipError: One is; it is named.
+    """
+    record = node_record()
+    if record:
+        raise OwnershipError(
+            "a cluster of the kit's is on this machine, perhaps of a run that was killed",
+            where=RECORD,
+            seen=f"{record.get('cluster')} since {record.get('since')}",
+            remedy="`make e2e-clean` gives the machine back",
+        )
+
+
+def prepare(archives: Path) -> None:
+    """Give this machine the cluster's address, and the node its image archives."""
+    IMAGES.parent.mkdir(parents=True, exist_ok=True)
+    _RECORD.write_text(json.dumps({"address": ADDRESS, "images": str(IMAGES)}), encoding="utf-8")
+    if ADDRESS not in _ip("-o", "addr", "show", "dev", "lo"):
+        _ip("addr", "add", f"{ADDRESS}/32", "dev", "lo")
+    IMAGES.unlink(missing_ok=True)
+    IMAGES.symlink_to(archives)
+
+
+def restore() -> list[str]:
+    """Undo `prepare`; return what was undone."""
+    if not _RECORD.exists():
+        return []
+    undone = []
+    record = json.loads(_RECORD.read_text(encoding="utf-8"))
+    if record["address"] in _ip("-o", "addr", "show", "dev", "lo"):
+        _ip("addr", "del", f"{record['address']}/32", "dev", "lo")
+        undone.append(f"address {record['address']} on lo")
+    if Path(record["images"]).is_symlink():
+        Path(record["images"]).unlink()
+        undone.append(record["images"])
+    _RECORD.unlink()
+    for folder in (_RECORD.parent / "volumes", _RECORD.parent):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    return undone
+
+
+def leftovers() -> list[str]:
+    """Return what of a cluster is still on this machine: processes, mounts, interfaces, files."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
+        except OSError:
+            continue
+        if Path(command).name in _PROCESSES:
+            found.append(f"process {folder.name} {command}")
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = [line.split()[4] for line in mounts]
+    found += [f"mount {point}" for point in points if point.startswith(_MOUNTS)]
+    links = _ip("-o", "link", "show")
+    found += [f"interface {name}" for name in ("mkit0", "veth") if name in links]
+    found += [f"file {path}" for path in _FILES if Path(path).exists()]
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+    found += [f"firewall {line}" for line in tables.stdout.splitlines() if "kube" in line]
+    hierarchies = Path("/sys/fs/cgroup")
+    found += [f"cgroup {path}" for path in hierarchies.glob("*/kubepods*")]
+    return found
+
+
+_PROCESSES = {
+    "containerd",
+    "containerd-shim-runc-v2",
+    "kubelet",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "coredns",
+    "local-path-provisioner",
+}
+_MOUNTS = ("/var/lib/kubelet", "/run/milvus-kit", "/var/lib/milvus-kit")
+_FILES = (
+    "/etc/kubernetes",
+    "/var/lib/kubelet",
+    "/var/lib/etcd",
+    "/var/lib/milvus-kit/node",
+    "/run/milvus-kit",
+    "/etc/cni/net.d/10-milvus-kit.conflist",
+)
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout

@@ -1,9 +1,10 @@
 """Clients of one S3 store, made from the storage contract, and what their errors mean.
 
 boto3 speaks S3 as users know it; it is set to path style and to checksums only where S3 requires
-them, because that is what third-party stores and Milvus's own clients have in common. It never
-retries by itself: a conformance check must see the first answer, and a performance sample must
-not hide a second try.
+them, because that is what third-party stores and Milvus's own clients have in common. It does not
+retry by itself: a conformance check must see the first answer. The one exception is a kept-alive
+connection that turns out to be closed (servers do that after refusing a body they did not read):
+there was no answer then, and HTTP clients, Milvus's too, open another one.
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def connect(
     certificate = None
     if tls.client_certificate_file is not None:
         certificate = (str(tls.client_certificate_file), str(tls.client_key_file))
-    return _session().client(
+    client = _session().client(
         "s3",
         endpoint_url=storage.endpoint,
         region_name=region or storage.region,
@@ -234,6 +235,16 @@ def connect(
             proxies={},
         ),
     )
+    client.meta.events.register("needs-retry.s3", _on_closed_connection)
+    return client
+
+
+def _on_closed_connection(
+    attempts: int, caught_exception: Exception | None, **_: object
+) -> float | None:
+    """Return the seconds after which to send a request again; None if it must not be."""
+    closed = isinstance(caught_exception, boto.ConnectionClosedError)
+    return 0.0 if closed and attempts == 1 else None
 
 
 def error_code(error: boto.ClientError) -> str:

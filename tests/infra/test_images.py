@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from infra import images
+from infra.images import lock, resolve
+from infra.settings.services import Images
+from validation.errors import ConfigurationError
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    def write(document):
+        (tmp_path / "images.yaml").write_text(
+            yaml.safe_dump(document, sort_keys=False), encoding="utf-8"
+        )
+        monkeypatch.setenv("MILVUS_KIT_STACKS", str(tmp_path))
+        lock.cache_clear()
+
+    write(
+        {
+            "schema": images.SCHEMA,
+            "images": {
+                "milvus": {
+                    "repository": "docker.io/milvusdb/milvus",
+                    "versions": {
+                        "3.0.5": {"tag": "v3.0.5", "digest": DIGEST},
+                        "2.6.20": {"tag": "v2.6.20"},
+                    },
+                }
+            },
+        }
+    )
+    yield write
+    lock.cache_clear()
+
+
+def given(**values):
+    return Images.model_validate(values)
+
+
+@pytest.mark.usefixtures("locked")
+def test_image_is_named_by_tag_and_digest():
+    assert resolve("milvus", given()) == f"docker.io/milvusdb/milvus:v3.0.5@{DIGEST}"
+
+
+@pytest.mark.usefixtures("locked")
+def test_first_version_is_the_default_and_another_can_be_asked_for():
+    assert resolve("milvus", given(), version="2.6.20") == "docker.io/milvusdb/milvus:v2.6.20"
+
+
+@pytest.mark.usefixtures("locked")
+def test_missing_digest_is_refused_where_digests_are_required():
+    with pytest.raises(ConfigurationError, match=r"digest of milvus 2\.6\.20") as caught:
+        resolve("milvus", given(requireDigest=True), version="2.6.20")
+    assert "images.requireDigest: false" in str(caught.value)
+    assert resolve("milvus", given(requireDigest=True)).endswith(DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("docker.io", "mirror.example.com/hub/milvusdb/milvus"),
+        ("docker.io/milvusdb", "mirror.example.com/hub/milvus"),
+        ("docker.io/milvus", "docker.io/milvusdb/milvus"),
+        ("quay.io", "docker.io/milvusdb/milvus"),
+    ],
+)
+@pytest.mark.usefixtures("locked")
+def test_mirror_replaces_whole_parts_of_a_repository(source, expected):
+    mirrors = [{"source": source, "mirror": "mirror.example.com/hub"}]
+    assert resolve("milvus", given(mirrors=mirrors)) == f"{expected}:v3.0.5@{DIGEST}"
+
+
+@pytest.mark.usefixtures("locked")
+def test_override_wins_over_lock_and_mirrors():
+    ours = given(overrides={"milvus": "site.example.com/milvus:1"})
+    assert resolve("milvus", ours) == "site.example.com/milvus:1"
+    assert resolve("milvus", ours, override="a.example.com/b:2") == "a.example.com/b:2"
+
+
+@pytest.mark.parametrize(("name", "version"), [("milvos", None), ("milvus", "9.9.9")])
+def test_unknown_image_or_version_is_named_with_what_there_is(locked, name, version):
+    with pytest.raises(ConfigurationError, match="use one of"):
+        resolve(name, given(), version=version)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"schema": "other/1", "images": {}},
+        {"schema": images.SCHEMA, "images": {"a": {"repository": "x", "versions": {}}}},
+        {
+            "schema": images.SCHEMA,
+            "images": {
+                "a": {"repository": "x.io/y", "versions": {"1": {"tag": "1", "digest": "sha256:0"}}}
+            },
+        },
+    ],
+)
+def test_lock_that_is_wrong_is_refused(locked, document):
+    locked(document)
+    with pytest.raises(ConfigurationError, match="not a lock of images"):
+        resolve("a", given())
+
+
+def test_kits_own_lock_is_right_and_pins_every_version():
+    lock.cache_clear()
+    found = lock().images
+    assert {"milvus", "milvus-gpu", "etcd", "minio", "kafka", "milvus-kit"} <= set(found)
+    for image in found.values():
+        assert "latest" not in {pin.tag for pin in image.versions.values()}

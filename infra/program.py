@@ -8,12 +8,14 @@ from typing import Any
 import pulumi
 from pulumi.runtime import config
 
+from infra import validation_job
 from infra.day_zero import DayZero
 from infra.images import used
 from infra.kubernetes.cluster import cluster
 from infra.kubernetes.facts import Needs
 from infra.milvus import deployment
 from infra.milvus.capacity import plan
+from infra.observability.monitoring import observe
 from infra.secrets.authority import Authority
 from infra.settings import PROJECT, Settings
 from infra.settings.model import bytes_of, cores_of
@@ -64,6 +66,8 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
     milvus = deployment.deploy(
         settings, place, storage, authority, pulumi.ResourceOptions(depends_on=[first_day])
     )
+    observe(settings, place)
+    validation_job.run(settings, place, storage, milvus, stack=stack)
     return target(stack, settings, place, storage, milvus)
 
 

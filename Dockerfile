@@ -1,0 +1,34 @@
+# The kit's own image: the suite as a Job in the cluster, and the small programs that other Jobs run.
+#
+#   docker build -t registry.example.com/milvus-kit:0.1.0 .
+#
+# Pin the base by digest where you build for production:
+#   --build-arg BASE=docker.io/library/python:3.12.12-slim-bookworm@sha256:...
+ARG BASE=docker.io/library/python:3.12.12-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /src
+COPY requirements.lock pyproject.toml README.md LICENSE ./
+# The versions and hashes of requirements.lock, without what only development needs.
+RUN python -m venv /opt/tools && /opt/tools/bin/pip install --quiet "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)"
+RUN /opt/tools/bin/uv pip compile pyproject.toml --extra infra --extra cluster --constraint requirements.lock \
+      --generate-hashes --quiet --output-file runtime.lock \
+ && python -m venv /opt/milvus-kit \
+ && /opt/tools/bin/uv pip install --quiet --python /opt/milvus-kit/bin/python --require-hashes -r runtime.lock
+COPY infra ./infra
+COPY validation ./validation
+COPY stacks ./stacks
+COPY sample_data ./sample_data
+RUN /opt/tools/bin/uv pip install --quiet --python /opt/milvus-kit/bin/python --no-deps .
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="milvus-kit" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/milvus-kit /opt/milvus-kit
+ENV PATH=/opt/milvus-kit/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# The pods' security context says the same; the root file system is read-only there.
+USER 1000:1000
+WORKDIR /runs
+ENTRYPOINT ["milvus-kit"]

@@ -1,0 +1,78 @@
+"""PodMonitors for the Prometheus operator, and the dashboard as a ConfigMap for Grafana."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.kubernetes.contract import ClusterContract
+from infra.milvus import etcd, pods, woodpecker, workloads
+from infra.milvus.topology import METRICS_PATH
+from infra.observability.dashboard import dashboard
+from infra.settings import Settings
+
+INTERVAL = "30s"
+DASHBOARD = "milvus-dashboard"
+
+
+def observe(
+    settings: Settings, cluster: ClusterContract, opts: pulumi.ResourceOptions | None = None
+) -> None:
+    """Declare what the settings ask for: PodMonitors, a dashboard, both or neither.
+
+    PodMonitors need their CRD (monitoring.coreos.com); the settings say whether it is there.
+
+    Args:
+        settings: The stack's settings.
+        cluster: Where it runs.
+        opts: Resource options.
+    """
+    ours = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
+    )
+    if settings.observability.pod_monitors:
+        for name in monitored(settings):
+            k8s.apiextensions.CustomResource(
+                f"{name}-pods",
+                api_version="monitoring.coreos.com/v1",
+                kind="PodMonitor",
+                **pod_monitor(name, settings, cluster.namespace),
+                opts=ours,
+            )
+    if settings.observability.dashboard:
+        document = dashboard_config_map(settings, cluster.namespace)
+        k8s.core.v1.ConfigMap(DASHBOARD, **document, opts=ours)
+
+
+def monitored(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the pods that have metrics."""
+    service = settings.log.type == "woodpecker" and settings.log.mode == "service"
+    return (workloads.NAME, etcd.NAME, *((woodpecker.NAME,) if service else ()))
+
+
+def pod_monitor(name: str, settings: Settings, namespace: str) -> dict[str, Any]:
+    """Return a PodMonitor for all pods of a name, whatever their role."""
+    labelled = pods.labels(name, "metrics") | settings.observability.pod_monitor_labels
+    return {
+        "metadata": pods.metadata(name, namespace, labelled),
+        "spec": {
+            "selector": {"matchLabels": pods.selector(name)},
+            "podTargetLabels": [pods.COMPONENT],
+            "podMetricsEndpoints": [
+                {"port": "metrics", "path": METRICS_PATH, "interval": INTERVAL}
+            ],
+        },
+    }
+
+
+def dashboard_config_map(settings: Settings, namespace: str) -> dict[str, Any]:
+    """Return the ConfigMap that Grafana's sidecar picks up by its label."""
+    labelled = pods.labels(workloads.NAME, "dashboard") | settings.observability.dashboard_labels
+    text = json.dumps(dashboard(namespace), indent=1, sort_keys=True)
+    return {
+        "metadata": pods.metadata(DASHBOARD, namespace, labelled),
+        "data": {"milvus.json": text},
+    }

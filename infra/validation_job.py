@@ -1,0 +1,255 @@
+"""The suite as a Job beside Milvus, so that latency is measured from where applications run.
+
+It needs no right in the cluster: the target is a file, secrets come by reference, results go into
+the bucket and are fetched with ``milvus-kit fetch``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from infra.images import lock_file, resolve
+from infra.kubernetes.contract import ClusterContract
+from infra.milvus import pods
+from infra.milvus.configuration import checksum
+from infra.milvus.deployment import MilvusContract
+from infra.milvus.network import VALIDATION as NAME
+from infra.settings import Settings
+from infra.storage.contract import StorageContract
+from validation import target as contract
+from validation.errors import ConfigurationError
+
+PROGRAM = "validation.in_cluster"
+FOLDER = "/etc/milvus-kit"
+MILVUS_TLS = "/etc/milvus-kit-tls/milvus"
+S3_CA = "/etc/milvus-kit-tls/s3"
+RUNS = "/runs"
+DEADLINE_SECONDS = 6 * 3600
+ROOT_PASSWORD, ACCESS_KEY, SECRET_KEY = "MILVUS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationPlan:
+    """What the Job is made of."""
+
+    settings: Settings
+    stack: str
+    namespace: str
+    image: str
+    storage: StorageContract
+    milvus: MilvusContract
+    pull_secrets: tuple[str, ...] = ()
+
+    @property
+    def pull_policy(self) -> str:
+        """Return when the image is pulled."""
+        return self.settings.images.pull_policy
+
+
+def run(
+    settings: Settings,
+    cluster: ClusterContract,
+    storage: StorageContract,
+    milvus: MilvusContract,
+    *,
+    stack: str,
+    opts: pulumi.ResourceOptions | None = None,
+) -> k8s.batch.v1.Job | None:
+    """Declare the Job that validates the stack, or nothing where it is not enabled.
+
+    A changed deployment, rule or image makes a new Job, and with it a new run.
+
+    Args:
+        settings: The stack's settings.
+        cluster: Where it runs.
+        storage: Where results go.
+        milvus: What is validated.
+        stack: The stack's name; it picks the rules, ``stacks/NAME.slo.yaml``.
+        opts: Resource options.
+    """
+    if not settings.validation.enabled:
+        return None
+    plan = ValidationPlan(
+        settings=settings,
+        stack=stack,
+        namespace=cluster.namespace,
+        image=resolve("milvus-kit", settings.images, override=settings.validation.image),
+        storage=storage,
+        milvus=milvus,
+        pull_secrets=cluster.pull_secrets,
+    )
+    ours = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
+    )
+    files = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=ours)
+    after = pulumi.ResourceOptions(
+        depends_on=[files, *milvus.ready, *storage.ready],
+        custom_timeouts=pulumi.CustomTimeouts(create="6h"),
+        # A Job cannot be changed; the old one goes before the new one comes.
+        delete_before_replace=True,
+        replace_on_changes=["spec"],
+    )
+    return k8s.batch.v1.Job(NAME, **job(plan), opts=pulumi.ResourceOptions.merge(ours, after))
+
+
+def target(plan: ValidationPlan) -> contract.Target:
+    """Return the target as the Job sees it: addresses inside, secrets by reference."""
+    milvus, storage = plan.milvus, plan.storage
+    tls: dict[str, Any] = {"mode": milvus.tls_mode}
+    if milvus.tls_mode != "off":
+        tls["ca_file"] = f"{MILVUS_TLS}/ca.crt"
+    if milvus.client_tls:
+        tls["client_certificate_file"] = f"{MILVUS_TLS}/tls.crt"
+        tls["client_key_file"] = f"{MILVUS_TLS}/tls.key"
+    auth = {"user": milvus.root_user, "password": {"env": ROOT_PASSWORD}}
+    return contract.Target.model_validate(
+        {
+            "schema": contract.SCHEMA,
+            "name": plan.stack,
+            "description": "from inside the cluster",
+            "milvus": {
+                "uri": milvus.cluster_uri,
+                "deployment": milvus.deployment,
+                "version": milvus.version,
+                "tls": tls,
+                "auth": auth if milvus.root_user else None,
+                "metrics_uri": milvus.cluster_metrics_uri,
+                "wal": milvus.wal,
+                "roles": [role.model_dump() for role in milvus.roles],
+            },
+            "storage": {
+                "provider": storage.provider,
+                "endpoint": storage.endpoint,
+                "bucket": storage.bucket,
+                "root_path": storage.root_path,
+                "region": storage.region,
+                "addressing": storage.addressing,
+                "tls": {
+                    "mode": "server" if storage.secure else "off",
+                    "ca_file": f"{S3_CA}/ca.crt" if storage.ca else None,
+                },
+                "access_key": {"env": ACCESS_KEY},
+                "secret_key": {"env": SECRET_KEY},
+                "versioning": storage.versioning,
+                "object_lock": storage.object_lock,
+                "encryption": storage.encryption,
+            },
+        }
+    )
+
+
+def rules_text(plan: ValidationPlan) -> str | None:
+    """Return the rules to judge by, or None where the stack has none of its own.
+
+    Raises:
+        ConfigurationError: The file that the settings name cannot be read.
+    """
+    given = plan.settings.validation.rules
+    path = given or lock_file().parent / f"{plan.stack}.slo.yaml"
+    if given is None and not path.exists():
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"cannot read the rules: {error}",
+            where=f"validation.rules: {path}",
+            remedy="name a rules file such as stacks/default.slo.yaml",
+        ) from None
+
+
+def config_map(plan: ValidationPlan) -> Any:
+    """Return the ConfigMap with the target and the rules; neither holds a secret."""
+    document = target(plan).document()
+    data = {"target.yaml": yaml.safe_dump(document, sort_keys=False)}
+    rules = rules_text(plan)
+    if rules is not None:
+        data["rules.yaml"] = rules
+    return {"metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)), "data": data}
+
+
+def job(plan: ValidationPlan) -> Any:
+    """Return the Job. It is tried once: a second measurement would not be the same."""
+    labelled = pods.labels(NAME, NAME)
+    data = config_map(plan)["data"]
+    annotations = {"milvus-kit/configuration": checksum("".join(data.values()))}
+    volumes = [{"name": "files", "configMap": {"name": NAME}}, *pods.scratch("runs", "tmp")]
+    mounts = [
+        {"name": "files", "mountPath": FOLDER},
+        {"name": "runs", "mountPath": RUNS},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the pod)
+    ]
+    for name, secret, keys, folder in _tls(plan):
+        volumes.append(pods.secret_volume(name, secret, keys))
+        mounts.append({"name": name, "mountPath": folder})
+    settings = plan.settings.validation
+    return {
+        "metadata": pods.metadata(NAME, plan.namespace, labelled),
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "template": {
+                "metadata": {"labels": labelled, "annotations": annotations},
+                "spec": pods.pod_spec(
+                    restartPolicy="Never",
+                    containers=[_container(plan, mounts, has_rules="rules.yaml" in data)],
+                    volumes=volumes,
+                    grace_seconds=30,
+                    pull_secrets=plan.pull_secrets,
+                    **pods.placement(settings.placement),
+                ),
+            },
+        },
+    }
+
+
+def _container(
+    plan: ValidationPlan, mounts: list[dict[str, str]], *, has_rules: bool
+) -> dict[str, Any]:
+    settings, keys = plan.settings.validation, plan.storage.credentials
+    arguments = [
+        f"--target={FOLDER}/target.yaml",
+        f"--profile={settings.profile}",
+        f"--prefix={settings.results_prefix}",
+        f"--runs={RUNS}",
+        *([f"--rules={FOLDER}/rules.yaml"] if has_rules else []),
+    ]
+    env = [
+        pods.secret_env(ACCESS_KEY, keys.access_key.name, keys.access_key.key),
+        pods.secret_env(SECRET_KEY, keys.secret_key.name, keys.secret_key.key),
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108  (a volume of the pod)
+    ]
+    password = plan.milvus.root_password_ref
+    if password:
+        env.append(pods.secret_env(ROOT_PASSWORD, password.name, password.key))
+    return {
+        "name": "validate",
+        "image": plan.image,
+        "imagePullPolicy": plan.pull_policy,
+        "command": ["python", "-m", PROGRAM, *arguments],
+        "workingDir": RUNS,
+        "env": env,
+        "resources": pods.resources(settings.resources),
+        "securityContext": pods.container_security(),
+        "volumeMounts": mounts,
+    }
+
+
+def _tls(plan: ValidationPlan) -> list[tuple[str, str, dict[str, str], str]]:
+    """Return the certificates to mount: name, Secret, keys, folder."""
+    found: list[tuple[str, str, dict[str, str], str]] = []
+    milvus, ca = plan.milvus, plan.storage.ca
+    if milvus.client_tls:
+        keys = {key: key for key in ("tls.crt", "tls.key", "ca.crt")}
+        found.append(("milvus-tls", milvus.client_tls, keys, MILVUS_TLS))
+    elif milvus.server_tls:
+        found.append(("milvus-tls", milvus.server_tls, {"ca.crt": "ca.crt"}, MILVUS_TLS))
+    if ca:
+        found.append(("s3-ca", ca.name, {ca.key: "ca.crt"}, S3_CA))
+    return found

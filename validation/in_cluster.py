@@ -1,0 +1,142 @@
+"""The suite as a Job beside Milvus: run it, put the run's folder into the bucket, fetch it back.
+
+The Job says only whether the suite has run; the verdict is in ``results.json``. It is uploaded
+last, so a run that has it in the bucket is there in full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from validation import session
+from validation import target as targets
+from validation.errors import ConfigurationError, ExitCode, MilvusKitError
+from validation.s3.client import connect, translated
+from validation.target import Storage
+
+LAST = "results.json"
+JUDGED = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)
+RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
+
+
+def upload(folder: Path, storage: Storage, prefix: str) -> list[str]:
+    """Put a run's folder into the bucket and return the keys.
+
+    Args:
+        folder: The run's folder; its name becomes the run's name in the bucket.
+        storage: The store.
+        prefix: Where runs are kept in the bucket.
+    """
+    client = connect(storage)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files.sort(key=lambda path: path == folder / LAST)
+    keys = []
+    with translated(storage):
+        for file in files:
+            key = f"{prefix}/{folder.name}/{file.relative_to(folder).as_posix()}"
+            client.put_object(Bucket=storage.bucket, Key=key, Body=file.read_bytes())
+            keys.append(key)
+    return keys
+
+
+def stored_runs(storage: Storage, prefix: str) -> list[str]:
+    """Return the names of the runs that are in the bucket in full, oldest first."""
+    with translated(storage):
+        keys = _keys(connect(storage), storage.bucket, f"{prefix}/")
+    ends = f"/{LAST}"
+    names = (
+        key.removeprefix(f"{prefix}/").removesuffix(ends) for key in keys if key.endswith(ends)
+    )
+    return sorted(name for name in names if RUN_NAME.fullmatch(name))
+
+
+def fetch(storage: Storage, prefix: str, runs: Path, name: str | None = None) -> Path:
+    """Bring a run from the bucket and return its folder.
+
+    Args:
+        storage: The store.
+        prefix: Where runs are kept in the bucket.
+        runs: Where runs are kept here.
+        name: The run; the newest if left out.
+
+    Raises:
+        ConfigurationError: There is no such run in the bucket.
+    """
+    there = stored_runs(storage, prefix)
+    if not there or (name is not None and name not in there):
+        raise ConfigurationError(
+            "there is no such run in the bucket" if name else "there is no run in the bucket",
+            where=f"s3://{storage.bucket}/{prefix}/",
+            seen=name,
+            remedy=f"its runs are {', '.join(there)}"
+            if there
+            else "set validation.enabled and run `pulumi up`; the Job's log says how far it came",
+        )
+    chosen = name or there[-1]
+    folder = runs / chosen
+    root = f"{prefix}/{chosen}/"
+    client = connect(storage)
+    with translated(storage):
+        keys = sorted(_keys(client, storage.bucket, root), key=lambda key: key == root + LAST)
+        for key in keys:
+            path = folder / _inside(key.removeprefix(root))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            body = client.get_object(Bucket=storage.bucket, Key=key)["Body"].read()
+            path.write_bytes(body)
+    return folder
+
+
+def _keys(client: Any, bucket: str, prefix: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def _inside(name: str) -> PurePosixPath:
+    """Return a key as a path that stays in the run's folder; the bucket is not ours alone."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ConfigurationError(
+            "a run in the bucket has a file with a strange name",
+            where=name,
+            remedy="look at who else writes to this prefix",
+        )
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suite and upload its run; 0 once a verdict, of whatever kind, is in the bucket."""
+    options = _options(arguments)
+    try:
+        target = targets.load(options.target)
+        if target.storage is None:
+            raise ConfigurationError("this target declares no storage", where=str(options.target))
+        choices = session.Choices(rules=options.rules, profile=options.profile, runs=options.runs)
+        code = session.validate(target, choices)
+        latest = options.runs / "latest"
+        if not latest.exists():
+            return int(code) or ExitCode.INTERNAL
+        keys = upload(latest.resolve(), target.storage, options.prefix)
+    except MilvusKitError as error:
+        print(f"milvus-kit: {error}", file=sys.stderr)  # noqa: T201  (the Job's log)
+        return error.exit_code
+    print(f"{len(keys)} files in s3://{target.storage.bucket}/{options.prefix}/")  # noqa: T201
+    return ExitCode.PASS if code in JUDGED else int(code)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="in_cluster", description=__doc__)
+    parser.add_argument("--target", type=Path, required=True)
+    parser.add_argument("--rules", type=Path)
+    parser.add_argument("--profile", default="smoke")
+    parser.add_argument("--prefix", required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -312,7 +312,7 @@ def test_samples_that_cannot_be_drawn_do_not_break_the_page(tmp_path, values):
 
 def test_rows_of_the_same_name_are_told_apart():
     assert drawing.names(["a", "a", "b", "a"]) == ["a", "a (2)", "b", "a (3)"]
-    assert max(map(len, drawing.names(["x" * 99]))) == 36
+    assert max(map(len, drawing.names(["x" * 99]))) == 32
 
 
 def test_a_drawing_keeps_nothing_but_drawing():
@@ -333,3 +333,14 @@ def test_a_drawing_keeps_nothing_but_drawing():
 def test_reading_results_does_not_load_the_chart_library():
     code = "import sys, validation.report.html as _; sys.exit('altair' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_long_name_is_shortened_but_never_its_figure(tmp_path):
+    results = build(tmp_path)
+    long = tuple(
+        seen.model_copy(update={"labels": {"index": "x" * 99}}) if seen.metric == "mrr@10" else seen
+        for seen in results.observations
+    )
+    drawn = charts.draw_all(results.model_copy(update={"observations": long}), tmp_path)
+    ranking = next(one for one in drawn if one.slug == "mrr")
+    assert f">{'x' * 31}…: 0.7657<" in ranking.svg

@@ -153,12 +153,11 @@ def _interval_chart(
             continue
         parts = (_label_values(seen) or [seen.metric]) + [seen.target] * several_targets
         sign = f"{row['sign']} " if row["sign"] else ""
-        name = wording.line(f"{sign}{', '.join(parts)}")
-        rows.append({**row, "name": f"{name}: {row['figure']}"})
+        rows.append({**row, "name": sign + wording.line(", ".join(parts))})
     if not rows:
         return None
     for row, name in zip(rows, drawing.names(row["name"] for row in rows), strict=True):
-        row["name"] = name
+        row["name"] = f"{name}: {row['figure']}"
     chart = drawing.finished(slug, title, [_row_said(row) for row in rows], drawing.intervals(rows))
     ticks = any("threshold" in row for row in rows)
     note = "Point and line: the mean and its interval." + " Upright bar: the rule." * ticks

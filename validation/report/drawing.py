@@ -28,7 +28,7 @@ PALETTE = {
 _SERIES = [PALETTE[name] for name in ("first", "second", "third", "fourth")]
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]
 _WIDTH = 480
-_LONGEST_NAME = 36
+_LONGEST_NAME = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,7 @@ def time_bars(rows: list[dict[str, Any]]) -> Any:
 
 def _name_axis(names: list[str]) -> dict[str, Any]:
     """Return settings for an axis of names: room for a reader's font, wider than the renderer's."""
-    return {"minExtent": 8 * min(_LONGEST_NAME, max(map(len, names))), "labelLimit": 0}
+    return {"minExtent": 8 * max(map(len, names)), "labelLimit": 0}
 
 
 def names(wanted: Iterable[str]) -> list[str]:

@@ -284,8 +284,11 @@ def mean_ndcg(means):
 def test_the_datasheet_states_the_measured_figures(means):
     sheet = (FOLDER / "DATASHEET.md").read_text(encoding="utf-8")
     for (sort, method), values in means.items():
-        figures = " | ".join(f"{value:.3f}" for value in values)
-        assert f"| {sort} | {method} | {figures} |" in sheet
+        row = re.search(rf"^\| {sort} \| {method} \| (.*) \|$", sheet, re.MULTILINE)
+        assert row is not None
+        stated = [float(cell) for cell in row.group(1).split("|")]
+        # Another processor may swap two passages whose similarity differs in the last bit.
+        assert stated == pytest.approx(values, abs=0.005)
 
 
 def test_vectors_win_on_paraphrases(mean_ndcg):

@@ -33,7 +33,7 @@ from validation.datasets.model import (
     Dataset,
     Filter,
     Queries,
-    _check_vectors,
+    check_vectors,
     checked,
 )
 from validation.errors import DatasetError
@@ -347,7 +347,7 @@ def _vectors(path: Path, content: bytes, rows: int) -> np.ndarray:
             seen=content[:8],
             remedy="write it with numpy.save as a float32 array",
         ) from None
-    _check_vectors(vectors, rows, str(path))
+    check_vectors(vectors, rows, str(path))
     return np.ascontiguousarray(vectors)
 
 

@@ -152,8 +152,8 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
         raise DatasetError(
             "the query set is empty", where=where, remedy="a run without queries measures nothing"
         )
-    _check_vectors(dataset.vectors, dataset.rows, f"{where}: vectors")
-    _check_vectors(dataset.queries.vectors, len(dataset.queries), f"{where}: query vectors")
+    check_vectors(dataset.vectors, dataset.rows, f"{where}: vectors")
+    check_vectors(dataset.queries.vectors, len(dataset.queries), f"{where}: query vectors")
     if dataset.queries.vectors.shape[1] != dataset.dim:
         raise DatasetError(
             f"queries have another dimension than the rows, which have {dataset.dim}",
@@ -173,7 +173,7 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
     return dataset
 
 
-def _check_vectors(vectors: np.ndarray, rows: int, where: str) -> None:
+def check_vectors(vectors: np.ndarray, rows: int, where: str) -> None:
     if vectors.ndim != 2 or vectors.shape[0] != rows:  # noqa: PLR2004
         raise DatasetError(
             f"expected {rows} vectors, one a row",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -11,6 +12,7 @@ import pulumi_kubernetes as k8s
 from infra.kubernetes.contract import ClusterContract
 from infra.settings import PROJECT
 from infra.settings.model import ConfigSecret, SecretValue
+from validation.errors import ConfigurationError
 
 
 def configured(name: ConfigSecret) -> pulumi.Output[str]:
@@ -34,9 +36,25 @@ def existing(name: str, cluster: ClusterContract, purpose: str) -> k8s.core.v1.S
 
 
 def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
-    """Return what one key of a Secret holds, as a Pulumi secret."""
-    data = pulumi.Output.secret(secret.data)
-    return data.apply(lambda found: base64.b64decode((found or {}).get(key, "")).decode())
+    """Return what one key of a Secret holds, as a Pulumi secret.
+
+    Raises:
+        ConfigurationError: When it is applied: the Secret is there and has no such key.
+    """
+
+    name = secret.pulumi_resource_name
+
+    def text(data: Mapping[str, str] | None) -> str:
+        if data is not None and key not in data:
+            raise ConfigurationError(
+                f"the Secret has no key {key}",
+                where=f"existing Secret, read as {name}",
+                seen=sorted(data),
+                remedy="add it, or name one of the keys that are there",
+            )
+        return base64.b64decode((data or {}).get(key, "")).decode()
+
+    return pulumi.Output.secret(secret.data).apply(text)
 
 
 def value(source: SecretValue, cluster: ClusterContract, purpose: str) -> pulumi.Output[str]:

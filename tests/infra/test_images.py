@@ -82,8 +82,9 @@ def test_override_wins_over_lock_and_mirrors():
     assert resolve("milvus", ours, override="a.example.com/b:2") == "a.example.com/b:2"
 
 
+@pytest.mark.usefixtures("locked")
 @pytest.mark.parametrize(("name", "version"), [("milvos", None), ("milvus", "9.9.9")])
-def test_unknown_image_or_version_is_named_with_what_there_is(locked, name, version):
+def test_unknown_image_or_version_is_named_with_what_there_is(name, version):
     with pytest.raises(ConfigurationError, match="use one of"):
         resolve(name, given(), version=version)
 

@@ -20,6 +20,7 @@ from validation.milvus import (
     manifest,
     overlap,
     ownership,
+    reading,
     schema,
     searching,
     wire,
@@ -84,9 +85,41 @@ def test_what_is_stored_is_what_was_sent(server, loaded):
     assert found.evidence["rows_counted"] == 3_000
 
 
-def test_pages_cover_every_row_once(server, loaded, monkeypatch):
-    monkeypatch.setattr(manifest, "_MAX_PAGE", 700)
-    assert manifest.stored(server, loaded.name).digest == manifest.sent(DATASET).digest
+@pytest.mark.parametrize("like", [None, manifest.sent(DATASET)], ids=["pages", "ranges"])
+def test_several_pages_or_ranges_cover_every_row_once(server, loaded, monkeypatch, like):
+    monkeypatch.setattr(reading, "MAX_PAGE", 700)
+    found = manifest.stored(server, loaded.name, like=like)
+    assert found.count == 3_000
+    assert found.digest == manifest.sent(DATASET).digest
+
+
+def test_rows_that_nobody_expects_are_read_although_ranges_were_cut_for_others(
+    server, loaded, monkeypatch
+):
+    monkeypatch.setattr(reading, "MAX_PAGE", 700)
+    middle = manifest.sent(DATASET)
+    middle = dataclasses.replace(
+        middle, keys=middle.keys[1000:2400], hashes=middle.hashes[1000:2400]
+    )
+    found = manifest.compare(middle, manifest.stored(server, loaded.name, like=middle))
+    assert (found.missing, found.unexpected, found.changed) == (0, 1_600, 0)
+
+
+def test_a_range_whose_answer_is_refused_is_read_page_by_page(server, loaded, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_PAGE", 700)
+    whole = wire.Wire.call
+    refused = []
+
+    def too_large(self, method, request, **options):
+        if method == "Query" and " < " in request.expr and not request.query_params:
+            refused.append(request.expr)
+            raise MeasurementError("the answer is too large")
+        return whole(self, method, request, **options)
+
+    monkeypatch.setattr(wire.Wire, "call", too_large)
+    sent = manifest.sent(DATASET)
+    assert manifest.stored(server, loaded.name, like=sent).digest == sent.digest
+    assert refused
 
 
 def test_a_flat_index_finds_the_exact_neighbours(server, loaded):

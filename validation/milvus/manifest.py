@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from validation.datasets.model import Column, Dataset
-from validation.errors import MeasurementError
+from validation.milvus import reading
 from validation.milvus import schema as schemas
-from validation.milvus.columns import from_message, key_array
+from validation.milvus.columns import key_array
 from validation.milvus.connection import Connection
 
 EXAMPLES = 5
-_PAGE_BYTES = 16 << 20
-_MAX_PAGE = 16_384  # Milvus's largest limit of a query
 _HASH_BYTES = 16
 
 
@@ -93,19 +91,25 @@ def sent(dataset: Dataset) -> Manifest:
     return _manifest([hashed(schemas.columns(dataset))], counted=dataset.rows)
 
 
-def stored(connection: Connection, name: str, *, timeout: float = 60) -> Manifest:
+def stored(
+    connection: Connection, name: str, *, like: Manifest | None = None, timeout: float = 60
+) -> Manifest:
     """Read back every row of a collection with strong consistency and return its manifest.
 
     Args:
         connection: Where.
         name: Of a collection that is loaded.
-        timeout: Of one page, in seconds.
+        like: What is expected. It only says where to cut the keys into ranges that are read side
+            by side, which is faster; the ranges cover all keys, expected or not.
+        timeout: Of one request, in seconds.
 
     Raises:
         MeasurementError: The server cannot be read in order of the primary key.
     """
     counted = count(connection, name, timeout=timeout)
-    return _manifest([hashed(page) for page in _pages(connection, name, timeout)], counted=counted)
+    expected = None if like is None else like.keys
+    rows = reading.read(connection, name, hashed, expected=expected, timeout=timeout)
+    return _manifest(rows, counted=counted)
 
 
 def compare(sent: Manifest, stored: Manifest) -> Difference:
@@ -175,8 +179,7 @@ def hashed(columns: Mapping[str, Column]) -> tuple[np.ndarray, np.ndarray]:
 
 def count(connection: Connection, name: str, *, timeout: float = 60) -> int:
     """Return how many rows the server counts, with strong consistency."""
-    answer = _query(connection, name, "", fields=["count(*)"], timeout=timeout)
-    return int(from_message(answer.fields_data[0])[0])
+    return reading.count(connection, name, timeout=timeout)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
@@ -192,62 +195,3 @@ def _manifest(parts: list[tuple[np.ndarray, np.ndarray]], *, counted: int) -> Ma
     keys = np.concatenate([part[0] for part in parts])
     order = np.argsort(keys, kind="stable")
     return Manifest(keys[order], np.concatenate([part[1] for part in parts])[order], counted)
-
-
-def _pages(connection: Connection, name: str, timeout: float) -> Iterator[dict[str, Column]]:
-    """Yield all rows, page by page in order of the primary key."""
-    with connection.explained(f"describe {name}"):
-        fields = connection.client.describe_collection(name, timeout=connection.timeout)["fields"]
-    kept = [field for field in fields if not field.get("is_function_output")]
-    names = [field["name"] for field in kept]
-    dim = max([int(field["params"].get("dim", 1)) for field in kept], default=1)
-    page = min(_MAX_PAGE, max(1, _PAGE_BYTES // (dim * 4)))
-    is_text = next(field for field in kept if field.get("is_primary"))["type"].name == "VARCHAR"
-    condition = f'{schemas.ID} >= ""' if is_text else f"{schemas.ID} >= {-(2**63) + 1}"
-    while True:
-        # "reduce_stop_for_best" makes the proxy merge the segments so that nothing smaller than
-        # the last key is left out of a page: pymilvus's query iterator rests on the same.
-        limits = {"limit": page, "iterator": True, "reduce_stop_for_best": True}
-        answer = _query(
-            connection, name, condition, fields=names, parameters=limits, timeout=timeout
-        )
-        columns = {field.field_name: from_message(field) for field in answer.fields_data}
-        keys = key_array(columns[schemas.ID]) if schemas.ID in columns else np.empty(0)
-        if not len(keys):
-            return
-        if (keys[1:] < keys[:-1]).any():
-            raise MeasurementError(
-                "the server does not return rows in order of the primary key, so pages may overlap",
-                where=f"{connection.endpoint.name}: collection {name}",
-            )
-        yield {key: columns[key] for key in names}
-        last = keys[-1]
-        quoted = '"' + str(last).replace("\\", "\\\\").replace('"', '\\"') + '"'
-        condition = f"{schemas.ID} > {quoted if is_text else int(last)}"
-
-
-def _query(
-    connection: Connection,
-    name: str,
-    condition: str,
-    *,
-    fields: list[str],
-    parameters: Mapping[str, Any] | None = None,
-    timeout: float,
-) -> Any:
-    from pymilvus.grpc_gen import common_pb2  # noqa: PLC0415  (slow to import)
-    from pymilvus.grpc_gen.milvus_pb2 import QueryRequest  # noqa: PLC0415
-
-    request = QueryRequest(
-        db_name=connection.endpoint.database,
-        collection_name=name,
-        expr=condition,
-        output_fields=fields,
-        query_params=[
-            common_pb2.KeyValuePair(key=key, value=str(value))
-            for key, value in (parameters or {}).items()
-        ],
-        consistency_level=common_pb2.Strong,
-        use_default_consistency=False,
-    )
-    return connection.wire.call("Query", request, doing=f"read rows of {name}", timeout=timeout)

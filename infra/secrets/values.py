@@ -41,7 +41,6 @@ def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
     Raises:
         ConfigurationError: When it is applied: the Secret is there and has no such key.
     """
-
     name = secret.pulumi_resource_name
 
     def text(data: Mapping[str, str] | None) -> str:

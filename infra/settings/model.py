@@ -79,6 +79,19 @@ def _under(key: str, part: Any) -> Iterator[tuple[str, ConfigSecret]]:
         yield (f"{key}.{path}" if path else key), secret
 
 
+def existing_secrets_in(part: Any, key: str = "") -> Iterator[str]:
+    """Yield the key path of every Kubernetes Secret that must be there before the deployment."""
+    if not isinstance(part, BaseModel):
+        return
+    for name, field in type(part).model_fields.items():
+        path = f"{key}.{field.alias or name}".lstrip(".")
+        value = getattr(part, name)
+        if name == "existing_secret" and value is not None:
+            yield path
+        else:
+            yield from existing_secrets_in(value, path)
+
+
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 """A Kubernetes object's name, or a namespace's (RFC 1123 label)."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.settings.cluster import ExistingCluster, KindCluster, KubeadmCluster
 from infra.settings.milvus import Milvus, Role
-from infra.settings.model import Access, version_of
+from infra.settings.model import Access, existing_secrets_in, version_of
 from infra.settings.problem import Problem, secretive
 from infra.settings.services import Etcd, Images, Kafka, Log, Pulsar, RocksMq, Woodpecker
 from infra.settings.storage import S3, X10000, Minio, Storage
@@ -337,6 +337,23 @@ def _volume_class_is_named(milvus: Milvus, kubernetes: Any) -> Iterator[Problem]
             "the default storage class is rarely local NVMe",
             remedy="name the class of the local NVMe volumes",
         )
+
+
+@_rule
+def _existing_secrets_have_a_namespace(
+    kubernetes: Any, storage: Storage, milvus: Milvus, log: Log
+) -> Iterator[Problem]:
+    if not kubernetes.create_namespace:
+        return
+    for section, part in (("storage", storage), ("milvus", milvus), ("log", log)):
+        for key in existing_secrets_in(part, section):
+            yield Problem(
+                key,
+                f"this Secret is to be there first, and the namespace {kubernetes.namespace} is"
+                " only made by the deployment",
+                remedy="make the namespace and the Secret, and set kubernetes.createNamespace:"
+                " false",
+            )
 
 
 @_rule

@@ -26,7 +26,7 @@ DEV: dict[str, Any] = {
 }
 PROD: dict[str, Any] = {
     "environment": "prod",
-    "kubernetes": {"provider": "existing"},
+    "kubernetes": {"provider": "existing", "createNamespace": False},
     "storage": {
         "type": "x10000",
         "endpoint": "https://s3.example.com",
@@ -182,6 +182,7 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (PROD, "storage.endpoint", "https://u:p@s3.example.com", "without user"),
     (PROD, "storage.ca", {"pem": "nonsense"}, "not a certificate"),
     (PROD, "kubernetes", {"provider": "kind"}, "one machine"),
+    (PROD, "kubernetes", {"provider": "existing"}, "createNamespace"),
     (PROD, "milvus.auth", {"enabled": False}, "prod refuses"),
     (PROD, "milvus.tls", {"mode": "off"}, "prod refuses"),
     (PROD, "etcd", {"auth": False}, "prod refuses"),

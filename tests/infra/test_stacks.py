@@ -64,11 +64,6 @@ def stack(request):
     return request.param, *built(request.param)
 
 
-@pytest.fixture(scope="module")
-def prod():
-    return built("prod")
-
-
 def test_target_parses_in_validation(stack):
     name, _, document, _ = stack
     parsed = target.parse(document, source=name)
@@ -178,14 +173,7 @@ def flags(requests, name, kind):
     return found
 
 
-def test_prod_protects_and_keeps_what_holds_data(prod):
-    _, _, requests = prod
-    namespace = flags(requests, "namespace", "Namespace")
-    assert namespace.protect
-    assert namespace.retainOnDelete
-
-
-def test_prod_provisioned_bucket_is_protected_and_kept():
+def test_prod_protects_and_keeps_what_holds_data():
     requests: list[Any] = []
     real = mocks.MockMonitor.RegisterResource
     with pytest.MonkeyPatch.context() as patch:
@@ -195,10 +183,16 @@ def test_prod_provisioned_bucket_is_protected_and_kept():
             lambda self, request: (requests.append(request), real(self, request))[1],
         )
         declaring.declare(PROVISION)
-    bucket = flags(requests, "milvus-bucket", "GreenLakeBucket")
-    assert bucket.protect
-    assert bucket.retainOnDelete
+    for name, kind in (("namespace", "Namespace"), ("milvus-bucket", "GreenLakeBucket")):
+        found = flags(requests, name, kind)
+        assert found.protect
+        assert found.retainOnDelete
     assert flags(requests, "milvus-user", "GreenLakeUser").protect
+
+
+def test_prod_leaves_a_namespace_that_is_there_alone():
+    declared, _, _ = built("prod")
+    assert declared.of("Namespace") == {}
 
 
 def test_dev_can_be_destroyed():

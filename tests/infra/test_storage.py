@@ -211,6 +211,7 @@ def test_adopted_store_makes_nothing_but_two_secrets():
 def test_adopted_secrets_are_used_where_they_are():
     document = changed(
         PROD,
+        kubernetes={"createNamespace": False},
         storage={
             "credentials": {"existingSecret": {"name": "site-key", "accessKey": "id"}},
             "ca": {"existingSecret": {"name": "site-ca", "key": "bundle.pem"}},
@@ -227,6 +228,7 @@ def test_adopted_secrets_are_used_where_they_are():
 def test_one_secret_may_hold_key_and_ca():
     document = changed(
         PROD,
+        kubernetes={"createNamespace": False},
         storage={
             "credentials": {"existingSecret": {"name": "site"}},
             "ca": {"existingSecret": {"name": "site", "key": "ca.crt"}},
@@ -269,7 +271,11 @@ def test_existing_secret_without_the_key_is_named(monkeypatch):
         return id_, outputs | ({"data": {"other": "eA=="}} if args.resource_id else {})
 
     monkeypatch.setattr(declaring._Remembers, "new_resource", without)
-    document = changed(PROD, storage={"credentials": {"existingSecret": {"name": "site"}}})
+    document = changed(
+        PROD,
+        kubernetes={"createNamespace": False},
+        storage={"credentials": {"existingSecret": {"name": "site"}}},
+    )
     with pytest.raises(
         ConfigurationError, match="storage-key-site: the Secret has no key accesskey"
     ):

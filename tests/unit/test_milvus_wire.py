@@ -1,0 +1,77 @@
+import pickle
+from types import SimpleNamespace
+
+import pytest
+from pymilvus.exceptions import MilvusException
+from pymilvus.grpc_gen.milvus_pb2 import FlushRequest, SearchRequest
+from search_server import running
+
+from validation.errors import (
+    ConfigurationError,
+    CredentialsError,
+    MeasurementError,
+    UnreachableError,
+)
+from validation.milvus.failures import explain, explained
+from validation.milvus.wire import Endpoint, Wire, status_code
+
+
+@pytest.fixture
+def told():
+    with running() as (servicer, address):
+        wire = Wire(Endpoint(f"http://{address}", address))
+        yield servicer, wire
+        wire.close()
+
+
+def test_a_server_that_hangs_cannot_hang_a_call(told):
+    servicer, wire = told
+    servicer.hang_from = 0
+    with pytest.raises(UnreachableError, match=r"http://127.*no answer in time"):
+        wire.call("Search", SearchRequest(), doing="search", timeout=0.2)
+
+
+def test_a_refusal_names_endpoint_deed_and_code(told):
+    servicer, wire = told
+    servicer.code = 1100
+    with pytest.raises(MeasurementError, match=r"http://127.*could not search.*1100"):
+        wire.call("Search", SearchRequest(), doing="search")
+
+
+def test_a_method_the_server_lacks_is_named(told):
+    with pytest.raises(UnreachableError, match="does not know this call"):
+        told[1].call("Flush", FlushRequest(), doing="flush")
+
+
+@pytest.mark.parametrize(
+    ("code", "error_code", "wanted"), [(0, 0, 0), (65535, 0, 65535), (0, 1, 1), (4, 1, 4)]
+)
+def test_either_field_of_a_status_can_carry_the_failure(code, error_code, wanted):
+    assert status_code(SimpleNamespace(code=code, error_code=error_code)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        (800, "database not found[database=x]", ConfigurationError),
+        (65535, "auth check failure, please check username and password", CredentialsError),
+        (1401, "PrivilegeInsert: permission deny to nobody", CredentialsError),
+        (4, "collection not found", MeasurementError),
+    ],
+)
+def test_what_milvus_says_is_told_apart(code, message, kind):
+    error = explain(MilvusException(code, message), endpoint="http://a:1", doing="search")
+    assert type(error) is kind
+    assert "http://a:1" in str(error)
+
+
+def test_errors_that_are_not_of_the_server_pass_unchanged():
+    with pytest.raises(ZeroDivisionError), explained("http://a:1", "divide"):
+        _ = 1 / 0
+
+
+def test_an_endpoint_travels_to_a_worker_and_shows_no_secret():
+    endpoint = Endpoint("a", "a:1", token="root:secret", secure=True, key=b"private")
+    assert pickle.loads(pickle.dumps(endpoint)) == endpoint
+    assert "secret" not in repr(endpoint)
+    assert "private" not in repr(endpoint)

@@ -72,6 +72,8 @@ class Stub(ThreadingHTTPServer):
         self.keys = keys
         self.faults: set[str] = set()
         self.no_hosts = False
+        self.busy = 0
+        """How many of the next requests are answered with 503."""
         self.connections: list[socket.socket] = []
         self.lock = threading.RLock()
         self.ids = itertools.count(1)
@@ -153,6 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         self.bucket_name, _, self.key = path.lstrip("/").partition("/")
         try:
             with self.server.lock:
+                self._refuse_if_busy()
                 self._authenticate()
                 self.body = self._body()
                 self._authorise()
@@ -161,6 +164,11 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(error)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  (the base's names)
+
+    def _refuse_if_busy(self) -> None:
+        if self.server.busy:
+            self.server.busy -= 1
+            raise S3Error(503, "SlowDown")
 
     def fail(self, error: S3Error) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{error.code}</Code></Error>"

@@ -20,9 +20,10 @@ from validation.errors import ExitCode, UnreachableError
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
+from validation.s3.performance import Meter, Plan
 from validation.s3.preflight import preflight
 from validation.s3.reach import reach
-from validation.s3.workspace import Effort, Workspace
+from validation.s3.workspace import Effort, Workspace, opened
 from validation.target import Tls
 from validation.verdict import Outcome
 
@@ -119,6 +120,12 @@ def test_a_store_behind_a_private_ca_passes_and_the_ca_is_in_the_configuration(t
     assert profile.finding("tls.trusted").evidence["system_store"] is False
     assert profile.decisions.tls.choice == "ca-file"
     assert "BEGIN CERTIFICATE" in profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"]
+
+
+def test_the_fast_client_trusts_the_private_ca_too(tls_store):
+    with opened(tls_store) as space:
+        point = Meter(space).point("GET", 1_000, 1, Plan(requests=4))
+    assert (point.succeeded, point.errors) == (4, {})
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def command(
             rich_help_panel=_ALLOW,
         ),
     ] = False,
+    performance: Annotated[
+        bool, typer.Option("--performance", help="Measure speed too: some minutes, some GiB.")
+    ] = False,
+    more_endpoints: Annotated[
+        list[str] | None,
+        typer.Option("--more-endpoint", help="A further endpoint of the same store, for speed."),
+    ] = None,
     profile: Annotated[
         Path, typer.Option(help="Where to write the machine-readable profile.")
     ] = Path("profile.json"),
@@ -80,6 +87,7 @@ def command(
     Works only below a prefix of its own, ROOT_PATH/milvus-kit-preflight-…/, and removes it again.
     """
     from validation.s3 import console, contract
+    from validation.s3.performance import Plan
     from validation.s3.workspace import Permissions
 
     storage, declared = contract.chosen(
@@ -105,4 +113,13 @@ def command(
         prefix_isolation=prefix_isolation,
     )
     wanted = contract.log(wal) or declared
-    raise typer.Exit(console.run(storage, permissions, wal=wanted, path=profile, quiet=quiet))
+    code = console.run(
+        storage,
+        permissions,
+        path=profile,
+        wal=wanted,
+        plan=Plan() if performance else None,
+        endpoints=more_endpoints or (),
+        quiet=quiet,
+    )
+    raise typer.Exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -13,9 +14,11 @@ from rich.table import Table
 
 from validation.errors import ExitCode
 from validation.s3.conformance.runner import Finding
+from validation.s3.performance import PERCENTILES, Plan
 from validation.s3.preflight import preflight
 from validation.s3.profile import StoreProfile, save
-from validation.s3.workspace import Permissions
+from validation.s3.speed import Speed, measured, rows
+from validation.s3.workspace import Permissions, Workspace
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
 
@@ -33,14 +36,45 @@ _CODES = {
 
 
 def run(
-    storage: Storage, permissions: Permissions, *, wal: Wal | None, path: Path, quiet: bool
+    storage: Storage,
+    permissions: Permissions,
+    *,
+    path: Path,
+    wal: Wal | None = None,
+    plan: Plan | None = None,
+    endpoints: Sequence[str] = (),
+    quiet: bool = False,
 ) -> int:
-    """Run the preflight, show it, write the profile and return the exit code."""
-    progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    """Run the preflight, show it, write the profile and return the exit code.
+
+    Args:
+        storage: The store.
+        permissions: What the checks may do.
+        path: Of the profile; raw samples of performance stand beside it, in ``NAME.samples``.
+        wal: The declared log.
+        plan: How to measure performance; None leaves it out.
+        endpoints: Further endpoints of the same store, for performance.
+        quiet: Show the verdict only.
+    """
     signal.signal(signal.SIGTERM, _interrupt)  # so that the workspace is swept then, too
+    progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     progress.print(f"{storage.endpoint}, bucket {storage.bucket}, below {storage.root_path}/")
+
+    def speed(space: Workspace) -> list[Speed]:
+        return measured(
+            space,
+            plan or Plan(),
+            endpoints=endpoints,
+            folder=path.with_name(f"{path.stem}.samples"),
+            tell=lambda text: progress.print(f"[dim]{text}[/]"),
+        )
+
     profile = preflight(
-        storage, permissions=permissions, wal=wal, tell=lambda one: progress.print(line(one))
+        storage,
+        permissions=permissions,
+        wal=wal,
+        tell=lambda one: progress.print(line(one)),
+        speed=speed if plan is not None else None,
     )
     save(profile, path)
     out = Console(highlight=False, soft_wrap=True)
@@ -78,6 +112,12 @@ def show(profile: StoreProfile, out: Console) -> None:
         kinds = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_MEASURED)
         counts.add_row(need, *(str(of.count(kind)) for kind in kinds))
     out.print(counts)
+    if profile.performance:
+        heads = ("", "size", "at once", "requests", "bodies", *(f"{p} ms" for p in PERCENTILES), "")
+        table = Table(*heads, box=None, pad_edge=False)
+        for row in rows(profile.performance):
+            table.add_row(*map(escape, row))
+        out.print(table, soft_wrap=False)
     out.print(
         f"\nDecisions for {profile.storage['endpoint']} (Woodpecker: "
         f"{profile.decisions.woodpecker})"

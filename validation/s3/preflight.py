@@ -10,6 +10,7 @@ from validation.s3.conformance.runner import Finding, run, unmeasured
 from validation.s3.conformance.table import CHECKS
 from validation.s3.profile import StoreProfile, compose
 from validation.s3.reach import reach
+from validation.s3.speed import Speed
 from validation.s3.workspace import Effort, Permissions, Workspace, opened
 from validation.target import Storage, Wal
 
@@ -22,6 +23,7 @@ def preflight(
     wal: Wal | None = None,
     checks: tuple[Check, ...] = CHECKS,
     tell: Callable[[Finding], None] = lambda _: None,
+    speed: Callable[[Workspace], list[Speed]] | None = None,
 ) -> StoreProfile:
     """Measure a store and return its profile.
 
@@ -32,6 +34,7 @@ def preflight(
         wal: The declared log; Woodpecker on this store makes its rules required.
         checks: Which checks.
         tell: Called with each finding as it comes.
+        speed: Measures performance in the same workspace, after the checks; see `speed.measured`.
 
     Raises:
         UnreachableError: There is no S3 store at the endpoint.
@@ -41,11 +44,13 @@ def preflight(
     started = time.monotonic()
     reached = reach(storage)
     leftovers: list[str] = []
+    speeds: list[Speed] = []
     if reached.tls_problem:
         findings = _without_tls(storage, checks, reached.tls_problem, tell)
     else:
         with opened(storage, permissions, effort, leftovers=leftovers) as space:
             findings = run(space, checks, tell=tell)
+            speeds = speed(space) if speed is not None else []
     return compose(
         storage,
         reached,
@@ -54,6 +59,7 @@ def preflight(
         wal=wal,
         permissions=permissions,
         leftovers=leftovers,
+        performance=speeds,
     )
 
 

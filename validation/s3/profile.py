@@ -18,6 +18,7 @@ from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.decisions import Decisions, decide
 from validation.s3.reach import Reached
+from validation.s3.speed import Speed
 from validation.s3.workspace import Permissions, summary
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
@@ -42,6 +43,7 @@ class StoreProfile(BaseModel):
     reason: str
     decisions: Decisions
     findings: tuple[Finding, ...]
+    performance: tuple[Speed, ...] = ()
     leftovers: tuple[str, ...] = Field(default=(), description="objects that could not be deleted")
 
     def finding(self, name: str) -> Finding:
@@ -58,6 +60,7 @@ def compose(
     wal: Wal | None = None,
     permissions: Permissions | None = None,
     leftovers: Iterable[str] = (),
+    performance: Iterable[Speed] = (),
 ) -> StoreProfile:
     """Return the profile that findings make: a pure function of them but for the time."""
     found = tuple(findings)
@@ -76,6 +79,7 @@ def compose(
         reason=reason,
         decisions=decide(storage, found),
         findings=found,
+        performance=tuple(performance),
         leftovers=tuple(leftovers),
     )
 

@@ -1,0 +1,123 @@
+"""GET throughput of the kit's meter beside a bare obstore loop, in the same run.
+
+The promise: at least 0.9 of it, at 8 MiB with 16 requests under way and at 64 KiB with 64.
+``python benchmarks/s3.py [ENDPOINT BUCKET]``; keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+Without arguments a MinIO of the kit's own is started on loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import obstore
+import stamina
+from obstore.store import S3Store
+
+from validation.cache import cache_folder
+from validation.s3.client import connect
+from validation.s3.performance import Meter, Plan, fast_store
+from validation.s3.workspace import opened
+from validation.target import SecretRef, Storage
+
+CASES = ((8 << 20, 16, 256), (64 << 10, 64, 4_000))
+ROUNDS = 5
+PORT = 19_321
+
+
+def main(arguments: list[str]) -> int:
+    """Measure both in turn and print the ratios of their medians."""
+    if arguments:
+        return _compare(_storage(*arguments))
+    with _minio() as storage:
+        connect(storage).create_bucket(Bucket=storage.bucket)
+        return _compare(storage)
+
+
+def _compare(storage: Storage) -> int:
+    worst = 1.0
+    with opened(storage) as space:
+        meter, bare = Meter(space), fast_store(storage)
+        for size, concurrency, requests in CASES:
+            plan = Plan(requests=requests, seconds=60)
+            meter.point("GET", size, concurrency, plan)  # writes the objects, warms both up
+            keys = space.shared[f"stock {size}"]
+            ours, reference = [], []
+            for _ in range(ROUNDS):
+                ours.append(meter.point("GET", size, concurrency, plan).bytes_per_second)
+                reference.append(asyncio.run(_bare(bare, keys, size, concurrency, requests)))
+            ratio = statistics.median(ours) / statistics.median(reference)
+            worst = min(worst, ratio)
+            print(
+                f"GET {size >> 10} KiB at {concurrency}: {statistics.median(ours) / 1e6:,.0f} MB/s,"
+                f" bare obstore {statistics.median(reference) / 1e6:,.0f} MB/s, ratio {ratio:.2f}"
+            )
+    return 0 if worst >= 0.9 else 1  # noqa: PLR2004  (the promise)
+
+
+async def _bare(
+    store: S3Store, keys: list[str], size: int, concurrency: int, requests: int
+) -> float:
+    """Return bytes a second of the shortest loop there is."""
+    numbers = iter(range(requests))
+
+    async def worker() -> None:
+        for number in numbers:
+            answer = await obstore.get_async(store, keys[number % len(keys)])
+            await answer.bytes_async()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return requests * size / (time.perf_counter() - started)
+
+
+def _storage(endpoint: str, bucket: str) -> Storage:
+    return Storage(
+        provider="s3",
+        endpoint=endpoint,
+        bucket=bucket,
+        access_key=SecretRef(env="AWS_ACCESS_KEY_ID"),
+        secret_key=SecretRef(env="AWS_SECRET_ACCESS_KEY"),
+    )
+
+
+@contextmanager
+def _minio() -> Iterator[Storage]:
+    """Run a MinIO from the cache on loopback."""
+    binary = next((cache_folder() / "toolchain").glob("minio-*/bin/minio"), None)
+    if binary is None:
+        sys.exit("there is no MinIO in the cache: run `milvus-kit local up` once, or name a store")
+    os.environ["AWS_ACCESS_KEY_ID"] = "benchmark"
+    os.environ["AWS_SECRET_ACCESS_KEY"] = secrets.token_hex(16)
+    environment = {
+        **os.environ,
+        "MINIO_ROOT_USER": os.environ["AWS_ACCESS_KEY_ID"],
+        "MINIO_ROOT_PASSWORD": os.environ["AWS_SECRET_ACCESS_KEY"],
+        "MINIO_BROWSER": "off",
+    }
+    endpoint = f"http://127.0.0.1:{PORT}"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(binary), "server", "--address", f"127.0.0.1:{PORT}", "--quiet", folder]
+        process = subprocess.Popen(command, env=environment, cwd=Path(folder))
+        try:
+            for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=50, timeout=30):
+                with attempt:
+                    httpx.get(f"{endpoint}/minio/health/ready").raise_for_status()
+            yield _storage(endpoint, "benchmark")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

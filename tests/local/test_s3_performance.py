@@ -1,0 +1,130 @@
+"""What the performance part measures, counts and refuses to say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import s3_servers
+import s3_stub
+
+from validation.s3.client import Keys, connect
+from validation.s3.conformance.runner import run
+from validation.s3.conformance.table import TABLE
+from validation.s3.performance import BODY, OPERATIONS, Meter, Plan, Point, knee
+from validation.s3.speed import measured, written_by_milvus
+from validation.s3.workspace import opened
+from validation.verdict import Outcome
+
+PLAN = Plan(sizes=(1_000, 3_000_000), levels=(1, 2), requests=8, seconds=20)
+
+
+@pytest.fixture(scope="module")
+def stub():
+    with s3_stub.serving(Keys(s3_servers.ACCESS, s3_servers.SECRET)) as server:
+        yield server
+
+
+@pytest.fixture
+def space(stub):
+    stub.reset()
+    with opened(s3_servers.storage(stub.endpoint)) as workspace:
+        yield workspace
+    assert stub.buckets["milvus"].objects == {}
+
+
+def point(rate: float, *, n: int = 10, cpu: float = 0.1, failed: int = 0) -> Point:
+    times = np.asarray([1.0] * (n - failed) + [math.inf] * failed)
+    return Point("GET", 100, 1, 1, n / rate, times, times, {}, 0, cpu)
+
+
+def test_every_operation_is_measured_to_its_knee_and_samples_are_kept(space, tmp_path):
+    speeds = measured(space, PLAN, folder=tmp_path)
+    seen = {(speed.operation, speed.size) for speed in speeds}
+    wanted = {(name, size) for name in BODY for size in PLAN.sizes}
+    wanted |= {(name, 0) for name in OPERATIONS if name not in BODY}
+    assert seen >= wanted
+    assert {"GET first", "GET again"} <= {speed.operation for speed in speeds}
+    assert all(speed.errors == {} and speed.retries == 0 for speed in speeds)
+    for operation, size in wanted:
+        knees = [s for s in speeds if (s.operation, s.size) == (operation, size) and s.knee]
+        assert len(knees) == 1
+        lines = (tmp_path / knees[0].samples).read_text().splitlines()
+        assert len(lines) == knees[0].n + 1
+
+
+def test_too_few_samples_leave_the_tail_open(space):
+    found = Meter(space).point("HEAD", 0, 1, PLAN).percentiles()
+    assert found["p99.9"].high == math.inf
+
+
+def test_busy_answers_are_retried_counted_and_not_called_errors(space, stub):
+    meter = Meter(space)
+    meter.point("GET", 1_000, 1, PLAN)
+    stub.busy = 2
+    found = meter.point("GET", 1_000, 1, PLAN)
+    assert (found.retries, found.errors) == (2, {})
+    assert found.total_ms.max() > 100  # the waiting is in it
+
+
+def test_errors_are_counted_by_code_and_take_for_ever(space, stub):
+    meter = Meter(space)
+    meter.point("GET", 1_000, 1, PLAN)
+    stub.buckets["milvus"].objects.clear()
+    found = meter.point("GET", 1_000, 1, PLAN)
+    assert found.errors == {"404": 8}
+    assert found.void == "no request succeeded"
+    assert found.percentiles()["p50"].value == math.inf
+
+
+def test_a_short_body_is_an_error(space, stub):
+    meter = Meter(space)
+    meter.point("GET", 1_000, 1, PLAN)
+    for versions in stub.buckets["milvus"].objects.values():
+        versions[-1].body = versions[-1].body[:-1]
+    assert meter.point("GET", 1_000, 1, PLAN).errors == {"ValueError": 8}
+
+
+def test_a_client_without_cpu_to_spare_voids_the_point():
+    assert "CPU" in point(100, cpu=0.95).void
+    assert point(100, cpu=0.5).void == ""
+
+
+def test_the_knee_is_where_more_concurrency_stops_paying():
+    points = [point(100), point(190), point(300), point(310), point(305)]
+    assert knee(points) is points[2]
+
+
+def test_levels_whose_bodies_would_not_fit_into_memory_are_left_out(space):
+    plan = Plan(levels=(1, 2, 4), requests=2, memory=2_500)
+    assert [one.concurrency for one in Meter(space).sweep("PUT", 1_000, plan)] in ([1], [1, 2])
+
+
+def test_all_endpoints_take_their_turn(space, stub):
+    other = f"http://localhost:{stub.server_port}"
+    meter = Meter(space, [other])
+    before = len(stub.connections)
+    found = meter.point("GET", 1_000, 2, PLAN)
+    assert (found.endpoints, found.errors) == (2, {})
+    assert len(stub.connections) > before
+
+
+def test_sizes_are_taken_from_what_milvus_has_written(space, stub):
+    client = connect(s3_servers.storage(stub.endpoint))
+    keys = {"files/insert_log/1/2": 700, "files/insert_log/1/3": 900, "files/index_files/1": 5_000}
+    for key, size in keys.items():
+        client.put_object(Bucket="milvus", Key=key, Body=b"x" * size)
+    assert written_by_milvus(space) == {"insert_log": 900, "index_files": 5_000}
+    for key in keys:
+        client.delete_object(Bucket="milvus", Key=key)
+
+
+def test_a_check_on_a_busy_store_is_tried_again_and_then_left_open(space, stub):
+    stub.busy = 1
+    (found,) = run(space, [TABLE["objects.zero-byte"]])
+    assert found.outcome is Outcome.PASS
+    stub.busy = 3
+    (found,) = run(space, [TABLE["objects.zero-byte"]])
+    stub.busy = 0
+    assert (found.outcome, "too busy" in found.reason) == (Outcome.NOT_MEASURED, True)

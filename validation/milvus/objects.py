@@ -33,6 +33,15 @@ class Inventory:
     examples: dict[str, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """One object: its kind, key and size in bytes."""
+
+    kind: str
+    key: str
+    size: int
+
+
 def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
     """List what the bucket holds of a collection.
 
@@ -47,27 +56,32 @@ def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
         CredentialsError: It refuses the keys.
         MeasurementError: The listing has no end in sight.
     """
+    number, stored = listed(connection, name, storage)
+    found = Inventory(number, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {})
+    for one in stored:
+        found.objects[one.kind] += 1
+        found.bytes[one.kind] += one.size
+        found.examples.setdefault(one.kind, one.key)
+    return found
+
+
+def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, list[Stored]]:
+    """Return a collection's number and each of its objects; the same errors as `inventory`."""
     with connection.explained(f"describe {name}"):
         described = connection.client.describe_collection(name, timeout=connection.timeout)
     number = int(described["collection_id"])
-    found = Inventory(number, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {})
+    found: list[Stored] = []
     partitions: set[str] = set()
     with s3.translated(storage):
         client = s3.connect(storage)
         for kind in KINDS[:2]:
             for key, size in _objects(client, storage, f"{kind}/{number}/"):
                 partitions.add(key.split(f"/{number}/", 1)[1].split("/")[0])
-                _add(found, kind, key, size)
+                found.append(Stored(kind, key, size))
         for key, size in _objects(client, storage, "index_files/"):
             if key.split("index_files/", 1)[1].split("/")[2:3] in [[one] for one in partitions]:
-                _add(found, "index_files", key, size)
-    return found
-
-
-def _add(found: Inventory, kind: str, key: str, size: int) -> None:
-    found.objects[kind] += 1
-    found.bytes[kind] += size
-    found.examples.setdefault(kind, key)
+                found.append(Stored("index_files", key, size))
+    return number, found
 
 
 def _objects(client, storage: Storage, below: str) -> Iterator[tuple[str, int]]:  # noqa: ANN001  (boto3's clients have no type)

@@ -1,0 +1,303 @@
+"""Milvus's own metrics: the Prometheus text of ``/metrics``, and what it gained between two reads.
+
+Which families there are depends on the server's version, its role, and on what it has done so far:
+a family that is absent was *not measured*, never zero. What the kit uses (seen on 2.3.5; the names
+under ``internal_storage`` are the same on 2.6):
+
+- ``milvus_storage_*`` (the Go half) and ``internal_storage_*`` (the C++ half of query, data and
+  index nodes): ``op_count``, ``request_latency`` in whole milliseconds, ``kv_size`` in bytes, each
+  by ``persistent_data_op_type``;
+- ``milvus_querynode_sq_req_count`` and ``milvus_querynode_load_segment_latency``: proof that the
+  process behind this address is the one that served the searches and loaded the segments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+
+from validation.errors import MeasurementError, UnreachableError, UnsupportedError
+from validation.target import Milvus
+
+TIMEOUT_SECONDS = 5.0
+MAX_BYTES = 64 << 20
+
+HALVES = ("milvus_storage", "internal_storage")
+"""Prefixes of the two S3 clients in a Milvus process."""
+READS = ("get", "stat", "list")
+"""Values of ``persistent_data_op_type`` that a load or a search can wait for."""
+_OPERATION = "persistent_data_op_type"
+_TICK_MS = 1.0
+"""Latencies are cut to whole milliseconds before they are added up."""
+
+Labels = frozenset[tuple[str, str]]
+# OpenMetrics appends exemplars behind a hash.
+_SAMPLE = re.compile(
+    r"(?P<name>[A-Za-z_:][\w:]*)\s*"
+    r'(?:\{(?P<labels>(?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?'
+    r"\s+(?P<value>\S+)(?:\s+-?[\d.]+)?\s*(?:#.*)?"
+)
+_LABEL = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """All samples of one scrape.
+
+    Args:
+        samples: By name, as it stands in the text (``..._sum``, ``..._count``, ``..._bucket``), and
+            by labels.
+        source: Where they come from, for errors.
+    """
+
+    samples: Mapping[str, Mapping[Labels, float]] = dataclasses.field(repr=False)
+    source: str = "/metrics"
+
+    def matching(self, name: str, **labels: str) -> dict[Labels, float]:
+        """Return the samples of a name that carry these labels; empty if there are none."""
+        wanted = set(labels.items())
+        return {key: value for key, value in self.samples.get(name, {}).items() if wanted <= key}
+
+    def total(self, name: str, **labels: str) -> float | None:
+        """Return the sum of the samples of a name that carry these labels; None without any."""
+        found = self.matching(name, **labels)
+        return math.fsum(found.values()) if found else None
+
+    def values_of(self, label: str, *, prefix: str) -> set[str]:
+        """Return which values a label has among the names that start with a prefix."""
+        return {
+            value
+            for name, series in self.samples.items()
+            if name.startswith(prefix)
+            for key in series
+            for found, value in key
+            if found == label
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Delta:
+    """What counters and histograms gained between two scrapes of the same process."""
+
+    before: Snapshot
+    after: Snapshot
+
+    def gain(self, name: str, **labels: str) -> float | None:
+        """Return what the samples of a counter gained; None if the server does not have it.
+
+        A sample that first shows in the later scrape has gained all it holds: Prometheus clients
+        make labelled samples when they first count.
+
+        Raises:
+            MeasurementError: The counter ran backwards.
+        """
+        after = self.after.total(name, **labels)
+        if after is None:
+            return None
+        gained = after - (self.before.total(name, **labels) or 0.0)
+        if gained < 0:
+            raise MeasurementError(
+                "a counter ran backwards, so what it gained is unknown",
+                where=f"{self.after.source}: {name}",
+                remedy="measure again; give the address of one process, not of a balancer",
+            )
+        return gained
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageReads:
+    """What a Milvus process read from its store between two scrapes, by its own account.
+
+    Args:
+        requests: How many requests succeeded.
+        failed: How many failed; how long those took is not counted by every version.
+        seconds_low: Their durations added up, at least: each was cut to whole milliseconds.
+        seconds_high: At most: a millisecond more for each.
+        bytes: Of the bodies it got; None if the server does not count them.
+        by_client: The same of each of its S3 clients, for evidence.
+    """
+
+    requests: int
+    failed: int
+    seconds_low: float
+    seconds_high: float
+    bytes: int | None
+    by_client: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+
+
+def scrape(milvus: Milvus, *, timeout: float = TIMEOUT_SECONDS) -> Snapshot:
+    """Read the metrics of a target's Milvus.
+
+    Args:
+        milvus: How it is reached; ``metrics_uri`` is the base URL.
+        timeout: Of the request, in seconds.
+
+    Raises:
+        UnsupportedError: The target declares no ``metrics_uri``.
+        UnreachableError: Nothing answers there, or with an error.
+        MeasurementError: What answers are no metrics.
+    """
+    import httpx  # noqa: PLC0415  (slow to import)
+
+    if milvus.metrics_uri is None:
+        raise UnsupportedError(
+            "the target declares no address for Milvus's metrics",
+            where="milvus.metrics_uri",
+            remedy="give the base URL that serves /metrics, usually http://HOST:9091",
+        )
+    url = milvus.metrics_uri.rstrip("/") + "/metrics"
+    try:
+        with httpx.stream(
+            "GET", url, timeout=timeout, verify=_trust(milvus, url), follow_redirects=False
+        ) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise UnreachableError(
+                    "Milvus's metrics are not served at this address",
+                    where=url,
+                    seen=f"HTTP {answer.status_code}",
+                    remedy="correct milvus.metrics_uri: the base URL, without /metrics",
+                )
+            text = _bounded(answer.iter_bytes(), url)
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+        raise UnreachableError(
+            f"Milvus's metrics cannot be read: {type(error).__name__}",
+            where=url,
+            remedy="check milvus.metrics_uri (usually port 9091) and the way there",
+        ) from None
+    return parse(text, source=url)
+
+
+def _trust(milvus: Milvus, url: str) -> ssl.SSLContext | bool:
+    if not url.startswith("https:") or not (milvus.tls.ca_pem or milvus.tls.ca_file):
+        return True
+    return ssl.create_default_context(
+        cafile=str(milvus.tls.ca_file.expanduser()) if milvus.tls.ca_file else None,
+        cadata=milvus.tls.ca_pem,
+    )
+
+
+def _bounded(pieces: Iterator[bytes], url: str) -> str:
+    text = bytearray()
+    for piece in pieces:
+        text += piece
+        if len(text) > MAX_BYTES:
+            raise MeasurementError(
+                f"what is served as metrics is larger than {MAX_BYTES >> 20} MiB", where=url
+            )
+    return text.decode("utf-8", errors="replace")
+
+
+def parse(text: str, *, source: str = "/metrics") -> Snapshot:
+    """Return the samples in Prometheus's text format 0.0.4 (or OpenMetrics, which adds to it).
+
+    Args:
+        text: What ``/metrics`` answered.
+        source: Where it came from, for errors.
+
+    Raises:
+        MeasurementError: A line is neither a comment nor a sample, or there is no sample at all.
+    """
+    samples: dict[str, dict[Labels, float]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            name, labels, value = _sample(line)
+        except ValueError:
+            raise MeasurementError(
+                "this is not Prometheus's text format",
+                where=f"{source}, line {number}",
+                seen=line,
+                remedy="check that milvus.metrics_uri leads to Milvus itself",
+            ) from None
+        samples.setdefault(name, {})[labels] = value
+    if not samples:
+        raise MeasurementError("there is not a single metric", where=source)
+    return Snapshot(samples, source)
+
+
+def _sample(line: str) -> tuple[str, Labels, float]:
+    found = _SAMPLE.fullmatch(line)
+    if found is None:
+        raise ValueError(line)
+    return found["name"], _labels(found["labels"] or ""), float(found["value"])
+
+
+def _labels(text: str) -> Labels:
+    labels, at = [], 0
+    while at < len(text):
+        found = _LABEL.match(text, at)
+        if found is None:
+            if not text[at:].strip():
+                break
+            raise ValueError(text)
+        plain = re.sub(r"\\.", lambda one: _ESCAPES.get(one.group(), one.group()), found[2])
+        labels.append((found[1], plain))
+        at = found.end()
+    return frozenset(labels)
+
+
+def between(before: Snapshot, after: Snapshot) -> Delta:
+    """Return what was gained between two scrapes.
+
+    Raises:
+        MeasurementError: Not the same process answered both times.
+    """
+    started = [one.total("process_start_time_seconds") for one in (before, after)]
+    if started[0] != started[1]:
+        raise MeasurementError(
+            "another Milvus process answers than before: it was restarted, or there are several",
+            where=after.source,
+            remedy="give the address of one process, or measure again",
+        )
+    return Delta(before, after)
+
+
+def storage_reads(delta: Delta) -> StorageReads:
+    """Return what the process read from its store in the meantime.
+
+    Raises:
+        UnsupportedError: It does not count requests to its store.
+        MeasurementError: A counter ran backwards.
+    """
+    halves = [
+        half for half in HALVES if delta.after.total(f"{half}_request_latency_count") is not None
+    ]
+    if not halves:
+        raise UnsupportedError(
+            "this server does not count its requests to the store",
+            where=delta.after.source,
+            seen=f"no {' and no '.join(f'{half}_request_latency' for half in HALVES)}",
+            remedy="give the metrics address of a query node or standalone server as"
+            " milvus.metrics_uri",
+        )
+    parts = {half: _reads_of(delta, half) for half in halves}
+    sums = {name: sum(part[name] for part in parts.values()) for name in parts[halves[0]]}
+    sized = any(delta.after.total(f"{half}_kv_size_sum") is not None for half in halves)
+    return StorageReads(
+        requests=round(sums["requests"]),
+        failed=round(sums["failed"]),
+        seconds_low=sums["milliseconds"] / 1e3,
+        seconds_high=(sums["milliseconds"] + _TICK_MS * sums["timed"]) / 1e3,
+        bytes=round(sums["bytes"]) if sized else None,
+        by_client=parts,
+    )
+
+
+def _reads_of(delta: Delta, half: str) -> dict[str, float]:
+    """Return what one S3 client of a process did: requests, failures, times and bytes."""
+    found = dict.fromkeys(("requests", "failed", "timed", "milliseconds"), 0.0)
+    for operation in READS:
+        label = {_OPERATION: operation}
+        timed = delta.gain(f"{half}_request_latency_count", **label) or 0.0
+        ended = delta.gain(f"{half}_op_count", **label, status="success")
+        # The Go half times a GET twice, its answer and its body, and counts it once.
+        found["requests"] += timed if ended is None else ended
+        found["failed"] += delta.gain(f"{half}_op_count", **label, status="fail") or 0.0
+        found["timed"] += timed
+        found["milliseconds"] += delta.gain(f"{half}_request_latency_sum", **label) or 0.0
+    return {**found, "bytes": delta.gain(f"{half}_kv_size_sum", **{_OPERATION: "get"}) or 0.0}

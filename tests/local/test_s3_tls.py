@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+import botocore.exceptions
 import pytest
 import s3_servers
 from cryptography import x509
@@ -20,6 +21,7 @@ from validation.errors import ExitCode, UnreachableError
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
+from validation.s3.faults.proxy import Certificate, FaultProxy
 from validation.s3.performance import Meter, Plan
 from validation.s3.preflight import preflight
 from validation.s3.reach import reach
@@ -176,3 +178,22 @@ def test_a_store_that_still_speaks_tls_1_0_turns_red(tmp_path, authority):
     listener.close()
     assert found.outcome is Outcome.FAIL
     assert "was accepted" in found.reason
+
+
+def test_a_certificate_that_expires_behind_the_fault_proxy_is_met_at_once(
+    tmp_path, tls_store, authority
+):
+    ca_file, issuer = authority
+    good, expired = tmp_path / "good", tmp_path / "expired"
+    certificate(good, issuer=issuer)
+    certificate(expired, issuer=issuer, days=-1)
+    with FaultProxy(
+        tls_store.endpoint,
+        certificate=Certificate(good / "public.crt", good / "private.key"),
+        trusting=ca_file,
+    ) as proxy:
+        client = connect(tls_store.model_copy(update={"endpoint": proxy.endpoint}))
+        client.head_bucket(Bucket="milvus")
+        proxy.present(Certificate(expired / "public.crt", expired / "private.key"))
+        with pytest.raises(botocore.exceptions.SSLError, match="expired"):
+            client.head_bucket(Bucket="milvus")

@@ -1,0 +1,147 @@
+"""The proxy: listens on loopback, one thread a connection, faults from a script.
+
+.. code-block:: python
+
+    with FaultProxy("http://127.0.0.1:9000") as proxy:
+        milvus.start(endpoint=proxy.endpoint)
+        proxy.script.arm(Fault(Kind.SLOW_DOWN, every=3))
+
+Requests are passed on as they are, Host header included, so their signatures stay valid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from validation.errors import UnreachableError
+from validation.s3.faults.exchange import Exchange
+from validation.s3.faults.script import Script
+from validation.s3.faults.stream import ClosedError, Stream
+
+_CONNECT_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """A server certificate and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Return a server's TLS settings with it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+class FaultProxy:
+    """A proxy in front of one store; a context manager.
+
+    Args:
+        upstream: The store's endpoint, ``http(s)://host:port``.
+        port: To listen on, on 127.0.0.1; 0 takes a free one.
+        certificate: Speak TLS with it. It can be changed while the proxy runs.
+        trusting: The CA that signed the store's certificate, if that speaks TLS.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        port: int = 0,
+        certificate: Certificate | None = None,
+        trusting: Path | None = None,
+    ) -> None:
+        parts = urlsplit(upstream)
+        tls = parts.scheme == "https"
+        self.upstream = (parts.hostname or "127.0.0.1", parts.port or (443 if tls else 80))
+        self.script = Script()
+        self._outward = ssl.create_default_context(cafile=trusting) if tls else None
+        self._inward = certificate.context() if certificate else None
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._open: set[Stream] = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, name="fault-proxy", daemon=True)
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients have to connect."""
+        scheme = "https" if self._inward else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.script.disarm()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
+        self._thread.join()
+
+    def present(self, certificate: Certificate) -> None:
+        """Present another certificate from now on, e.g. one that has expired.
+
+        Open connections are ended, so that clients meet it at once.
+        """
+        self._inward = certificate.context()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End every open connection."""
+        with self._lock:
+            streams = list(self._open)
+        for stream in streams:
+            with contextlib.suppress(OSError):
+                stream.socket.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        streams: list[Stream] = []
+        try:
+            self.script.wait_while_stopped()
+            streams.append(self._client(accepted))
+            streams.append(self._store())
+            with self._lock:
+                self._open |= set(streams)
+            exchange = Exchange(streams[0], streams[1], self.script)
+            while exchange.one():
+                self.script.wait_while_stopped()
+        except (ClosedError, OSError, UnreachableError, ValueError, IndexError):
+            pass  # a side is gone, or does not speak HTTP: the other one is told by the close
+        finally:
+            with self._lock:
+                self._open -= set(streams)
+            for stream in streams:
+                stream.close()
+            accepted.close()
+
+    def _client(self, accepted: socket.socket) -> Stream:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        side = self._inward.wrap_socket(accepted, server_side=True) if self._inward else accepted
+        return Stream(side, self.script.wait_while_stopped)
+
+    def _store(self) -> Stream:
+        plain = socket.create_connection(self.upstream, timeout=_CONNECT_SECONDS)
+        plain.settimeout(None)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host = self.upstream[0]
+        side = self._outward.wrap_socket(plain, server_hostname=host) if self._outward else plain
+        return Stream(side, self.script.wait_while_stopped)

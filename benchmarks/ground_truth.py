@@ -5,8 +5,6 @@
 Prints the seconds of every repeat and the ratio of the medians; 1 means as fast, 2 twice as fast.
 """
 
-# ruff: noqa: INP001, T201  (a script that prints, not a package)
-
 from __future__ import annotations
 
 import os

@@ -7,8 +7,6 @@ the medians; 1 means as fast, 2 twice as fast. Both fill collections of the kit'
 dropped again.
 """
 
-# ruff: noqa: INP001, T201  (a script that prints, not a package)
-
 from __future__ import annotations
 
 import statistics

@@ -173,7 +173,9 @@ def test_another_index_takes_the_place_of_the_first_and_keeps_the_rows(server, l
 
 
 def test_a_collection_of_somebody_else_is_never_touched(server):
-    server.client.create_collection("mk_theirs", dimension=4)
+    # Of our name and shape, and even of our words, but not with our mark.
+    theirs = schema.schema(DATASET, "not made by milvus-kit; run 1; dataset 2")
+    server.client.create_collection("mk_theirs", schema=theirs)
     try:
         with pytest.raises(OwnershipError, match="mk_theirs"):
             loading.load(server, DATASET, name="mk_theirs", index=FLAT, run="tests")

@@ -7,6 +7,7 @@ idempotent: asking twice changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -180,8 +181,8 @@ class MinioAdmin:
     def _once(self, method: str, target: str, body: bytes) -> Reply:
         headers = self._signed(method, target, body)
         try:
-            with self.connect() as plain:
-                connection = http.client.HTTPConnection(self.server_name, self.port)
+            connection = http.client.HTTPConnection(self.server_name, self.port)
+            with self.connect() as plain, contextlib.closing(connection):
                 connection.sock = self._secured(plain)
                 connection.request(method, target, body or None, headers)
                 answer = connection.getresponse()

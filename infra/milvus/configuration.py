@@ -45,6 +45,7 @@ READERS: Mapping[str, frozenset[str]] = {
     "indexNode": _COORDINATORS | _BUILDERS,
     "streaming": _COORDINATORS | {"streamingnode", "proxy"},
     "quotaAndLimits": _COORDINATORS | {"proxy", "streamingnode"},
+    "streamingNode": _COORDINATORS | {"streamingnode", "proxy"},
     "gpu": frozenset({"querynode", STANDALONE}) | _BUILDERS,
     "knowhere": frozenset({"querynode", "streamingnode", STANDALONE}) | _BUILDERS,
 }
@@ -52,6 +53,22 @@ READERS: Mapping[str, frozenset[str]] = {
 
 Coordinators plan the work of all roles, so they read nearly everything.
 """
+
+
+GRPC_PORTS: Mapping[str, Any] = {
+    section: {"port": port}
+    for section, port in {
+        "rootCoord": 53100,
+        "queryCoord": 19531,
+        "dataCoord": 13333,
+        "indexNode": 21121,
+        "queryNode": 21123,
+        "dataNode": 21124,
+        "streamingNode": 22222,
+    }.items()
+}
+"""Ports of milvus.yaml as it comes with Milvus. Its code's own default is 19530 for every role, so a
+file without them makes a standalone's roles take one another's port."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +159,7 @@ def everything(inputs: Inputs) -> dict[str, Any]:
             "serverKeyPath": f"{TLS_FOLDER}/tls.key",
             "caPemPath": f"{TLS_FOLDER}/ca.crt",
         }
+    ours = merged(ours, GRPC_PORTS)
     ours = merged(ours, _disk_index(milvus))
     ours = merged(ours, _active_standby(inputs.standby))
     return merged(milvus.configuration, ours)

@@ -117,5 +117,6 @@ def engine(tools: Toolchain, root: Path, folder: Path, passphrase: str) -> Engin
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MILVUS_KIT_STANDIN_SECONDS": "240",
     }
     return Engine(root, folder, environment, tuple(standins))

@@ -86,6 +86,8 @@ rmdir /etc/cni/net.d /etc/cni 2>/dev/null
 ours='^({STATE}|{FOLDER}|/var/lib/kubelet)(/|$)'
 awk '{{print $5}}' /proc/self/mountinfo | grep -E "$ours" && exit 0
 rm -rf --one-file-system {STATE} /var/lib/kubelet /var/lib/etcd /etc/kubernetes
+# The kubelet counts restarts by the logs it finds, so those of another cluster would mislead it.
+rm -rf --one-file-system /var/log/pods /var/log/containers
 rm -f /var/lib/cni/results/{files.CNI_NAME}-* /var/lib/cni/cache/results/{files.CNI_NAME}-*
 rmdir /var/lib/cni/results /var/lib/cni/cache/results /var/lib/cni/cache /var/lib/cni 2>/dev/null
 rmdir {shlex.quote(record["volumes"])} 2>/dev/null  # volumes that still hold data stay

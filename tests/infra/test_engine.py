@@ -1,0 +1,158 @@
+"""The kit's own resources under the real Pulumi engine: made, left alone, drifted, destroyed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from greenlake_server import GreenLakeServer
+from pulumi import automation
+from test_settings import DEV
+
+from infra.day_zero import DayZero
+from infra.secrets.authority import Authority
+from infra.secrets.password import Password
+from infra.settings.parse import parse
+from infra.storage import policy
+from infra.storage.greenlake_resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
+
+CACHE = Path("~/.cache/milvus-kit/toolchain").expanduser()
+PLUGIN = "pulumi-resource-pulumi-python"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """Environment of an engine: the CLI with the plugin of dynamic resources beside it."""
+    folder = tmp_path_factory.mktemp("engine")
+    (folder / "bin").mkdir()
+    (folder / "state").mkdir()
+    for name in ("pulumi", PLUGIN):
+        found = shutil.which(name) or next(map(str, CACHE.glob(f"pulumi*/bin/{name}")), None)
+        if found is None:
+            pytest.skip(f"needs the program {name}, on PATH or in the toolchain's cache")
+        shutil.copy2(found, folder / "bin" / name)
+    return {
+        "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "planted-passphrase",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }, folder
+
+
+@pytest.fixture(scope="module")
+def server():
+    with GreenLakeServer() as running:
+        running.state.polls = 1
+        yield running
+
+
+class Wanted:
+    """What the program declares; a test changes it."""
+
+    bucket = "milvus"
+
+
+def program_of(server: GreenLakeServer) -> Any:
+    def declare() -> None:
+        connection = server.connection() | {
+            "client_secret": pulumi.Output.secret(server.connection()["client_secret"])
+        }
+        options = pulumi.ResourceOptions
+        bucket = GreenLakeBucket(
+            "bucket",
+            connection | {"name": "milvus", "compression": False, "tags": [], "owner": "engine"},
+            options(),
+        )
+        rules = GreenLakePolicy(
+            "rules",
+            connection | {"name": "rules", "policy": policy.for_bucket("milvus")},
+            options(depends_on=[bucket]),
+        )
+        user = GreenLakeUser(
+            "user",
+            connection | {"name": "milvus", "policies": ["rules"], "generation": 1},
+            options(depends_on=[rules]),
+        )
+        DayZero(
+            parse(
+                DEV | {"storage": {"type": "minio", "bucket": Wanted.bucket}},
+                secrets=[],
+                source="test",
+            )
+        )
+        leaf = Authority("authority").issue("leaf", ["milvus.ns.svc"])
+        pulumi.export("s3", user.secret_key)
+        pulumi.export("password", Password("password").secret)
+        pulumi.export("key", leaf.key)
+
+    return declare
+
+
+@pytest.fixture(scope="module")
+def stack(engine, server):
+    environment, folder = engine
+    work = automation.LocalWorkspaceOptions(
+        env_vars=environment,
+        work_dir=str(folder),
+        pulumi_command=automation.PulumiCommand(str(folder)),
+        project_settings=automation.ProjectSettings("milvus-kit", "python"),
+    )
+    made = automation.create_stack(
+        "engine", project_name="milvus-kit", program=program_of(server), opts=work
+    )
+    made.up()
+    yield made
+    Wanted.bucket = "milvus"
+    made.destroy()
+    assert server.state.things == {"buckets": {}, "users": {}, "access-policies": {}}
+
+
+def changes(result: Any) -> dict[str, int]:
+    counts = dict(result.summary.resource_changes or {})
+    counts.pop("same", None)
+    return counts
+
+
+def test_second_up_changes_nothing(stack):
+    assert changes(stack.up()) == {}
+
+
+def test_key_shown_once_is_kept(stack, server):
+    assert stack.outputs()["s3"].value == server.state.keys["milvus"]
+    assert stack.outputs()["s3"].secret
+
+
+def test_state_holds_no_secret_in_plain_text(stack, engine):
+    _, folder = engine
+    outputs = {name: one.value for name, one in stack.outputs().items()}
+    state = "".join(
+        path.read_text(encoding="utf-8", errors="replace")
+        for path in (folder / "state").rglob("*")
+        if path.is_file()
+    )
+    assert "GreenLakeUser" in state
+    planted = [outputs["s3"], outputs["password"], "planted-client-secret", "PRIVATE KEY"]
+    assert not [index for index, secret in enumerate(planted) if secret in state]
+
+
+def test_drift_is_found_by_refresh_and_put_right_by_up(stack, server):
+    kept = server.state.things["access-policies"]["rules"]
+    before = json.dumps(kept["statement"])
+    kept["statement"] = [{"effect": "ALLOW", "action": ["s3:*"], "resource": ["*"]}]
+    assert changes(stack.refresh()) == {"update": 1}
+    assert changes(stack.up()) == {"update": 1}
+    assert json.dumps(server.state.things["access-policies"]["rules"]["statement"]) == before
+
+
+def test_first_days_decision_is_refused_at_preview(stack):
+    Wanted.bucket = "another"
+    with pytest.raises(automation.CommandError, match=r"storage\.bucket"):
+        stack.preview()
+    Wanted.bucket = "milvus"

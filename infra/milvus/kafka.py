@@ -133,6 +133,8 @@ def stateful_set(plan: KafkaPlan) -> Any:
         "metadata": pods.metadata(NAME, plan.namespace, labelled),
         "spec": {
             "serviceName": NAME,
+            # In order, a pod that never got ready would keep its own repair from being rolled out.
+            "podManagementPolicy": "Parallel",
             "replicas": 1,
             "selector": {"matchLabels": pods.selector(NAME)},
             "persistentVolumeClaimRetentionPolicy": pods.retention(retain=plan.retain),

@@ -209,6 +209,8 @@ def _volume(plan: WorkloadPlan) -> dict[str, Any]:
         return {}
     return {
         "serviceName": NAME,
+        # In order, a pod that never got ready would keep its own repair from being rolled out.
+        "podManagementPolicy": "Parallel",
         "volumeClaimTemplates": [pods.claim("data", volume, plan.storage_class)],
         "persistentVolumeClaimRetentionPolicy": pods.retention(
             retain=plan.settings.storage.retain_on_delete

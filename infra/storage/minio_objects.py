@@ -79,6 +79,8 @@ def statefulset(plan: MinioPlan) -> dict[str, Any]:
         "metadata": pods.metadata(NAME, plan.namespace, labelled),
         "spec": {
             "serviceName": SERVICE,
+            # In order, a pod that never got ready would keep its own repair from being rolled out.
+            "podManagementPolicy": "Parallel",
             "replicas": 1,
             "selector": {"matchLabels": select},
             "persistentVolumeClaimRetentionPolicy": pods.retention(

@@ -113,7 +113,7 @@ class Milvus(pulumi.ComponentResource):
         authority: Authority,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        capacities = _checked(settings)
+        capacities = _checked(settings, storage)
         ours = pulumi.ResourceOptions(providers=[cluster.provider])
         super().__init__(
             "milvus-kit:milvus:Milvus",
@@ -377,11 +377,13 @@ def rolling_order(settings: Settings, capacities: dict[str, Capacity]) -> list[s
     return [*step.add, *step.order]
 
 
-def _checked(settings: Settings) -> dict[str, Capacity]:
+def _checked(settings: Settings, storage: StorageContract) -> dict[str, Capacity]:
     """Return the capacities; every mistake is found before anything is declared."""
     milvus = settings.milvus
     topology.require_log(milvus.version, milvus.mode, log.wal_of(settings.log))
     etcd.require_certificates(settings.etcd)
+    if milvus.installer == "operator":
+        operator.require_operable(settings, storage)
     if milvus.upgrade_from:
         topology.refuse_unsupported(milvus.upgrade_from, milvus.version)
     return plan(settings)

@@ -22,6 +22,7 @@ SNAPSHOT = "etcd-snapshot"
 ROOT_PASSWORD = "milvus-root-password"  # noqa: S105  (the name of a Job)
 VALIDATION = "milvus-validation"
 OURS = (NAME, etcd.NAME, kafka.NAME, woodpecker.NAME, SNAPSHOT, ROOT_PASSWORD, VALIDATION)
+OPERATOR_NAMESPACE = "milvus-operator"
 DNS_PORT = 53
 
 
@@ -55,6 +56,8 @@ def policies(plan: NetworkPlan) -> dict[str, Any]:
     if plan.settings.log.type == "woodpecker" and plan.settings.log.mode == "service":
         found["woodpecker"] = _woodpecker(plan)
     found |= _jobs(plan)
+    if plan.settings.milvus.installer == "operator":
+        found |= _operator(plan)
     return {name: _named(name, plan.namespace, spec) for name, spec in found.items()}
 
 
@@ -225,6 +228,20 @@ def _woodpecker(plan: NetworkPlan) -> dict[str, Any]:
         ],
         egress=[{"to": servers, "ports": each_other}, _to_etcd(), _to_store(plan.storage)],
     )
+
+
+def _operator(plan: NetworkPlan) -> dict[str, Any]:
+    """Return what milvus-operator needs from its own namespace: it probes what Milvus depends on."""
+    peers = _namespaces([OPERATOR_NAMESPACE])
+    ends = {"etcd": (pods.selector(etcd.NAME), (etcd.CLIENT_PORT,))}
+    if plan.log.pods:
+        ends["log"] = (plan.log.pods, plan.log.ports)
+    if plan.storage.pods:
+        ends["store"] = (plan.storage.pods, (plan.storage.port,))
+    return {
+        f"operator-{name}": _policy(select, ingress=[{"from": peers, "ports": _ports(*ports)}])
+        for name, (select, ports) in ends.items()
+    }
 
 
 def _jobs(plan: NetworkPlan) -> dict[str, Any]:

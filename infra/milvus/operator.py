@@ -30,15 +30,17 @@ from infra.milvus import credentials, pods, workloads
 from infra.milvus.capacity import Capacity
 from infra.milvus.configuration import checksum, everything, merged
 from infra.milvus.credentials import Secrets
+from infra.milvus.network import OPERATOR_NAMESPACE
 from infra.milvus.topology import STANDALONE, parse_version
 from infra.milvus.workloads import WorkloadPlan
+from infra.settings import Settings
 from infra.settings.services import Kafka, Pulsar, RocksMq
+from infra.storage.contract import StorageContract
 from validation.errors import ConfigurationError
 
 NAME = workloads.NAME
 CHART_VERSION = "1.3.8"
 CHART_REPOSITORY = "https://zilliztech.github.io/milvus-operator"
-NAMESPACE = "milvus-operator"
 API = "milvus.io/v1beta1"
 ACCOUNT = "milvus"
 ELSEWHERE = "from-the-environment"
@@ -68,7 +70,6 @@ class Operated(pulumi.ComponentResource):
         operator_image: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        require_operable(plan)
         parent = pulumi.ResourceOptions(parent=opts.parent if opts else None)
         super().__init__("milvus-kit:milvus:Operated", NAME, None, parent)
         mine = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=self))
@@ -96,7 +97,7 @@ class Operated(pulumi.ComponentResource):
             version=None if settings.chart else CHART_VERSION,
             repository_opts=None if settings.chart else {"repo": CHART_REPOSITORY},
             name="milvus-operator",
-            namespace=NAMESPACE,
+            namespace=OPERATOR_NAMESPACE,
             create_namespace=True,
             values={
                 "installCRDs": settings.install_crds,
@@ -114,13 +115,13 @@ def split_image(image: str) -> tuple[str, str]:
     return f"{folder}/{name}" if folder else name, tag
 
 
-def require_operable(plan: WorkloadPlan) -> None:
+def require_operable(settings: Settings, storage: StorageContract) -> None:
     """Refuse what the operator cannot do, before anything is declared.
 
     Raises:
         ConfigurationError: etcd with TLS, or a Secret whose keys the operator does not know.
     """
-    if plan.settings.etcd.tls:
+    if settings.etcd.tls:
         raise ConfigurationError(
             "milvus-operator probes etcd without TLS, and waits for it in vain",
             where="etcd.tls",
@@ -128,7 +129,7 @@ def require_operable(plan: WorkloadPlan) -> None:
             remedy="set etcd.tls and etcd.auth to false: NetworkPolicies keep others away from"
             " etcd; or use milvus.installer: manifests",
         )
-    keys = plan.secrets.storage.credentials
+    keys = storage.credentials
     if (keys.access_key.key, keys.secret_key.key) != SECRET_KEYS:
         raise ConfigurationError(
             "milvus-operator reads the S3 key from the keys accesskey and secretkey alone",
@@ -136,7 +137,7 @@ def require_operable(plan: WorkloadPlan) -> None:
             seen=keys.access_key.key,
             remedy="rename the keys of the Secret, or use milvus.installer: manifests",
         )
-    ca = plan.secrets.storage.ca
+    ca = storage.ca
     if ca and ca.key != "ca.crt":
         raise ConfigurationError(
             "milvus-operator reads the CA from the key ca.crt alone",
@@ -150,7 +151,7 @@ def service_account(namespace: str) -> Any:
     """Return the account: without one the pods would run with the default account's token."""
     return {
         "metadata": pods.metadata(ACCOUNT, namespace, pods.labels(NAME, "account")),
-        "automountServiceAccountToken": False,
+        "automount_service_account_token": False,
     }
 
 
@@ -165,7 +166,7 @@ def custom_resource(
     labelled = pods.labels(NAME, "milvus")
     annotations = {
         "pulumi.com/waitFor": "condition=MilvusReady",
-        # Values that the operator writes back into the spec are its own business.
+        # The operator writes defaults into the spec; what is declared here stays ours.
         "pulumi.com/patchForce": "true",
     }
     return {
@@ -241,7 +242,9 @@ def _shared(
     """Return what all components get: the operator adds the S3 key by itself."""
     found = [credentials.for_role(role, version, secrets) for role in capacities]
     return credentials.RoleSecrets(
-        env=_unique(item for role in found for item in role.env),
+        env=_unique(
+            item for role in found for item in role.env if not item["name"].startswith("MINIO_")
+        ),
         volumes=_unique(item for role in found for item in role.volumes),
         mounts=_unique(item for role in found for item in role.mounts),
         annotations={key: value for role in found for key, value in role.annotations.items()},

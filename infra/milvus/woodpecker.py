@@ -224,9 +224,10 @@ def disruption_budget(plan: WoodpeckerPlan) -> Any:
 
 
 KEY_SCRIPT = f"""set -eu
+quoted() {{ printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }}
 sed -e '/^minio:/q' {TEMPLATE}/woodpecker.yaml > {CONFIG}/woodpecker.yaml
-printf '  accessKeyID: "%s"\\n  secretAccessKey: "%s"\\n' "$S3_ACCESS_KEY" "$S3_SECRET_KEY" \\
-  >> {CONFIG}/woodpecker.yaml
+printf '  accessKeyID: %s\n  secretAccessKey: %s\n' \
+  "$(quoted "$S3_ACCESS_KEY")" "$(quoted "$S3_SECRET_KEY")" >> {CONFIG}/woodpecker.yaml
 sed -e '1,/^minio:/d' {TEMPLATE}/woodpecker.yaml >> {CONFIG}/woodpecker.yaml
 """
 

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+
+import declaring
+import pytest
+from declaring import CLUSTER_23, CONFIG, DEV, PROD, STANDALONE, Hidden, changed, declare, shown
+
+from validation.errors import ConfigurationError
+
+EVERYTHING = changed(
+    PROD,
+    milvus={"auth": {"enabled": True, "rootPassword": {"config": "rootPassword"}}},
+    validation={"enabled": True},
+    observability={"podMonitors": True, "dashboard": True},
+)
+EVERYTHING["log"] = {
+    "type": "kafka",
+    "mode": "adopt",
+    "brokers": ["kafka.example.com:9093"],
+    "tls": True,
+    "sasl": {"user": "milvus", "password": {"config": "logPassword"}},
+}
+PLANTED = (*CONFIG.values(), "generated-value-of", "generated-key-of")
+
+
+def plain_text(value) -> str:
+    """Everything that is not a Pulumi secret."""
+    if isinstance(value, Hidden):
+        return ""
+    if isinstance(value, dict):
+        return " ".join(plain_text(item) for item in value.values())
+    if isinstance(value, list):
+        return " ".join(plain_text(item) for item in value)
+    return str(value)
+
+
+@pytest.mark.parametrize("document", [EVERYTHING, PROD, CLUSTER_23], ids=["all", "prod", "2.3"])
+def test_no_secret_is_in_anything_that_is_no_pulumi_secret(document):
+    for item in declare(document).resources:
+        if item.type.startswith("kubernetes:"):
+            text = plain_text(item.inputs)
+            for secret in PLANTED:
+                assert secret not in text, (item.type, item.name)
+
+
+@pytest.mark.parametrize("document", [EVERYTHING, PROD, CLUSTER_23, STANDALONE])
+def test_no_key_and_no_password_is_in_a_config_map_or_a_pod(document):
+    declared = declare(document)
+    kinds = ("ConfigMap", "Deployment", "StatefulSet", "CronJob", "Job", "Service")
+    for kind in kinds:
+        for name, item in declared.of(kind).items():
+            text = json.dumps(shown(item.inputs))
+            for secret in PLANTED:
+                assert secret not in text, (kind, name)
+
+
+def test_what_was_planted_is_really_in_the_secrets():
+    secrets = json.dumps([shown(item.inputs) for item in declare(EVERYTHING).of("Secret").values()])
+    for secret in CONFIG.values():
+        assert secret in secrets
+
+
+def environment(declared, name: str, kind: str = "Deployment") -> dict[str, dict]:
+    template = shown(declared.workloads()[f"{kind}/{name}"])
+    return {item["name"]: item for item in template["spec"]["containers"][0]["env"]}
+
+
+def test_the_s3_key_reaches_every_role_by_reference():
+    declared = declare(PROD)
+    for name in declared.of("Deployment"):
+        env = environment(declared, name)
+        for variable, key in (
+            ("MINIO_ACCESS_KEY_ID", "accesskey"),
+            ("MINIO_SECRET_ACCESS_KEY", "secretkey"),
+        ):
+            assert env[variable]["valueFrom"]["secretKeyRef"] == {"name": "milvus-s3", "key": key}
+
+
+def test_root_gets_its_own_password_at_the_first_start_from_the_coordinator_alone():
+    declared = declare(PROD)
+    for name in declared.of("Deployment"):
+        has = "COMMON_SECURITY_DEFAULTROOTPASSWORD" in environment(declared, name)
+        assert has is (name == "milvus-mixcoord"), name
+    assert "milvus-root-password" not in declared.of("Job")
+
+
+def test_versions_that_start_with_the_well_known_password_get_a_job_that_replaces_it():
+    declared = declare(changed(CLUSTER_23, milvus={"auth": {"enabled": True}}))
+    job = declared.of("Job")["milvus-root-password"]
+    container = shown(job.inputs)["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"][:3] == ["python", "-m", "infra.milvus.root_password_change"]
+    ref = container["env"][0]["valueFrom"]["secretKeyRef"]
+    assert ref == {"name": "milvus-root", "key": "password"}
+    assert "milvus-proxy" in job.depends_on
+    for name in declared.of("Deployment"):
+        assert "COMMON_SECURITY_DEFAULTROOTPASSWORD" not in environment(declared, name)
+
+
+def test_a_private_ca_stands_where_both_of_milvuss_s3_clients_look():
+    declared = declare(PROD)
+    for name in declared.of("Deployment"):
+        env = environment(declared, name)
+        assert env["SSL_CERT_FILE"]["value"] == "/milvus/tls/s3/ca.crt"
+        spec = shown(declared.workloads()[f"Deployment/{name}"])["spec"]
+        mounts = {item["mountPath"] for item in spec["containers"][0]["volumeMounts"]}
+        assert {
+            "/milvus/tls/s3",
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+        } <= mounts
+        text = declared.one("ConfigMap", name)["data"]["milvus.yaml"]
+        assert "tlsCACert: /milvus/tls/s3/ca.crt" in text
+
+
+def test_a_public_ca_leaves_the_images_own_trust_alone():
+    document = changed(PROD)
+    document["storage"].pop("ca")
+    declared = declare(document)
+    assert "SSL_CERT_FILE" not in environment(declared, "milvus-proxy")
+
+
+def annotations(document) -> dict[str, dict[str, str]]:
+    declared = declare(document)
+    return {
+        name: shown(template)["metadata"].get("annotations", {})
+        for name, template in declared.workloads().items()
+    }
+
+
+def rolled(before, after) -> set[str]:
+    """Names of the workloads whose pods are replaced by a change."""
+    old, new = annotations(before), annotations(after)
+    assert set(old) == set(new)
+    return {name.split("/")[1] for name in old if old[name] != new[name]}
+
+
+@pytest.fixture
+def rotated(monkeypatch):
+    def rotate(name: str) -> None:
+        monkeypatch.setitem(declaring.CONFIG, name, "rotated" + CONFIG[name])
+
+    return rotate
+
+
+ROLES = {"milvus-mixcoord", "milvus-streamingnode", "milvus-querynode", "milvus-datanode"}
+
+
+def test_a_rotated_s3_key_rolls_milvus_and_woodpecker_and_nothing_else(rotated):
+    before = annotations(PROD)
+    rotated("s3SecretKey")
+    after = annotations(PROD)
+    changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
+    assert changed_names == {*ROLES, "milvus-proxy", "woodpecker"}
+
+
+def test_a_rotated_log_password_rolls_exactly_the_roles_of_milvus(rotated):
+    before = annotations(EVERYTHING)
+    rotated("logPassword")
+    after = annotations(EVERYTHING)
+    changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
+    assert changed_names == {*ROLES, "milvus-proxy"}
+
+
+def test_a_rotated_root_password_rolls_the_coordinator_alone(rotated):
+    before = annotations(EVERYTHING)
+    rotated("rootPassword")
+    after = annotations(EVERYTHING)
+    changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
+    assert changed_names == {"milvus-mixcoord"}
+
+
+@pytest.mark.parametrize(
+    ("section", "roles"),
+    [
+        ({"proxy": {"maxTaskNum": 2048}}, {"milvus-mixcoord", "milvus-proxy"}),
+        (
+            {"queryNode": {"mmap": {"mmapEnabled": True}}},
+            {"milvus-mixcoord", "milvus-querynode", "milvus-streamingnode"},
+        ),
+        (
+            {"dataNode": {"memory": {"forceSyncEnable": False}}},
+            {"milvus-mixcoord", "milvus-datanode", "milvus-streamingnode"},
+        ),
+        ({"queryCoord": {"autoBalance": True}}, {"milvus-mixcoord"}),
+        ({"grpc": {"client": {"dialTimeout": 300}}}, {*ROLES, "milvus-proxy"}),
+    ],
+    ids=["proxy", "queryNode", "dataNode", "queryCoord", "grpc"],
+)
+def test_a_changed_configuration_rolls_exactly_the_roles_that_read_it(section, roles):
+    assert rolled(DEV, changed(DEV, milvus={"configuration": section})) == roles
+
+
+def test_a_changed_number_of_replicas_rolls_nothing():
+    assert rolled(DEV, changed(DEV, milvus={"roles": {"querynode": {"replicas": 3}}})) == set()
+
+
+def test_a_role_may_not_be_told_its_keys_in_plain_text():
+    env = {"MINIO_SECRET_ACCESS_KEY": "x"}
+    document = changed(DEV, milvus={"roles": {"proxy": {"env": env}}})
+    with pytest.raises(ConfigurationError, match="plain text in the cluster"):
+        declare(document)
+
+
+def test_clients_see_a_certificate_for_every_name_they_may_use():
+    access = {"type": "LoadBalancer", "host": "milvus.example.com"}
+    declared = declare(changed(PROD, milvus={"access": access}))
+    hosts = next(
+        item.inputs["hosts"]
+        for item in declared.resources
+        if item.name == "milvus-tls" and item.kind == "Certificate"
+    )
+    assert {"milvus.ns.svc", "milvus.example.com", "localhost"} <= set(hosts)
+    proxy = declared.one("ConfigMap", "milvus-proxy")["data"]["milvus.yaml"]
+    assert "tlsMode: 1" in proxy
+    assert "http:\n    enabled: false" in proxy
+
+
+def test_mutual_tls_makes_a_client_certificate_without_names():
+    declared = declare(changed(PROD, milvus={"tls": {"mode": "mutual"}}))
+    client = next(
+        item.inputs
+        for item in declared.resources
+        if item.name == "milvus-client-tls" and item.kind == "Certificate"
+    )
+    assert (client["hosts"], client["client"]) == ([], True)
+    text = declared.one("ConfigMap", "milvus-proxy")["data"]["milvus.yaml"]
+    assert "tlsMode: 2" in text
+
+
+def test_only_the_entrance_has_the_servers_private_key():
+    declared = declare(PROD)
+    for name in declared.of("Deployment"):
+        volumes = shown(declared.workloads()[f"Deployment/{name}"])["spec"]["volumes"]
+        secrets = {item["secret"]["secretName"] for item in volumes if "secret" in item}
+        assert ("milvus-tls" in secrets) is (name == "milvus-proxy"), name

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+
+from infra.milvus import topology
+from validation.errors import ConfigurationError
+
+
+def names(version: str, mode: str = "cluster") -> list[str]:
+    return [role.name for role in topology.roles(version, mode)]
+
+
+def test_before_26_indexes_have_nodes_of_their_own():
+    assert names("2.3.5") == [
+        "indexnode",
+        "rootcoord",
+        "datacoord",
+        "querycoord",
+        "querynode",
+        "datanode",
+        "proxy",
+    ]
+    assert names("2.5.27") == ["indexnode", "mixcoord", "querynode", "datanode", "proxy"]
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.6.20", "3.0.5"])
+def test_from_26_on_the_log_has_nodes_and_indexes_have_none(version):
+    assert names(version) == ["mixcoord", "streamingnode", "querynode", "datanode", "proxy"]
+
+
+@pytest.mark.parametrize("version", ["2.3.5", "2.5.27", "2.6.20", "3.0.5"])
+def test_coordinators_come_before_query_nodes_and_the_proxy_comes_last(version):
+    order = topology.roles(version, "cluster")
+    coordinators = [place for place, role in enumerate(order) if role.coordinator]
+    assert max(coordinators) < [role.name for role in order].index("querynode")
+    assert order[-1].name == "proxy"
+
+
+def test_a_standalone_is_one_role_in_every_version():
+    assert names("2.3.5", "standalone") == names("3.0.5", "standalone") == ["standalone"]
+
+
+def test_mixcoord_runs_all_coordinators_in_one_process():
+    mixcoord = topology.roles("3.0.5", "cluster")[0]
+    assert mixcoord.command == (
+        "run",
+        "mixture",
+        "-rootcoord",
+        "-querycoord",
+        "-datacoord",
+        "-indexcoord",
+    )
+    assert topology.role_ports(mixcoord) == {
+        "metrics": 9091,
+        "rootcoord": 53100,
+        "querycoord": 19531,
+        "datacoord": 13333,
+    }
+
+
+def test_a_patch_release_changes_roles_in_the_tables_order():
+    assert topology.change("3.0.0", "3.0.1").order == (
+        "mixcoord",
+        "streamingnode",
+        "querynode",
+        "datanode",
+        "proxy",
+    )
+    assert topology.change("2.5.27", "2.5.28").order == (
+        "indexnode",
+        "mixcoord",
+        "querynode",
+        "datanode",
+        "proxy",
+    )
+
+
+def test_a_downgrade_goes_in_reverse():
+    up, down = topology.change("3.0.0", "3.0.1"), topology.change("3.0.1", "3.0.0")
+    assert down.order == tuple(reversed(up.order))
+
+
+def test_from_25_to_26_streaming_comes_first_and_index_nodes_leave_last():
+    step = topology.change("2.5.27", "2.6.20")
+    assert step.add == ("streamingnode",)
+    assert step.order == ("mixcoord", "querynode", "datanode", "proxy")
+    assert step.remove == ("indexnode",)
+
+
+def test_going_back_from_3_to_26_is_refused():
+    with pytest.raises(ConfigurationError, match="cannot be rolled back"):
+        topology.change("3.0.0", "2.6.20")
+
+
+def test_26_is_reached_through_a_late_25():
+    with pytest.raises(ConfigurationError, match=r"go to 2\.5\.16 or later first"):
+        topology.change("2.5.3", "2.6.20")
+
+
+@pytest.mark.parametrize("version", ["latest", "2", "2.2.16", "1.1.0", ""])
+def test_what_is_no_supported_version_is_refused(version):
+    with pytest.raises(ConfigurationError):
+        topology.generation(version)
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "log"),
+    [
+        ("2.5.27", "cluster", "woodpecker-embedded"),
+        ("2.3.5", "cluster", "rocksmq"),
+        ("3.0.5", "standalone", "woodpecker-service"),
+    ],
+)
+def test_a_log_that_cannot_be_served_is_refused_with_those_that_can(version, mode, log):
+    with pytest.raises(ConfigurationError, match="choose one of") as caught:
+        topology.require_log(version, mode, log)
+    assert log in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "log"),
+    [
+        ("2.3.5", "standalone", "rocksmq"),
+        ("2.5.27", "cluster", "kafka"),
+        ("2.6.20", "cluster", "woodpecker-service"),
+        ("3.0.5", "standalone", "woodpecker-embedded"),
+    ],
+)
+def test_a_log_that_can_be_served_is_let_through(version, mode, log):
+    topology.require_log(version, mode, log)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+import yaml
+from declaring import CONFIG, DEV, PROD, Declared, changed, declare, shown
+
+from validation import target as targets
+from validation.errors import ConfigurationError
+from validation.in_cluster import LAST, fetch, stored_runs, upload
+from validation.s3.client import connect
+from validation.target import SecretRef, Storage
+
+ENABLED = changed(
+    PROD,
+    milvus={"tls": {"mode": "mutual"}},
+    validation={"enabled": True, "profile": "smoke"},
+)
+
+
+@pytest.fixture(scope="module")
+def declared() -> Declared:
+    return declare(ENABLED, stack="prod")
+
+
+def pod(declared: Declared) -> dict:
+    return shown(declared.workloads()["Job/milvus-validation"])["spec"]
+
+
+def test_it_is_there_only_where_it_is_wanted():
+    assert "milvus-validation" not in declare(DEV).of("Job")
+
+
+def test_its_target_parses_and_reaches_milvus_and_the_store_inside(declared, tmp_path):
+    data = declared.one("ConfigMap", "milvus-validation")["data"]
+    target = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
+    assert target.milvus.uri == "https://milvus.ns.svc:19530"
+    assert target.milvus.metrics_uri == "http://milvus-metrics.ns.svc:9091"
+    assert target.milvus.tls.mode == "mutual"
+    assert target.storage is not None
+    assert target.storage.endpoint == "https://s3.example.com"
+    assert target.kubernetes is None
+    targets.save(target, tmp_path / "target.yaml")  # refuses a target that holds a secret
+
+
+def test_every_file_and_variable_that_the_target_names_is_given_to_the_pod(declared):
+    data = declared.one("ConfigMap", "milvus-validation")["data"]
+    target = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
+    spec = pod(declared)
+    container = spec["containers"][0]
+    folders = {item["name"]: item["mountPath"] for item in container["volumeMounts"]}
+    files = {
+        f"{folders[volume['name']]}/{item['path']}"
+        for volume in spec["volumes"]
+        for item in volume.get("secret", {}).get("items", [])
+    }
+    assert target.storage is not None
+    assert target.milvus.auth is not None
+    for tls in (target.milvus.tls, target.storage.tls):
+        for path in (tls.ca_file, tls.client_certificate_file, tls.client_key_file):
+            assert path is None or str(path) in files
+    variables = {item["name"] for item in container["env"] if "valueFrom" in item}
+    storage = target.storage
+    for ref in (target.milvus.auth.password, storage.access_key, storage.secret_key):
+        assert ref is not None
+        assert ref.env in variables
+
+
+def test_the_stacks_own_rules_go_with_it(declared):
+    data = declared.one("ConfigMap", "milvus-validation")["data"]
+    assert "rules.yaml" in data
+    assert "--rules=/etc/milvus-kit/rules.yaml" in pod(declared)["containers"][0]["command"]
+
+
+def test_it_has_no_right_in_the_cluster_and_holds_no_secret(declared):
+    assert pod(declared)["automountServiceAccountToken"] is False
+    assert not declared.of("Role")
+    assert not declared.of("ServiceAccount")
+    text = str(shown(declared.one("ConfigMap", "milvus-validation"))) + str(pod(declared))
+    assert not any(secret in text for secret in CONFIG.values())
+
+
+def test_it_runs_once_and_after_everything_it_validates(declared):
+    job = declared.of("Job")["milvus-validation"]
+    assert job.inputs["spec"]["backoffLimit"] == 0
+    assert {"milvus-proxy", "milvus"} <= set(job.depends_on)
+
+
+def test_a_changed_rule_makes_a_new_run(tmp_path):
+    rules = tmp_path / "rules.yaml"
+    found = []
+    for text in ("a: 1\n", "a: 2\n"):
+        rules.write_text(text, encoding="utf-8")
+        document = changed(DEV, validation={"enabled": True, "rules": str(rules)})
+        template = shown(declare(document).workloads()["Job/milvus-validation"])
+        found.append(template["metadata"]["annotations"]["milvus-kit/configuration"])
+    assert found[0] != found[1]
+
+
+def test_rules_that_are_not_there_are_named():
+    document = changed(DEV, validation={"enabled": True, "rules": "/nowhere/rules.yaml"})
+    with pytest.raises(ConfigurationError, match="cannot read the rules"):
+        declare(document)
+
+
+@pytest.fixture
+def storage():
+    server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    contract = Storage(
+        provider="emulator",
+        endpoint=f"http://{host}:{port}",
+        bucket="milvus",
+        access_key=SecretRef(env="TEST_S3_KEY"),
+        secret_key=SecretRef(env="TEST_S3_KEY"),
+    )
+    yield contract
+    running.stop()
+
+
+@pytest.fixture
+def bucket(storage, monkeypatch):
+    # One process has one emulator, whatever the number of its servers.
+    httpx.post(f"{storage.endpoint}/moto-api/reset").raise_for_status()
+    monkeypatch.setenv("TEST_S3_KEY", "planted")
+    connect(storage).create_bucket(Bucket="milvus")
+    return connect(storage)
+
+
+def make_run(folder, name: str):
+    run = folder / name
+    (run / "parts").mkdir(parents=True)
+    (run / LAST).write_text('{"run": "' + name + '"}', encoding="utf-8")
+    (run / "parts" / "a.json").write_text("{}", encoding="utf-8")
+    return run
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_run_comes_back_from_the_bucket_as_it_went_in(storage, tmp_path):
+    run = make_run(tmp_path / "there", "20260101T000000Z-prod")
+    keys = upload(run, storage, "results")
+    assert keys[-1] == "results/20260101T000000Z-prod/results.json"
+    fetched = fetch(storage, "results", tmp_path / "here")
+    names = ("results.json", "parts/a.json")
+    assert [(fetched / name).read_bytes() for name in names] == [
+        (run / name).read_bytes() for name in names
+    ]
+
+
+def test_the_newest_whole_run_is_fetched_and_a_broken_upload_is_no_run(storage, bucket, tmp_path):
+    for name in ("20260101T000000Z-prod", "20260102T000000Z-prod"):
+        upload(make_run(tmp_path / "there", name), storage, "results")
+    bucket.put_object(Bucket="milvus", Key="results/20260103T000000Z-prod/a.json", Body=b"{}")
+    assert stored_runs(storage, "results")[-1] == "20260102T000000Z-prod"
+    assert fetch(storage, "results", tmp_path / "here").name == "20260102T000000Z-prod"
+
+
+def test_a_file_that_would_leave_the_runs_folder_is_refused(storage, bucket, tmp_path):
+    upload(make_run(tmp_path / "there", "20260101T000000Z-prod"), storage, "results")
+    key = "results/20260101T000000Z-prod/../../escaped"
+    bucket.put_object(Bucket="milvus", Key=key, Body=b"x")
+    with pytest.raises(ConfigurationError, match="strange name"):
+        fetch(storage, "results", tmp_path / "here")
+    assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_no_run_in_the_bucket_says_what_to_do(storage, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"validation\.enabled"):
+        fetch(storage, "results", tmp_path)

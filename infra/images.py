@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -23,6 +22,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field, ValidationError
 
 from infra.settings import Settings
+from infra.settings.files import stacks_folder
 from infra.settings.model import Section, version_of
 from infra.settings.parse import read_yaml
 from infra.settings.services import Images, Kafka, Woodpecker
@@ -57,11 +57,8 @@ class Lock(Section):
 
 
 def lock_file() -> Path:
-    """Return the path of the lock: the checkout's, or the one in the installed package."""
-    named = os.environ.get("MILVUS_KIT_STACKS")
-    root = Path(__file__).resolve().parents[1]
-    folders = [Path(named)] if named else [root / "stacks", root / "validation/_data/stacks"]
-    return next((f / "images.yaml" for f in folders if (f / "images.yaml").exists()), folders[0])
+    """Return the path of the lock: beside the stacks."""
+    return stacks_folder() / "images.yaml"
 
 
 @functools.cache

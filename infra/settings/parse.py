@@ -26,13 +26,17 @@ from infra.settings.problem import Problem, raise_all, shown
 from validation.errors import ConfigurationError
 
 
-def parse(document: dict[str, Any], *, secrets: Iterable[str], source: str) -> Settings:
+def parse(
+    document: dict[str, Any], *, secrets: Iterable[str], source: str, recorded: bool = True
+) -> Settings:
     """Return the settings that a document describes.
 
     Args:
         document: Top-level keys without the project's name, secrets left out.
         secrets: Names of the top-level keys that are Pulumi secrets.
         source: Where the document came from, for errors.
+        recorded: Hold the store's recorded profile against the settings; false for who is to
+            record it.
 
     Raises:
         ConfigurationError: With every wrong key at once.
@@ -44,7 +48,7 @@ def parse(document: dict[str, Any], *, secrets: Iterable[str], source: str) -> S
     used = _secret_problems(sections, document, known, problems)
     problems += _unknown_keys(document, used)
     problems += _useless_secrets(known - used, sections)
-    problems += rules.problems(sections)
+    problems += rules.problems(sections, recorded=recorded)
     raise_all(problems, source)
     return Settings.model_construct(**sections)
 
@@ -288,8 +292,12 @@ def read_yaml(path: Path) -> Any:
         ) from None
 
 
-def from_file(path: Path) -> Settings:
+def from_file(path: Path, *, recorded: bool = True) -> Settings:
     """Return the settings in a stack file, without Pulumi and without its passphrase.
+
+    Args:
+        path: ``stacks/Pulumi.NAME.yaml``.
+        recorded: As in `parse`.
 
     Raises:
         ConfigurationError: The file cannot be read, or with every wrong key at once.
@@ -309,7 +317,7 @@ def from_file(path: Path) -> Settings:
     }
     secrets = {key for key, value in ours.items() if _has_secure(value)}
     plain = {key: value for key, value in ours.items() if not _is_secure(value)}
-    return parse(plain, secrets=secrets, source=str(path))
+    return parse(plain, secrets=secrets, source=str(path), recorded=recorded)
 
 
 def _is_secure(value: Any) -> bool:

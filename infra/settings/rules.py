@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from infra.settings import conformance
 from infra.settings.cluster import ExistingCluster, KindCluster, KubeadmCluster
 from infra.settings.milvus import Milvus, Role
 from infra.settings.model import Access, existing_secrets_in, version_of
@@ -29,10 +30,15 @@ OWNED = ("minio", "etcd", "mq", "woodpecker", "kafka", "pulsar", "rocksmq", "tls
 """Top-level keys of milvus.yaml that the kit writes itself."""
 
 
-def problems(sections: dict[str, Any]) -> list[Problem]:
-    """Return what the rules find wrong with the sections that are right by themselves."""
+def problems(sections: dict[str, Any], *, recorded: bool = True) -> list[Problem]:
+    """Return what the rules find wrong with the sections that are right by themselves.
+
+    Args:
+        sections: By name.
+        recorded: Whether the store's recorded profile counts; not for who is to record it.
+    """
     found: list[Problem] = []
-    for rule in _RULES:
+    for rule in _RULES + ([_profile_agrees] if recorded else []):
         needed = list(inspect.signature(rule).parameters)
         if all(name in sections for name in needed):
             found += rule(**{name: sections[name] for name in needed})
@@ -93,12 +99,20 @@ def _log_fits_store(log: Log, storage: Storage) -> Iterator[Problem]:
             seen=repr(log.mode),
             remedy="use mode: service, kafka or pulsar, or a bucket without versioning",
         )
-    if storage.conformance_profile is None:
+
+
+def _profile_agrees(log: Log, storage: Storage) -> Iterator[Problem]:
+    if isinstance(storage, Minio):
+        return
+    embedded = isinstance(log, Woodpecker) and log.mode == "embedded"
+    if storage.conformance_profile is not None:
+        yield from conformance.problems(storage, embedded=embedded)
+    elif embedded:
         yield Problem(
             "log.mode",
             "embedded Woodpecker writes to this store and needs strict conditional writes, which"
             " no recorded profile shows it to have",
-            seen=repr(log.mode),
+            seen="'embedded'",
             remedy="record one with `milvus-kit preflight` and name it in"
             " storage.conformanceProfile, or use mode: service, kafka or pulsar",
         )

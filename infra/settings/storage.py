@@ -174,8 +174,8 @@ class _Endpoint(_Storage):
     object_lock: bool = Field(default=False, description="declared object lock of the bucket")
     conformance_profile: Path | None = Field(
         default=None,
-        description="profile that `milvus-kit preflight` recorded; a stack that contradicts it is"
-        " refused",
+        description="profile that `milvus-kit preflight` recorded, relative to stacks/; a stack"
+        " that contradicts it is refused",
     )
     capacity: Quantity | None = Field(default=None, description="space set aside for this bucket")
 

@@ -159,6 +159,12 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         "milvus.access has the same port",
     ),
     (PROD, "log", {"type": "woodpecker", "mode": "embedded"}, "conditional writes"),
+    (
+        with_(PROD, "storage.versioning", "suspended"),
+        "log",
+        {"type": "woodpecker", "mode": "embedded"},
+        "on a bucket with versions",
+    ),
     (DEV, "milvus.dataset", {"vectors": 9, "dim": 8, "index": "GPU_CAGRA"}, "on GPUs"),
     (DEV, "milvus.dataset", {"vectors": 9, "dim": 8, "index": "DISKANN"}, "local NVMe"),
     (DEV, "milvus.diskann", {"enabled": True}, "needs volume"),
@@ -240,6 +246,74 @@ def test_settings_cannot_be_changed():
     found = settings(DEV)
     with pytest.raises(ValueError, match="frozen"):
         found.milvus.version = "2.6.20"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# The recorded profile of a store
+
+EMBEDDED = {"type": "woodpecker", "mode": "embedded"}
+PROFILE: dict[str, Any] = {
+    "schema": "milvus-kit/s3-profile/1",
+    "storage": {"endpoint": "https://s3.example.com", "bucket": "milvus"},
+    "verdict": "pass",
+    "reason": "all rules hold",
+    "decisions": {
+        "woodpecker": "safe",
+        "wal": {"choice": "woodpecker-embedded", "reason": "all hold"},
+        "addressing": {"choice": "path", "reason": "works"},
+    },
+    "findings": [
+        {"id": "addressing.path", "outcome": "pass"},
+        {"id": "addressing.virtual-host", "outcome": "fail"},
+    ],
+}
+
+
+@pytest.fixture
+def profiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("MILVUS_KIT_STACKS", str(tmp_path))
+
+    def write(document: Any, **changes: Any) -> dict[str, Any]:
+        text = document if isinstance(document, str) else json.dumps(document)
+        (tmp_path / "profile.json").write_text(text, encoding="utf-8")
+        found = with_(PROD, "storage.conformanceProfile", "profile.json")
+        for path, value in changes.items():
+            found = with_(found, path.replace("__", "."), value)
+        return found
+
+    return write
+
+
+def test_store_whose_profile_is_safe_may_carry_embedded_woodpecker(profiled):
+    assert settings(profiled(PROFILE, log=EMBEDDED)).production
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stack", "expected"),
+    [
+        ("decisions.woodpecker", "unsafe", {"log": EMBEDDED}, "embedded Woodpecker is unsafe"),
+        ("decisions.woodpecker", "unknown", {"log": EMBEDDED}, "embedded Woodpecker is unknown"),
+        ("decisions.woodpecker", None, {"log": EMBEDDED}, "embedded Woodpecker is unknown"),
+        ("verdict", "fail", {}, "cannot carry Milvus: all rules hold"),
+        ("storage.bucket", "other", {}, "another bucket: 'other'"),
+        ("storage.endpoint", "https://a.example.com", {}, "another endpoint"),
+        ("schema", "other/1", {}, "no profile of schema"),
+        ("verdict", "pass", {"storage__addressing": "virtual"}, "use path"),
+    ],
+)
+def test_profile_that_contradicts_the_stack_refuses_it(profiled, path, value, stack, expected):
+    assert expected in problems(profiled(with_(PROFILE, path, value), **stack))
+
+
+def test_profile_that_cannot_be_read_is_named(profiled, tmp_path):
+    assert "it is not JSON" in problems(profiled("{"))
+    document = profiled(PROFILE)
+    (tmp_path / "profile.json").unlink()
+    assert "profile.json" in problems(document)
+
+
+def test_who_records_the_profile_does_not_need_it():
+    document = with_(PROD, "log", EMBEDDED)
+    assert parse(document, secrets=[], source="test", recorded=False).production
 
 
 # Secrets

@@ -1,0 +1,96 @@
+"""A stack against the profile that `milvus-kit preflight` recorded of its store.
+
+Only what the stack needs of the profile is read here: for whom it was recorded, the verdict, and
+the decisions. The document itself is described in `validation.s3.profile`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from infra.settings.files import beside_stacks
+from infra.settings.problem import Problem
+from infra.settings.storage import S3, X10000
+
+SCHEMA = "milvus-kit/s3-profile/1"
+KEY = "storage.conformanceProfile"
+_AGAIN = "record it again with `milvus-kit preflight`"
+
+
+def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
+    """Yield where the settings contradict the recorded profile.
+
+    Args:
+        storage: The settings of the store.
+        embedded: Whether Woodpecker writes its log to this store.
+    """
+    path = beside_stacks(storage.conformance_profile) if storage.conformance_profile else None
+    if path is None:
+        return
+    try:
+        profile = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not JSON"
+        yield Problem(KEY, f"cannot read the profile: {why}", seen=repr(str(path)), remedy=_AGAIN)
+        return
+    if not isinstance(profile, dict) or profile.get("schema") != SCHEMA:
+        yield Problem(KEY, f"this is no profile of schema {SCHEMA}", remedy=_AGAIN)
+        return
+    yield from _another_store(storage, profile)
+    yield from _verdict(profile)
+    yield from _addressing(storage, profile)
+    if embedded:
+        yield from _woodpecker(profile)
+
+
+def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
+    recorded = profile.get("storage", {})
+    for name, value in (("endpoint", storage.endpoint), ("bucket", storage.bucket)):
+        if recorded.get(name) != value:
+            yield Problem(
+                KEY,
+                f"it was recorded for another {name}: {recorded.get(name)!r}",
+                seen=repr(value),
+                remedy=_AGAIN,
+            )
+
+
+def _verdict(profile: dict[str, Any]) -> Iterator[Problem]:
+    if profile.get("verdict") == "fail":
+        yield Problem(
+            KEY,
+            f"this store cannot carry Milvus: {profile.get('reason', 'no reason recorded')}",
+            remedy="see the profile's findings; use another store, or have this one mended and"
+            " record it again",
+        )
+
+
+def _addressing(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
+    check = {"path": "addressing.path", "virtual": "addressing.virtual-host"}[storage.addressing]
+    outcomes = {item.get("id"): item.get("outcome") for item in profile.get("findings", [])}
+    if outcomes.get(check) == "fail":
+        choice = _decision(profile, "addressing")
+        yield Problem(
+            "storage.addressing",
+            "the recorded profile shows that this store does not answer it",
+            seen=repr(storage.addressing),
+            remedy=f"use {choice}" if choice else _AGAIN,
+        )
+
+
+def _woodpecker(profile: dict[str, Any]) -> Iterator[Problem]:
+    found = profile.get("decisions", {}).get("woodpecker", "unknown")
+    if found != "safe":
+        reason = profile.get("decisions", {}).get("wal", {}).get("reason", "no reason recorded")
+        yield Problem(
+            "log.mode",
+            f"the recorded profile says that embedded Woodpecker is {found} here: {reason}",
+            seen="'embedded'",
+            remedy="use mode: service, kafka or pulsar",
+        )
+
+
+def _decision(profile: dict[str, Any], name: str) -> str | None:
+    return profile.get("decisions", {}).get(name, {}).get("choice")

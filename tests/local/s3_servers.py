@@ -70,13 +70,13 @@ def versitygw_binary() -> str:
 
 
 @contextlib.contextmanager
-def running(command, *, port, environment, log: Path, scheme="http"):
+def running(command, *, port, environment, log: Path, scheme="http", ready=""):
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=stream, stderr=subprocess.STDOUT
         )
     try:
-        _await(f"{scheme}://127.0.0.1:{port}", process, log)
+        _await(f"{scheme}://127.0.0.1:{port}{ready}", process, log, healthy=bool(ready))
         yield f"{scheme}://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -87,20 +87,22 @@ def running(command, *, port, environment, log: Path, scheme="http"):
             process.wait()
 
 
-def _await(url: str, process: subprocess.Popen, log: Path) -> None:
+def _await(url: str, process: subprocess.Popen, log: Path, *, healthy: bool) -> None:
     context = ssl._create_unverified_context()
     deadline = time.monotonic() + 30
     while True:
         try:
             urllib.request.urlopen(url, timeout=2, context=context)
         except urllib.error.HTTPError:
-            return
+            if not healthy:  # any answer will do
+                return
         except OSError:
-            assert process.poll() is None, log.read_text(errors="replace")
-            assert time.monotonic() < deadline, log.read_text(errors="replace")
-            time.sleep(0.05)
+            pass
         else:
             return
+        assert process.poll() is None, log.read_text(errors="replace")
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -122,6 +124,7 @@ def minio(folder: Path, *, certificates: Path | None = None) -> Iterator[str]:
         },
         log=folder / "minio.log",
         scheme="https" if certificates else "http",
+        ready="/minio/health/ready",
     ) as endpoint:
         yield endpoint
 

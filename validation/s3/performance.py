@@ -21,8 +21,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -225,13 +224,20 @@ class Meter:
                     return
                 store = self.stores[next(self._turn) % len(self.stores)]
                 argument = folder if operation == "LIST" else keys[number % len(keys)]
-                first, code, tries = await _tried(partial(call, store, argument, body))
-                again[0] += tries - 1
-                if code:
-                    errors[code] += 1
-                    times.append((math.inf, math.inf))
-                else:
-                    times.append((time.perf_counter() - started, first - started))
+                for turn in range(1, _TRIES + 1):
+                    try:
+                        first = await call(store, argument, body)
+                    except Exception as error:  # noqa: BLE001  (obstore has no common base)
+                        code = error_code(error)
+                        if turn < _TRIES and code in _AGAIN:
+                            again[0] += 1
+                            await asyncio.sleep(_WAIT_SECONDS * 2 ** (turn - 1))
+                            continue
+                        errors[code] += 1
+                        times.append((math.inf, math.inf))
+                    else:
+                        times.append((time.perf_counter() - started, first - started))
+                    break
 
         with _cpu_watched() as share:
             started = time.perf_counter()
@@ -315,24 +321,6 @@ def _cpu_watched() -> Iterator[Callable[[], float]]:
     yield lambda: result[0]
     elapsed = max(time.perf_counter() - wall, 1e-9)
     result.append((time.process_time() - cpu) / elapsed / (cores or 1))
-
-
-async def _tried(call: Callable[[], Awaitable[float]]) -> tuple[float, str, int]:
-    """Send a request, again where that may help.
-
-    Returns:
-        When the first byte came, the code of the last error (empty if it succeeded), and the tries.
-    """
-    code = ""
-    for turn in range(1, _TRIES + 1):
-        try:
-            return await call(), "", turn
-        except Exception as error:  # noqa: BLE001  (obstore has no common base; all are counted)
-            code = error_code(error)
-        if code not in _AGAIN:
-            return 0.0, code, turn
-        await asyncio.sleep(_WAIT_SECONDS * 2 ** (turn - 1))
-    return 0.0, code, _TRIES
 
 
 def error_code(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """How fast the kit inserts beside a plain pymilvus column insert of the same batches, in turn.
 
-    python benchmarks/loading.py URI [ROWS] [DIM]
+    python benchmarks/loading.py [ROWS] [DIM]
 
-Needs a running Milvus (`milvus-kit local up`). Prints the seconds of every repeat and the ratio of
+Starts an embedded stack. Prints the seconds of every repeat and the ratio of
 the medians; 1 means as fast, 2 twice as fast. Both fill collections of the kit's own, which are
 dropped again.
 """
@@ -11,31 +11,43 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from pymilvus import Collection, connections
 
 from validation.datasets.generated import generate
 from validation.datasets.model import Dataset
+from validation.local.stack import EmbeddedStack
 from validation.milvus import loading, ownership, schema
 from validation.milvus.columns import rows_of
 from validation.milvus.connection import Connection, connect
-from validation.target import Milvus, Target
+from validation.target import Target
 
 REPEATS = 6
 # Column inserts are only to be had from pymilvus's older interface, which says that it is older.
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def main(uri: str, rows: int = 100_000, dim: int = 128) -> None:
-    """Measure and print."""
+def main(rows: int = 100_000, dim: int = 128) -> None:
+    """Measure on a stack of its own and print."""
+    with (
+        tempfile.TemporaryDirectory(prefix="milvus-kit-bench-") as folder,
+        EmbeddedStack(Path(folder) / "stack") as stack,
+    ):
+        measure(stack.target, rows, dim)
+
+
+def measure(target: Target, rows: int, dim: int) -> None:
+    """Insert in turn and print the ratio."""
     dataset = generate(rows, dim, queries=1)
     batch = loading.BATCH_BYTES // (dim * 4)
-    connections.connect("bench", uri=uri)
+    connections.connect("bench", uri=target.milvus.uri)
     print(f"{rows:,} x {dim} and scalars, batches of {batch:,}; seconds of each repeat")
-    with connect(Target(name="bench", milvus=Milvus(uri=uri))) as connection:
+    with connect(target) as connection:
 
         def kit(name: str) -> None:
             loading.insert(connection, name, dataset, batch_rows=batch)
@@ -75,4 +87,4 @@ def _timed(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(number) for number in sys.argv[2:4]))
+    main(*(int(number) for number in sys.argv[1:3]))

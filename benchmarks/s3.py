@@ -1,7 +1,6 @@
 """GET throughput of the kit's meter beside a bare obstore loop, in the same run.
 
-The promise: at least 0.9 of it, at 8 MiB with 16 requests under way and at 64 KiB with 64; and the
-fault proxy, with nothing armed, passes 1 GB/s or 0.9 of the direct rate, whichever is lower.
+The promise: at least 0.9 of it, at 8 MiB with 16 requests under way and at 64 KiB with 64.
 ``python benchmarks/s3.py [ENDPOINT BUCKET]``; keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 Without arguments a MinIO of the kit's own is started on loopback.
 """
@@ -9,7 +8,6 @@ Without arguments a MinIO of the kit's own is started on loopback.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import secrets
 import statistics
@@ -19,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
@@ -29,9 +26,8 @@ from obstore.store import S3Store
 
 from validation.cache import cache_folder
 from validation.s3.client import connect
-from validation.s3.faults.proxy import FaultProxy
 from validation.s3.performance import Meter, Plan, fast_store
-from validation.s3.workspace import Workspace, opened
+from validation.s3.workspace import opened
 from validation.target import SecretRef, Storage
 
 CASES = ((8 << 20, 16, 256), (64 << 10, 64, 4_000))
@@ -66,44 +62,7 @@ def _compare(storage: Storage) -> int:
                 f"GET {size >> 10} KiB at {concurrency}: {statistics.median(ours) / 1e6:,.0f} MB/s,"
                 f" bare obstore {statistics.median(reference) / 1e6:,.0f} MB/s, ratio {ratio:.2f}"
             )
-        worst = min(worst, _through_proxy(space))
     return 0 if worst >= 0.9 else 1  # noqa: PLR2004  (the promise)
-
-
-def _through_proxy(space: Workspace) -> float:
-    """Return the fault proxy's share of the direct rate, 1 at least where it passes 1 GB/s."""
-    size, concurrency, requests = CASES[0]
-    plan = Plan(requests=requests, seconds=60)
-    direct, through = [], []
-    with _proxy(space.storage.endpoint) as endpoint:
-        meter, behind = Meter(space), Meter(space)
-        other = space.storage.model_copy(update={"endpoint": endpoint})
-        behind.stores = [fast_store(other)]
-        for _ in range(ROUNDS):
-            direct.append(meter.point("GET", size, concurrency, plan).bytes_per_second)
-            through.append(behind.point("GET", size, concurrency, plan).bytes_per_second)
-    rate, ratio = statistics.median(through), statistics.median(through) / statistics.median(direct)
-    print(f"fault proxy, same GET: {rate / 1e6:,.0f} MB/s, {ratio:.2f} of the direct rate")
-    return max(ratio, rate / 1e9)
-
-
-@contextmanager
-def _proxy(upstream: str) -> Iterator[str]:
-    """Run a fault proxy in a process of its own, as a client would meet it; give its endpoint."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(upstream, theirs))
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.send("enough")
-        process.join()
-
-
-def _serve(upstream: str, pipe: Connection) -> None:
-    with FaultProxy(upstream) as proxy:
-        pipe.send(proxy.endpoint)
-        pipe.recv()
 
 
 async def _bare(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from validation.milvus import loading, searching
 from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec, index_named
 from validation.milvus.loading import Loaded
+from validation.milvus.manifest import Manifest
 from validation.milvus.ownership import collection_name, drop_ours
 from validation.profiles import Profile, profile_named
 from validation.progress import Progress
@@ -123,7 +125,8 @@ class GeneratedCollection:
 
 
 @pytest.fixture(scope="session")
-def generated_collection(
+def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
+    request: pytest.FixtureRequest,
     connection: Connection,
     generated: Dataset,
     profile: Profile,
@@ -131,6 +134,9 @@ def generated_collection(
     run_id: str,
 ) -> Iterator[GeneratedCollection]:
     """The generated dataset, loaded; dropped at the end."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    if "corpus_collection" in wanted:
+        request.getfixturevalue("corpus_loading")
     name = collection_name(run_id, generated.name)
 
     def rebuild(wanted: IndexSpec) -> None:
@@ -145,22 +151,45 @@ def generated_collection(
 
 
 @pytest.fixture(scope="session")
-def corpus_collection(
-    connection: Connection, corpus: Dataset, recorder: Recorder, run_id: str
-) -> Iterator[Loaded]:
+def corpus_loading(
+    target: Target, corpus: Dataset, recorder: Recorder, run_id: str
+) -> Iterator[Future[Loaded]]:
+    """The corpus while it is loaded in the background.
+
+    Milvus's own waits, for flush above all, overlap with those for the generated rows.
+    """
+    with connect(target) as connection, ThreadPoolExecutor(1) as pool:
+        name = collection_name(run_id, corpus.name)
+
+        def load() -> Loaded:
+            with recorder.phase(f"load {corpus.rows:,} passages"):
+                return loading.load(
+                    connection,
+                    corpus,
+                    name=name,
+                    index=index_named("FLAT"),
+                    run=run_id,
+                    keywords=_has_keywords(connection),
+                )
+
+        with _dropped(connection, name):
+            future = pool.submit(load)
+            try:
+                yield future
+            finally:
+                wait([future])
+
+
+@pytest.fixture(scope="session")
+def corpus_collection(corpus_loading: Future[Loaded]) -> Loaded:
     """The corpus, loaded under FLAT, with keywords where the server can; dropped at the end."""
-    name = collection_name(run_id, corpus.name)
-    with _dropped(connection, name):
-        with recorder.phase(f"load {corpus.rows:,} passages"):
-            loaded = loading.load(
-                connection,
-                corpus,
-                name=name,
-                index=index_named("FLAT"),
-                run=run_id,
-                keywords=_has_keywords(connection),
-            )
-        yield loaded
+    return corpus_loading.result()
+
+
+@pytest.fixture(scope="session")
+def manifests() -> dict[str, Manifest]:
+    """What each collection held when it was read back in full, by its name."""
+    return {}
 
 
 def _has_keywords(connection: Connection) -> bool:

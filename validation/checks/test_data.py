@@ -7,8 +7,11 @@ from validation.milvus import manifest
 pytestmark = pytest.mark.family("data")
 
 
-def test_the_generated_rows_are_complete(gate, connection, generated, generated_collection):
-    observe_completeness(gate, connection, generated, generated_collection.name, "generated")
+def test_the_generated_rows_are_complete(
+    gate, connection, generated, generated_collection, manifests
+):
+    name = generated_collection.name
+    manifests[name] = observe_completeness(gate, connection, generated, name, "generated")
 
 
 def test_loading_keeps_its_rate(gate, generated_collection):
@@ -21,8 +24,10 @@ def test_loading_keeps_its_rate(gate, generated_collection):
 
 
 def observe_completeness(gate, connection, dataset, name, label):
-    """Compare what is stored with what was sent, row by row."""
-    found = manifest.compare(manifest.sent(dataset), manifest.stored(connection, name))
+    """Compare what is stored with what was sent, row by row; return the manifest of the former."""
+    sent = manifest.sent(dataset)
+    stored = manifest.stored(connection, name, like=sent)
+    found = manifest.compare(sent, stored)
     evidence = {**found.evidence, "examples": found.examples}
     for metric, rows in (
         ("data.row_count_error", found.row_count_error),
@@ -31,3 +36,4 @@ def observe_completeness(gate, connection, dataset, name, label):
         ("data.rows_changed", found.changed),
     ):
         gate(metric, [float(rows)], labels={"dataset": label}, evidence=evidence)
+    return stored

@@ -14,8 +14,9 @@ ALL_SORTS = "all"
 METRICS = ("ndcg@10", "mrr@10", "qrels_recall@10")
 
 
-def test_the_passages_are_complete(gate, connection, corpus, corpus_collection):
-    observe_completeness(gate, connection, corpus, corpus_collection.name, "corpus")
+def test_the_passages_are_complete(gate, connection, corpus, corpus_collection, manifests):
+    name = corpus_collection.name
+    manifests[name] = observe_completeness(gate, connection, corpus, name, "corpus")
 
 
 @pytest.mark.parametrize("method", ["vector", "keyword", "hybrid"])

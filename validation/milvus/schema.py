@@ -16,6 +16,19 @@ ID = "id"
 VECTOR = "vector"
 TEXT = "text"
 SPARSE = "sparse"
+STOP_WORDS = (
+    *("a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "has", "have"),
+    *("how", "i", "if", "in", "is", "it", "my", "of", "on", "or", "our", "that", "the", "their"),
+    *("there", "this", "to", "was", "we", "what", "when", "where", "which", "who", "why", "will"),
+    *("with", "you", "your"),
+)
+ANALYZER = {
+    "tokenizer": "standard",
+    "filter": ["lowercase", {"type": "stop", "stop_words": list(STOP_WORDS)}],
+}
+"""How passages and keyword queries become words. A question's function words would otherwise rank
+passages, and drag hybrid search below vectors alone. The list is spelt out because Milvus Lite
+knows neither the built-in analyzer ``english`` nor the list ``_english_``."""
 MAX_VARCHAR_BYTES = 65_535
 _BM25 = "bm25"
 _SCALARS = {"i": "INT64", "f": "DOUBLE", "b": "BOOL"}
@@ -56,7 +69,7 @@ def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> Col
             )
         made.add_field(name, _type_of(name, column, DataType), **_length(name, column))
     if dataset.texts is not None:
-        analysed = {"enable_analyzer": True} if keywords else {}
+        analysed = {"enable_analyzer": True, "analyzer_params": ANALYZER} if keywords else {}
         made.add_field(TEXT, DataType.VARCHAR, **_length(TEXT, dataset.texts), **analysed)
         if keywords:
             made.add_field(SPARSE, DataType.SPARSE_FLOAT_VECTOR)

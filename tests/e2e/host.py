@@ -1,4 +1,4 @@
-"""What the tests change on this machine besides the cluster itself, recorded so that it can be undone.
+"""What the tests change on this machine besides the cluster, recorded so that it can be undone.
 
 An address of the cluster's own on the loopback interface, so that nothing of it is reached from
 outside, and a link to the image archives. ``python -m tests.e2e.clean`` undoes both.
@@ -30,7 +30,7 @@ def require_root() -> None:
             "the end-to-end tests make a Kubernetes node of this machine and need root",
             where="user",
             seen=os.geteuid(),
-            remedy="run them as root, on a machine that may become a node; `make test` needs no root",
+            remedy="run them as root on a machine that may become a node; `make test` needs none",
         )
 
 

@@ -23,14 +23,14 @@ def image_archives(tools: Toolchain, progress: Progress) -> Path:
     key = _key()
     folder = cache_folder() / "images" / key
     if not folder.exists():
-        with progress.step("assemble the images of Kubernetes and of the stacks") as say:
-            with filling(folder) as partial:
-                if partial is not None:
-                    images = []
-                    for image in _images(tools):
-                        images.append(image)
-                        say(image.names[0])
-                    archive.write_archive(partial / "stacks.tar", images)
+        step = progress.step("assemble the images of Kubernetes and of the stacks")
+        with step as say, filling(folder) as partial:
+            if partial is not None:
+                images = []
+                for image in _images(tools):
+                    images.append(image)
+                    say(image.names[0])
+                archive.write_archive(partial / "stacks.tar", images)
     with progress.step("assemble the kit's own image"), tempfile.TemporaryDirectory() as work:
         own = recipes.kit(Path(work), reference("milvus-kit"))
         archive.write_archive(folder / "kit.tar", [own])

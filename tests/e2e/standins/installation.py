@@ -64,7 +64,7 @@ def _launcher(path: Path, module: str) -> None:
     path.write_text(
         "#!/bin/sh\n"
         f"PYTHONPATH={_ROOT}${{PYTHONPATH:+:$PYTHONPATH}} PYTHONSAFEPATH=1 "
-        f"exec {sys.executable} -m {module} \"$@\"\n",
+        f'exec {sys.executable} -m {module} "$@"\n',
         encoding="utf-8",
     )
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)

@@ -1,0 +1,40 @@
+"""``python -m tests.e2e.clean``: give this machine back, whatever a killed run left on it."""
+
+from __future__ import annotations
+
+import sys
+
+from infra.kubernetes.node import teardown
+from infra.kubernetes.node.connection import connected
+from infra.kubernetes.node.plan import Host
+from tests.e2e import host
+from validation.errors import MilvusKitError
+from validation.progress import Progress
+
+
+def main() -> int:
+    """Undo what the end-to-end tests did to this machine; return the exit code."""
+    progress = Progress()
+    try:
+        host.require_root()
+        record = host.node_record()
+        if record:
+            with progress.step(
+                f"remove cluster {record.get('cluster')}, node {record.get('node')}"
+            ):
+                here = Host(name=record["node"], address=host.ADDRESS, role="control-plane")
+                with connected(here) as connection:
+                    teardown.give_back(connection)
+        for undone in host.restore():
+            progress.say(f"removed {undone}")
+    except MilvusKitError as error:
+        progress.say(f"✗ {error}")
+        return int(error.exit_code)
+    left = host.leftovers()
+    for one in left:
+        progress.say(f"✗ still there, and perhaps not ours: {one}")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

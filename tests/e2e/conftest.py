@@ -1,0 +1,117 @@
+"""What the end-to-end tests share: tools, images, a run's folder, one deployed stack."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import clean, evidence, host, project
+from tests.e2e.deployment import Deployment
+from tests.e2e.engine import Engine, engine
+from tests.e2e.images.bundle import image_archives
+from tests.e2e.toolchain import provide
+from tests.e2e.toolchain.provide import Toolchain
+from validation.errors import MilvusKitError
+from validation.progress import Progress
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep",
+        action="store_true",
+        help="leave the stack running, and use the one that is running: for `make e2e-quick`",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would end a stack that is to be kept."""
+    if config.getoption("--keep"):
+        ending = [item for item in items if item.get_closest_marker("ends_the_stack")]
+        config.hook.pytest_deselected(items=ending)
+        items[:] = [item for item in items if item not in ending]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ends_the_stack: left out when the stack is to be kept")
+    config.addinivalue_line("markers", "steps: each test stands on the one before it")
+
+
+_failed: dict[str, str] = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and item.get_closest_marker("steps"):
+        _failed.setdefault(str(item.path), item.name)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    earlier = _failed.get(str(item.path))
+    if earlier and item.get_closest_marker("steps"):
+        pytest.fail(f"not tried: it stands on {earlier}, which failed", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def progress() -> Progress:
+    return Progress()
+
+
+@pytest.fixture(scope="session")
+def tools(progress: Progress) -> Toolchain:
+    try:
+        host.require_root()
+        return provide(progress)
+    except MilvusKitError as error:
+        pytest.exit(f"end to end: {error}", returncode=int(error.exit_code))
+
+
+@pytest.fixture(scope="session")
+def run_folder(request: pytest.FixtureRequest, progress: Progress) -> Path:
+    """A folder of this run's own, or the kept stack's."""
+    base = Path(os.environ.get("MILVUS_KIT_E2E_RUNS", project.ROOT / "runs"))
+    kept = request.config.getoption("--keep")
+    name = "e2e-kept" if kept else f"e2e-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = base / name
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    progress.say(f"evidence: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pulumi(tools: Toolchain, run_folder: Path, progress: Progress) -> Engine:
+    passphrase = run_folder / "passphrase"
+    if not passphrase.exists():
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    root = project.clone(run_folder / "project")
+    made = engine(tools, root, run_folder, passphrase.read_text(encoding="utf-8"))
+    for name in made.standins:
+        progress.say(f"stand-in for {name}: the published plugin is not on PATH")
+    return made
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    request: pytest.FixtureRequest,
+    pulumi: Engine,
+    tools: Toolchain,
+    run_folder: Path,
+    progress: Progress,
+) -> Iterator[Deployment]:
+    """The module's stack: its state is collected and the machine given back, whatever happens."""
+    made = Deployment(request.module.STACK, pulumi, tools, run_folder, progress)
+    kept = request.config.getoption("--keep")
+    if not (kept and made.exists()):
+        host.require_no_cluster()
+    host.prepare(image_archives(tools, progress))
+    yield made
+    evidence.collect(made, progress)
+    if not kept:
+        clean.main()

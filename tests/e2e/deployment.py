@@ -1,0 +1,138 @@
+"""One stack in the tests' hands: brought up, changed, looked at and destroyed as a user would."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.e2e import evidence, project
+from tests.e2e.engine import Engine
+from tests.e2e.toolchain.provide import Toolchain
+from validation.errors import MilvusKitError
+from validation.progress import Progress
+
+
+@dataclasses.dataclass
+class Deployment:
+    """A stack by its name.
+
+    Args:
+        stack: Its name.
+        pulumi: The engine.
+        tools: The toolchain.
+        folder: Of the run.
+        progress: Shows what is done.
+    """
+
+    stack: str
+    pulumi: Engine
+    tools: Toolchain
+    folder: Path
+    progress: Progress
+
+    @property
+    def file(self) -> Path:
+        """Return the stack's file in the project."""
+        return self.pulumi.root / "stacks" / f"Pulumi.{self.stack}.yaml"
+
+    def exists(self) -> bool:
+        """Return whether the stack has a state."""
+        return f'"{self.stack}"' in self.pulumi.run("stack", "ls", "--json")
+
+    def up(self, *more: str) -> str:
+        """Bring the stack up; what stands in the way of a failed one is told first.
+
+        Raises:
+            MilvusKitError: It failed.
+        """
+        if not self.exists():
+            self.pulumi.run("stack", "init", self.stack)
+        with self.progress.step(f"pulumi up -s {self.stack}"):
+            try:
+                return self.pulumi.run("up", "-s", self.stack, "--yes", "--skip-preview", *more)
+            except MilvusKitError as error:
+                causes = evidence.causes(self)
+                error.what = "\n".join([*causes, error.what])
+                error.args = (error.sentence(),)
+                raise
+
+    def destroy(self) -> str:
+        """Destroy everything of the stack."""
+        with self.progress.step(f"pulumi destroy -s {self.stack}"):
+            return self.pulumi.run("destroy", "-s", self.stack, "--yes", "--skip-preview")
+
+    def changes(self) -> dict[str, list[str]]:
+        """Return what another update would do: operations, and the names of their resources."""
+        text = self.pulumi.run("preview", "-s", self.stack, "--json")
+        steps = json.loads(text[text.index("{") :])["steps"]
+        found: dict[str, list[str]] = {}
+        for step in steps:
+            if step["op"] not in {"same", "read"}:
+                found.setdefault(step["op"], []).append(step["urn"].rsplit("::", 1)[-1])
+        return found
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the stack's configuration as a user with an editor would."""
+        project.edit(self.file, lambda document: change(document["config"]))
+
+    def validate(self, *more: str) -> tuple[int, str]:
+        """Run ``milvus-kit validate`` from outside the cluster; return exit code and output."""
+        kit = Path(sys.executable).with_name("milvus-kit")
+        command = [str(kit), "validate", "-s", self.stack]
+        with self.progress.step(f"milvus-kit validate -s {self.stack}"):
+            done = subprocess.run(
+                [*command, "--runs", str(self.folder / "validation"), *more],
+                cwd=self.pulumi.root,
+                env=self.pulumi.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=900,
+            )
+        (self.folder / f"validate-{self.stack}.log").write_text(done.stdout, encoding="utf-8")
+        return done.returncode, done.stdout
+
+    @contextmanager
+    def kubeconfig(self) -> Iterator[Path]:
+        """Yield the administrator's kubeconfig in a file that is gone afterwards.
+
+        Raises:
+            MilvusKitError: The stack has no cluster.
+        """
+        source = Path("/etc/kubernetes/admin.conf")
+        if not source.exists():
+            raise MilvusKitError("there is no cluster", where=str(source))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "kubeconfig"
+            path.touch(mode=0o600)
+            path.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+            yield path
+
+    def kubectl(
+        self, *arguments: str, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``kubectl`` against the stack's cluster."""
+        with self.kubeconfig() as path:
+            kubectl = self.tools.command("kubernetes", "kubectl")
+            return subprocess.run(
+                [str(kubectl), "--kubeconfig", str(path), "--request-timeout=20s", *arguments],
+                input=given,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+            )
+
+    def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
+        """Return the live objects of a kind."""
+        done = self.kubectl("get", kind, "-n", namespace, "-o", "json")
+        return json.loads(done.stdout)["items"] if done.returncode == 0 else []

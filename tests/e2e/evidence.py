@@ -1,0 +1,99 @@
+"""What is kept of a run: events, pods and their logs, a timeline; the state is beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from validation.errors import MilvusKitError
+from validation.progress import Progress
+
+if TYPE_CHECKING:
+    from tests.e2e.deployment import Deployment
+
+_LOG_LINES = 4000
+_LAST_LINES = 6
+
+
+def collect(deployment: Deployment, progress: Progress) -> None:
+    """Write what explains a run into its folder; what cannot be had is said there."""
+    folder = deployment.folder / "cluster"
+    folder.mkdir(exist_ok=True)
+    timeline = [
+        f"{wall.isoformat(timespec='seconds')} {seconds:8.1f} s  {name}"
+        for name, wall, seconds in progress.phases
+    ]
+    text = "\n".join(sorted(timeline)) + "\n"
+    (deployment.folder / "timeline.txt").write_text(text, encoding="utf-8")
+    try:
+        for name, command in _COMMANDS.items():
+            done = deployment.kubectl(*command)
+            (folder / name).write_text(done.stdout or done.stderr, encoding="utf-8")
+        for pod in _pods(deployment):
+            namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+            options = ("--all-containers", f"--tail={_LOG_LINES}", "--prefix")
+            done = deployment.kubectl("logs", "-n", namespace, name, *options)
+            (folder / f"{namespace}.{name}.log").write_text(done.stdout, encoding="utf-8")
+    except MilvusKitError as error:
+        (folder / "none.txt").write_text(f"{error}\n", encoding="utf-8")
+
+
+_COMMANDS = {
+    "pods.txt": ("get", "pods", "-A", "-o", "wide"),
+    "events.txt": ("get", "events", "-A", "--sort-by=.metadata.creationTimestamp"),
+    "nodes.txt": ("describe", "nodes"),
+    "objects.txt": ("get", "deploy,sts,job,svc,pvc,networkpolicy,pdb,cm", "-A"),
+}
+
+
+def causes(deployment: Deployment) -> list[str]:
+    """Return the three facts that explain a failure: which pod, which condition, its last words."""
+    try:
+        pods = _pods(deployment)
+    except MilvusKitError as error:
+        return [str(error)]
+    told = []
+    for pod in pods:
+        reason = _reason(pod)
+        if not reason:
+            continue
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        told += [f"pod: {namespace}/{name}", f"condition: {reason}"]
+        last = _last_words(deployment, namespace, name)
+        told += ["its last log lines:", *(f"    {line[:300]}" for line in last)]
+    return told
+
+
+def _reason(pod: dict[str, Any]) -> str:
+    status = pod.get("status", {})
+    if status.get("phase") == "Succeeded":
+        return ""
+    for container in status.get("containerStatuses") or []:
+        waiting = container["state"].get("waiting")
+        if waiting and waiting.get("reason") not in {"ContainerCreating", "PodInitializing"}:
+            return f"{waiting['reason']}: {waiting.get('message', '')}"
+    for condition in status.get("conditions") or []:
+        if condition["type"] in {"PodScheduled", "Ready"} and condition["status"] == "False":
+            return f"{condition.get('reason')}: {condition.get('message')}"
+    return ""
+
+
+def _last_words(deployment: Deployment, namespace: str, name: str) -> list[str]:
+    """Return the last lines that tell something, of the container before if it ended."""
+    for options in (("--previous",), ()):
+        done = deployment.kubectl("logs", "-n", namespace, name, "--tail=400", *options)
+        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        loud = [line for line in lines if any(word in line for word in _LOUD)]
+        if lines:
+            return (loud or lines)[-_LAST_LINES:]
+    return ["(no log)"]
+
+
+_LOUD = ("panic:", "FATAL", "[ERROR]", "Error", "error:")
+
+
+def _pods(deployment: Deployment) -> list[dict[str, Any]]:
+    done = deployment.kubectl("get", "pods", "-A", "-o", "json")
+    if done.returncode:
+        raise MilvusKitError("the cluster does not answer", seen=done.stderr.strip()[-200:])
+    return json.loads(done.stdout)["items"]

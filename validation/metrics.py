@@ -52,6 +52,11 @@ def _latency(name: str, claim: str, remedy: str) -> Metric:
     return Metric(name, "ms", "lower", (*PERCENTILES, "mean", "max"), claim, remedy)
 
 
+def _bounded_share(name: str, claim: str, remedy: str) -> Metric:
+    """Return a share that is only known to lie between two bounds, and should be small."""
+    return Metric(name, "ratio", "lower", ("bounds",), claim, remedy, highest=1.0)
+
+
 _RETRIEVAL_REMEDY = (
     "compare the embedding model, analyzer and index parameters with those of the baseline run"
 )
@@ -159,6 +164,16 @@ _ALL = (
         ("value",),
         "Index files are really in the S3 bucket.",
         "check that the index was built after flush and that storage is remote",
+    ),
+    _bounded_share(
+        "storage.share_of_cold_load",
+        "Loading a collection from the bucket does not wait for the store for most of its time.",
+        "compare the store's throughput with what it promises (docs/attribution.md)",
+    ),
+    _bounded_share(
+        "storage.share_of_slow_search",
+        "The slowest searches do not wait for the store for most of their time.",
+        "give the query nodes memory for what they serve, or a faster store (docs/attribution.md)",
     ),
     Metric(
         "restart.seconds_to_answer",

@@ -13,6 +13,8 @@ from validation.local.state import State
 
 BUCKET = "milvus"
 ROOT_PATH = "files"
+STORE = "store"
+"""Purpose of the port through which Milvus reaches the store, if that is not the store's own."""
 _S3_SECONDS = 60.0
 _MILVUS_SECONDS = 120.0
 _OK = 200
@@ -69,7 +71,8 @@ def start_milvus(folder: Path, found: State) -> State:
     Raises:
         EmbeddedStackError: It did not come up.
     """
-    s3 = {"host": "127.0.0.1", "port": found.ports["s3"], "bucket": BUCKET, "root_path": ROOT_PATH}
+    store = found.ports.get(STORE, found.ports["s3"])
+    s3 = {"host": "127.0.0.1", "port": store, "bucket": BUCKET, "root_path": ROOT_PATH}
     milvus.write_configuration(found.server, folder, found.ports, s3)
     access_key, secret_key = (file.read_text() for file in state.key_files(folder))
     running = process.start(

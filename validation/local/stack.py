@@ -55,6 +55,8 @@ class EmbeddedStack:
             once they are up, until somebody stops them.
         ports: Ports of the user's choice by purpose: ``proxy``, ``metrics``, ``s3`` and the
             others of `milvus.PORTS`; free ones are found for the rest.
+        store_port: Port on this host through which Milvus reaches its store, where something
+            stands between the two. It must listen already; the target still names the store.
         s3: One of `minio.ORDER`; the first that works if left out.
         image: MinIO's container image, if it is run in one.
         name: Of the target.
@@ -67,6 +69,7 @@ class EmbeddedStack:
         progress: Progress | None = None,
         owned: bool = True,
         ports: Mapping[str, int] | None = None,
+        store_port: int | None = None,
         s3: str = "",
         image: str = "",
         name: str = "local",
@@ -75,6 +78,7 @@ class EmbeddedStack:
         self.progress = progress or Progress()
         self._owned = owned
         self._ports = dict(ports or {})
+        self._store_port = store_port
         self._s3, self._image, self._name = s3, image, name
 
     def __enter__(self) -> Self:
@@ -192,9 +196,11 @@ class EmbeddedStack:
         """Return the ports of the last start as far as they are free, others for the rest."""
         chosen = dict(self._ports)
         for name, port in (before.ports if before else {}).items():
-            if name not in chosen and port not in chosen.values() and free.is_free(port):
+            wanted = name != servers.STORE and name not in chosen
+            if wanted and port not in chosen.values() and free.is_free(port):
                 chosen[name] = port
-        return free.pick(("s3", *milvus.PORTS), chosen)
+        between = {servers.STORE: self._store_port} if self._store_port else {}
+        return free.pick(("s3", *milvus.PORTS), chosen) | between
 
     def _release(self, found: State) -> State:
         """Let the servers run on; only now, so that an `up` which dies leaves nothing behind."""

@@ -14,6 +14,7 @@ under ``internal_storage`` are the same on 2.6):
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import ssl
@@ -129,11 +130,14 @@ class StorageReads:
     by_client: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
 
-def scrape(milvus: Milvus, *, timeout: float = TIMEOUT_SECONDS) -> Snapshot:
+def scrape(
+    milvus: Milvus, *, only: tuple[str, ...] = (), timeout: float = TIMEOUT_SECONDS
+) -> Snapshot:
     """Read the metrics of a target's Milvus.
 
     Args:
         milvus: How it is reached; ``metrics_uri`` is the base URL.
+        only: Names start with one of these; all names if empty.
         timeout: Of the request, in seconds.
 
     Raises:
@@ -168,16 +172,19 @@ def scrape(milvus: Milvus, *, timeout: float = TIMEOUT_SECONDS) -> Snapshot:
             where=url,
             remedy="check milvus.metrics_uri (usually port 9091) and the way there",
         ) from None
-    return parse(text, source=url)
+    return parse(text, only=only, source=url)
 
 
-def _trust(milvus: Milvus, url: str) -> ssl.SSLContext | bool:
-    if not url.startswith("https:") or not (milvus.tls.ca_pem or milvus.tls.ca_file):
-        return True
-    return ssl.create_default_context(
-        cafile=str(milvus.tls.ca_file.expanduser()) if milvus.tls.ca_file else None,
-        cadata=milvus.tls.ca_pem,
-    )
+def _trust(milvus: Milvus, url: str) -> ssl.SSLContext:
+    tls = milvus.tls
+    file = str(tls.ca_file.expanduser()) if tls.ca_file else None
+    return _context(file, tls.ca_pem) if url.startswith("https:") else _context(None, None)
+
+
+@functools.cache
+def _context(ca_file: str | None, ca_pem: str | None) -> ssl.SSLContext:
+    """Return TLS settings; made once, since it takes longer than a scrape."""
+    return ssl.create_default_context(cafile=ca_file, cadata=ca_pem)
 
 
 def _bounded(pieces: Iterator[bytes], url: str) -> str:
@@ -191,11 +198,12 @@ def _bounded(pieces: Iterator[bytes], url: str) -> str:
     return text.decode("utf-8", errors="replace")
 
 
-def parse(text: str, *, source: str = "/metrics") -> Snapshot:
+def parse(text: str, *, only: tuple[str, ...] = (), source: str = "/metrics") -> Snapshot:
     """Return the samples in Prometheus's text format 0.0.4 (or OpenMetrics, which adds to it).
 
     Args:
         text: What ``/metrics`` answered.
+        only: As in `scrape`; lines of other names are passed over unread.
         source: Where it came from, for errors.
 
     Raises:
@@ -204,6 +212,8 @@ def parse(text: str, *, source: str = "/metrics") -> Snapshot:
     samples: dict[str, dict[Labels, float]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if only and not line.startswith(only):
             continue
         try:
             name, labels, value = _sample(line)
@@ -215,7 +225,7 @@ def parse(text: str, *, source: str = "/metrics") -> Snapshot:
                 remedy="check that milvus.metrics_uri leads to Milvus itself",
             ) from None
         samples.setdefault(name, {})[labels] = value
-    if not samples:
+    if not samples and not only:
         raise MeasurementError("there is not a single metric", where=source)
     return Snapshot(samples, source)
 
@@ -301,3 +311,15 @@ def _reads_of(delta: Delta, half: str) -> dict[str, float]:
         found["timed"] += timed
         found["milliseconds"] += delta.gain(f"{half}_request_latency_sum", **label) or 0.0
     return {**found, "bytes": delta.gain(f"{half}_kv_size_sum", **{_OPERATION: "get"}) or 0.0}
+
+
+def reads_so_far(seen: Snapshot) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return by S3 client and operation how many reads have ended and their seconds together."""
+    return {
+        (half, operation): (count, (total or 0.0) / 1e3)
+        for half in HALVES
+        for operation in READS
+        if (count := seen.total(f"{half}_request_latency_count", **{_OPERATION: operation}))
+        is not None
+        for total in [seen.total(f"{half}_request_latency_sum", **{_OPERATION: operation})]
+    }

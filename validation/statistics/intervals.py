@@ -11,6 +11,8 @@ No method here assumes a normal distribution: latencies have long tails and reca
   the upper end is infinite: an honest "don't know" that no rule can pass.
 - ``mean``: bias-corrected bootstrap (Efron 1987, without acceleration), 2,000 resamples, fixed
   seed. Fewer than 20 samples have an infinite interval.
+- ``bounds``: two samples, the least and the most that a figure can be. The interval is between
+  them, so that a rule is only passed or failed if both are on one side of it.
 - ``sum``, ``min``, ``max``, ``value``: exact figures of what was counted; the interval is the
   figure.
 """
@@ -35,6 +37,7 @@ STATISTICS = (
     "min",
     "max",
     "value",
+    "bounds",
 )
 _EXACT = {"sum": np.sum, "min": np.min, "max": np.max}
 _RESAMPLES = 2_000
@@ -90,6 +93,8 @@ def estimate(statistic: str, samples: np.ndarray, *, confidence: float = 0.95) -
             raise ValueError(f"'value' needs exactly one sample, got {values.size}")
         figure = float(values[0])
         return Estimate(figure, figure, figure, 1, confidence, "exact")
+    if statistic == "bounds":
+        return _bounds(values, confidence)
     if statistic == "proportion":
         return _wilson(values, confidence)
     if statistic == "mean":
@@ -107,10 +112,19 @@ def samples_needed(statistic: str, *, confidence: float = 0.95) -> int:
     """
     if statistic == "mean":
         return _BOOTSTRAP_NEEDS
+    if statistic == "bounds":
+        return 2
     if not statistic.startswith("p") or statistic == "proportion":
         return 1
     share, tail = float(statistic[1:]) / 100, (1 - confidence) / 2
     return math.ceil(math.log(tail) / math.log(max(share, 1 - share)))
+
+
+def _bounds(values: np.ndarray, confidence: float) -> Estimate:
+    if values.size != 2:  # noqa: PLR2004  (a lower and an upper one)
+        raise ValueError(f"'bounds' needs a lower and an upper one, got {values.size} samples")
+    low, high = float(values.min()), float(values.max())
+    return Estimate((low + high) / 2, low, high, 2, confidence, "bounds")
 
 
 def _wilson(values: np.ndarray, confidence: float) -> Estimate:

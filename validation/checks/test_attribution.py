@@ -1,0 +1,51 @@
+"""What the S3 store explains of a cold load and of slow searches."""
+
+import pytest
+
+from validation import workload
+from validation.attribution.measure import measure, slo_of
+from validation.errors import MilvusKitError
+from validation.load.plan import search_plan
+
+pytestmark = pytest.mark.family("storage")
+
+LOAD, SEARCH = "storage.share_of_cold_load", "storage.share_of_slow_search"
+
+
+def test_the_store_does_not_hold_up_loads_and_searches(
+    gate, connection, generated, generated_collection, profile, target, recorder
+):
+    index = generated_collection.under(profile.indexes[-1])
+    labels = {
+        "load": (LOAD, {"index": index.kind}),
+        "cold": (SEARCH, {"index": index.kind, "state": "cold"}),
+        "warm": (SEARCH, {"index": index.kind, "state": "warm"}),
+    }
+    plan = search_plan(
+        connection,
+        generated_collection.name,
+        generated.queries.vectors,
+        k=workload.K,
+        params=index.search,
+    )
+    try:
+        measured = measure(connection, generated_collection.name, plan)
+    except MilvusKitError as error:
+        for metric, more in labels.values():
+            gate(metric, labels=more, not_measured=error.what)
+        return
+    found = measured.answer(slo_of(recorder.rules, target))
+    for stretch, part in measured.parts().items():
+        metric, more = labels[stretch]
+        gate(
+            metric,
+            [] if part.low is None else [part.low, part.high],
+            labels=more,
+            not_measured=part.reason or None,
+            evidence={
+                "answer": found.line,
+                **part.evidence(),
+                "no_replay": measured.no_replay,
+                "small_reads_beside": measured.beside,
+            },
+        )

@@ -231,9 +231,11 @@ def _woodpecker(plan: NetworkPlan) -> dict[str, Any]:
 
 
 def _operator(plan: NetworkPlan) -> dict[str, Any]:
-    """Return what milvus-operator needs from its own namespace: it probes what Milvus depends on."""
+    """Return what milvus-operator needs from its own namespace: it probes the dependencies."""
     peers = _namespaces([OPERATOR_NAMESPACE])
-    ends = {"etcd": (pods.selector(etcd.NAME), (etcd.CLIENT_PORT,))}
+    ends: dict[str, tuple[dict[str, str], tuple[int, ...]]] = {
+        "etcd": (pods.selector(etcd.NAME), (etcd.CLIENT_PORT,))
+    }
     if plan.log.pods:
         ends["log"] = (plan.log.pods, plan.log.ports)
     if plan.storage.pods:

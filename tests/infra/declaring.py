@@ -146,8 +146,8 @@ class _Remembers(Mocks):
             outputs[key] = f"generated-{key}-of-{args.name}"
         return args.resource_id or f"{args.name}-id", outputs
 
-    def call(self, _args: Any) -> dict[str, Any]:
-        return {}
+    def call(self, args: Any) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"no function is called: {args.token}")
 
 
 class _Monitor(MockMonitor):
@@ -155,7 +155,7 @@ class _Monitor(MockMonitor):
         super().__init__(mocks)
         self._declared = declared
 
-    def RegisterResource(self, request: Any) -> Any:
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  (the SDK's own name)
         answer = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
             inputs = pulumi.runtime.rpc.deserialize_properties(request.object, True)

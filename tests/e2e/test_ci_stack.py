@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.e2e import host
+from tests.e2e import host, server_side
 from tests.e2e.deployment import Deployment
 
 STACK = "ci"
@@ -50,6 +50,23 @@ def test_the_state_holds_no_secret_in_plain_text(deployment):
     for path in kept:
         text = path.read_text(encoding="utf-8", errors="replace")
         assert not any(secret in text for secret in hidden), path
+
+
+@pytest.mark.parametrize("stack", ["ci", "ci-cluster", "dev", "dev-cluster", "prod"])
+def test_the_api_server_takes_every_object_of_a_stack(deployment, stack):
+    found = server_side.objects(stack)
+    assert len(found) > 10
+    unknown, complaints = server_side.dry_run(deployment, found)
+    assert complaints == ""
+    assert all(kind.startswith("monitoring.coreos.com/") for kind in unknown)
+
+
+def test_the_dry_run_sees_a_field_that_kubernetes_does_not_know(deployment):
+    found = server_side.objects("ci")
+    wrong = next(one for one in found if one["kind"] == "StatefulSet")
+    wrong["spec"]["template"]["spec"]["enableServiceLink"] = False
+    _, complaints = server_side.dry_run(deployment, found)
+    assert "enableServiceLink" in complaints
 
 
 def test_milvus_reaches_its_bucket_with_a_key_that_may_do_nothing_else(deployment):

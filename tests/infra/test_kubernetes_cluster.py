@@ -1,0 +1,151 @@
+"""The cluster contract: refused for a reason, no secret in the clear, the same for each kind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import yaml
+
+from infra.kubernetes import check, kind
+from infra.kubernetes.facts import ClusterFacts, Needs, problems
+from tests.infra.declaring import DEV, Hidden, changed, declare
+from validation.errors import ConfigurationError, CredentialsError, UnreachableError
+
+CLUSTER = ClusterFacts(
+    version="v1.36.3",
+    nodes=("one",),
+    cpu=4.0,
+    memory_bytes=8 * 2**30,
+    storage_classes=("fast", "slow"),
+    default_storage_class="slow",
+)
+KUBEADM = changed(
+    DEV,
+    kubernetes={
+        "provider": "kubeadm",
+        "hosts": [{"name": "one", "address": "10.0.0.1", "role": "control-plane"}],
+    },
+)
+OVER_SSH = changed(
+    KUBEADM,
+    kubernetes={
+        "hosts": [
+            {
+                "name": "one",
+                "address": "10.0.0.1",
+                "role": "control-plane",
+                "ssh": {"privateKey": "rootPassword", "hostKey": "ssh-ed25519 AAAA"},
+            }
+        ]
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "needs", "told"),
+    [
+        ({"version": "v1.20.4"}, {}, "v1.20.4"),
+        ({}, {"storage_class": "gold"}, "gold"),
+        ({"default_storage_class": ""}, {}, "kubernetes.storageClass"),
+        ({}, {"cpu": 5.0}, "request 5 CPUs, the nodes have 4"),
+        ({}, {"memory_bytes": 9 * 2**30}, "9.0 GiB, the nodes have 8.0 GiB"),
+        ({"nodes": ()}, {}, "no node is ready"),
+    ],
+)
+def test_each_reason_why_a_stack_does_not_fit_is_named_alone(facts, needs, told):
+    from dataclasses import replace  # noqa: PLC0415
+
+    found = problems(replace(CLUSTER, **facts), Needs(**needs))
+    assert len(found) == 1
+    assert told in found[0]
+
+
+def test_a_stack_that_fits_has_no_problem():
+    assert problems(CLUSTER, Needs(storage_class="fast", cpu=4.0, memory_bytes=8 * 2**30)) == []
+
+
+def _kubeconfig(server: str) -> str:
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "planted-token"}}],
+    }
+    return yaml.safe_dump(document)
+
+
+def test_a_cluster_that_does_not_answer_is_named():
+    props = {"kubeconfig": _kubeconfig("http://127.0.0.1:9"), "needs": {}}
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9") as caught:
+        check.look(props)
+    assert "planted-token" not in str(caught.value)
+
+
+def test_a_cluster_that_does_not_let_us_in_is_told_from_one_that_is_away():
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps({"kind": "Status", "code": 401}).encode()
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        props = {"kubeconfig": _kubeconfig(f"http://127.0.0.1:{server.server_port}"), "needs": {}}
+        with pytest.raises(CredentialsError, match="401"):
+            check.look(props)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_kubeconfig_that_is_none_is_a_mistake_of_the_users():
+    with pytest.raises(ConfigurationError, match="kubeconfig"):
+        check.look({"kubeconfig": "not: a kubeconfig", "needs": {}})
+
+
+def test_a_preview_before_the_cluster_exists_is_no_failure():
+    provider = check.ClusterCheckProvider()
+    assert provider.check({}, {"kubeconfig": object(), "needs": {}}).failures == []
+
+
+def test_the_kubeconfig_of_a_made_cluster_is_a_secret():
+    made = declare(KUBEADM)
+    inputs = made.one("Provider", "kubernetes") if made.of("Provider") else None
+    provider = inputs or next(
+        item.inputs for item in made.resources if item.type == "pulumi:providers:kubernetes"
+    )
+    assert isinstance(provider["kubeconfig"], Hidden)
+
+
+def test_an_ssh_key_reaches_the_node_as_a_secret_only():
+    made = declare(OVER_SSH)
+    node = next(item for item in made.resources if item.name == "node-one")
+    assert isinstance(node.inputs["plan"], Hidden)
+
+
+def test_a_made_cluster_gets_a_default_storage_class_and_an_adopted_one_does_not():
+    assert "StorageClass" in {one["kind"] for one in declare(KUBEADM).kubernetes()}
+    assert "StorageClass" not in {one["kind"] for one in declare(DEV).kubernetes()}
+
+
+def test_kind_gets_a_control_plane_and_as_many_workers_as_asked_for():
+    roles = [node["role"] for node in yaml.safe_load(kind.cluster_config(2))["nodes"]]
+    assert roles == ["control-plane", "worker", "worker"]
+
+
+def test_another_shape_of_a_kind_cluster_replaces_it():
+    old = {"name": "k", "version": "1.36.3", "workers": 0}
+    provider = kind.KindProvider()
+    assert not provider.diff("k", old, dict(old)).changes
+    assert provider.diff("k", old, {**old, "workers": 2}).replaces == ["workers"]

@@ -1,0 +1,171 @@
+"""What makes a host unfit, what is written to it, and what replaces a node."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import yaml
+
+from infra.kubernetes.node import files, inspection
+from infra.kubernetes.node.connection import Connection, connected
+from infra.kubernetes.node.inspection import Facts
+from infra.kubernetes.node.plan import Host, NodePlan, Ssh
+from infra.kubernetes.node.resource import NodeProvider
+from validation.errors import ConfigurationError, MilvusKitError, OwnershipError, UnreachableError
+
+HOST = Host(name="one", address="10.0.0.1", role="control-plane")
+PLAN = NodePlan(
+    cluster="test",
+    host=HOST,
+    kubernetes_version="1.36.3",
+    pod_subnet="10.244.0.0/16",
+    service_subnet="10.96.0.0/16",
+)
+FIT = Facts(
+    uid=0,
+    os="debian 12",
+    machine="x86_64",
+    systemd=True,
+    cgroup=2,
+    swap=(),
+    cpus=2,
+    memory_kib=4_000_000,
+    disk_kib=50_000_000,
+    capabilities=0x1FFFFFFFFFF,
+    forward="0",
+    firewall="",
+    addresses=("127.0.0.1", "10.0.0.1"),
+    cni_folder="/opt/cni/bin",
+    runtimes=(),
+    old=(),
+    ports=frozenset({22}),
+    kubeadm="v1.36.3",
+    kubelet="v1.36.3",
+    missing=(),
+    record={},
+)
+
+
+def test_a_fit_host_has_no_problem():
+    assert inspection.problems(FIT, PLAN) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"uid": 1000}, "user 1000"),
+        ({"cpus": 1}, "1 CPU"),
+        ({"memory_kib": 900_000}, "878 MiB"),
+        ({"disk_kib": 3_000_000}, "2.9 GiB free"),
+        ({"swap": ("/dev/sda2",)}, "/dev/sda2"),
+        ({"missing": ("conntrack",)}, "conntrack"),
+        ({"cni_folder": ""}, "containernetworking-plugins"),
+        ({"kubelet": "v1.35.0"}, "kubelet is v1.35.0"),
+        ({"addresses": ("127.0.0.1",)}, "10.0.0.1 is on none"),
+        ({"ports": frozenset({6443})}, "6443"),
+        ({"runtimes": ("/run/docker.sock",)}, "/run/docker.sock"),
+    ],
+)
+def test_each_fault_of_a_host_is_named_alone(fault, told):
+    found = inspection.problems(dataclasses.replace(FIT, **fault), PLAN)
+    assert len(found) == 1
+    assert told in found[0]
+
+
+def test_all_faults_are_told_at_once_and_nothing_was_changed():
+    wrong = dataclasses.replace(FIT, swap=("/swap",), cpus=1)
+    with pytest.raises(ConfigurationError, match="nothing was changed") as caught:
+        inspection.require_fit(wrong, PLAN)
+    assert "/swap" in str(caught.value)
+    assert "1 CPU" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "there", [{"record": {"cluster": "other"}}, {"old": ("/etc/kubernetes/kubelet.conf",)}]
+)
+def test_a_host_that_is_a_node_already_is_not_touched(there):
+    with pytest.raises(OwnershipError, match="one"):
+        inspection.require_fit(dataclasses.replace(FIT, **there), PLAN)
+
+
+def test_this_machine_can_be_looked_at():
+    here = Host(name="here", address="127.0.0.1", role="worker")
+    with connected(here) as connection:
+        found = inspection.inspect(connection)
+    assert found.cpus >= 1
+    assert "127.0.0.1" in found.addresses
+
+
+def test_a_script_is_no_argument_and_cannot_eat_itself():
+    connection = Connection(HOST, ("/bin/sh", "-ec", 'eval "$(cat)"'))
+    output = connection.run("cat\ntr '\\0' ' ' < /proc/$$/cmdline\necho end", what="a script")
+    assert output.rstrip().endswith("end")
+    assert "echo end" not in output
+
+
+def test_a_failed_script_tells_what_the_host_said():
+    connection = Connection(HOST, ("/bin/sh", "-ec", 'eval "$(cat)"'))
+    with pytest.raises(MilvusKitError, match="no such thing"):
+        connection.run("echo 'no such thing' >&2; false; echo unreached", what="a step")
+
+
+def test_a_host_that_ssh_does_not_reach_is_named_with_its_remedy():
+    ssh = Ssh(user="root", port=1, private_key="not a key", host_key="ssh-ed25519 AAAA")  # type: ignore[arg-type]
+    away = Host(name="away", address="127.0.0.1", role="worker", ssh=ssh)
+    with (
+        pytest.raises(UnreachableError, match=r"root@127\.0\.0\.1:1") as caught,
+        connected(away) as connection,
+    ):
+        connection.run("true", what="a step")
+    assert "not a key" not in str(caught.value)
+
+
+def test_a_written_file_has_its_text_and_its_mode(tmp_path):
+    connection = Connection(HOST, ("/bin/sh", "-ec", 'eval "$(cat)"'))
+    connection.write(str(tmp_path / "sub" / "file"), "$HOME `id` 'x'\n", mode="0640")
+    file = tmp_path / "sub" / "file"
+    assert file.read_text(encoding="utf-8") == "$HOME `id` 'x'\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_host_without_the_capability_gets_no_lower_oom_scores():
+    weak = dataclasses.replace(FIT, capabilities=FIT.capabilities & ~(1 << 24))
+    assert "restrict_oom_score_adj = true" in files.containerd(weak, "pause:1")
+    assert "restrict_oom_score_adj = false" in files.containerd(FIT, "pause:1")
+
+
+def test_kubeadm_gets_one_document_of_each_kind():
+    parts = {one["kind"]: one for one in yaml.safe_load_all(files.kubeadm_init(PLAN, FIT))}
+    assert set(parts) == {
+        "InitConfiguration",
+        "ClusterConfiguration",
+        "KubeletConfiguration",
+        "KubeProxyConfiguration",
+    }
+    assert parts["InitConfiguration"]["nodeRegistration"]["taints"] == []
+    assert parts["KubeletConfiguration"]["cgroupDriver"] == "systemd"
+    assert "failCgroupV1" not in parts["KubeletConfiguration"]
+
+
+def test_images_that_were_imported_are_neither_pulled_nor_collected():
+    plan = PLAN.model_copy(update={"image_archives": "/images"})
+    parts = {one["kind"]: one for one in yaml.safe_load_all(files.kubeadm_init(plan, FIT))}
+    assert parts["InitConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "Never"
+    assert parts["KubeletConfiguration"]["imageGCHighThresholdPercent"] == 100
+
+
+def test_a_node_is_replaced_for_what_it_is_and_not_for_how_it_is_reached():
+    provider = NodeProvider()
+    old = {"plan": json.dumps(PLAN.document()), "fingerprint": PLAN.fingerprint()}
+    ssh = Ssh(user="admin", private_key="key", host_key="ssh-ed25519 AAAA")  # type: ignore[arg-type]
+    reached = PLAN.model_copy(update={"host": HOST.model_copy(update={"ssh": ssh})})
+    other = PLAN.model_copy(update={"pod_subnet": "10.9.0.0/16"})
+    same = provider.diff("id", old, {"plan": json.dumps(PLAN.document())})
+    assert not same.changes
+    moved = provider.diff("id", old, {"plan": json.dumps(reached.document())})
+    assert (moved.changes, moved.replaces) == (True, [])
+    changed = provider.diff("id", old, {"plan": json.dumps(other.document())})
+    assert changed.replaces == ["plan"]
+    assert changed.delete_before_replace

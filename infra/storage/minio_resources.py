@@ -89,7 +89,8 @@ class UserProvider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make policy and user."""
-        return CreateResult(props["access_key"], self._put(props))
+        # An id stands in the state in plain text, and the access key is kept as a secret.
+        return CreateResult(props["policy_name"], self._put(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at the user and at what its policy really allows."""

@@ -83,7 +83,7 @@ class BucketProvider(ResourceProvider):
 
 
 class UserProvider(ResourceProvider):
-    """A user with a policy of its own. Its id is its access key."""
+    """A user with a policy of its own, whose name is its id."""
 
     serialize_as_secret_always = False
 
@@ -95,7 +95,7 @@ class UserProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at the user and at what its policy really allows."""
         server = admin(props)
-        attached = server.user_policy(id_)
+        attached = server.user_policy(props["access_key"])
         if attached is None:
             return ReadResult("", props)
         live = server.policy(props["policy_name"]) or {}
@@ -113,10 +113,10 @@ class UserProvider(ResourceProvider):
         """Put key and policy right."""
         return UpdateResult(self._put(news))
 
-    def delete(self, id_: str, props: dict[str, Any]) -> None:
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Delete user and policy."""
         server = admin(props)
-        server.delete_user(id_)
+        server.delete_user(props["access_key"])
         server.delete_policy(props["policy_name"])
 
     def _put(self, props: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import itertools
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -540,6 +541,7 @@ class Operations:
             self._copy()
         else:
             self._conditions()
+            self._pause()
             current = self.bucket.current(self.key)
             if current and self.body.startswith(b"new ") and self.broken("objects.overwrite"):
                 self.http.answer(headers={"ETag": current.etag})
@@ -552,6 +554,13 @@ class Operations:
                 return
             one = self._store(self.body)
             self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": one.id})
+
+    def _pause(self) -> None:
+        """Let others in between the check of a condition and the write that stands on it."""
+        if self.broken("check, then write") and "if-none-match" in self.headers:
+            self.stub.lock.release()
+            time.sleep(0.02)
+            self.stub.lock.acquire()
 
     def _copy(self) -> None:
         name, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")

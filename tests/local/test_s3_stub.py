@@ -8,7 +8,8 @@ import s3_stub
 
 from validation.s3.client import Keys
 from validation.s3.conformance.runner import run
-from validation.s3.conformance.table import CHECKS
+from validation.s3.conformance.table import CHECKS, TABLE
+from validation.s3.preflight import preflight
 from validation.s3.reach import reach
 from validation.s3.workspace import Effort, Permissions, opened
 from validation.verdict import Outcome
@@ -32,6 +33,11 @@ PERMISSIONS = Permissions(
     prefix_isolation=True,
 )
 ELSEWHERE = {"addressing.virtual-host"}
+ABOUT_LOG = tuple(
+    one
+    for one in CHECKS
+    if one.id.startswith(("conditional.", "consistency.", "objects.")) and "versioned" not in one.id
+)
 FAULTS = [c.id for c in CHECKS if not c.id.startswith("tls.") and c.id not in ELSEWHERE]
 
 
@@ -96,3 +102,26 @@ def test_no_check_turns_red_for_a_rule_that_is_not_its_own(stub, storage, faults
     checks = [one for one in CHECKS if one.id != lock or lock in faults]
     findings, _ = outcomes(storage, checks)
     assert red(findings) == set(faults)
+
+
+def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, storage):
+    stub.faults = {"check, then write"}
+    profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=ABOUT_LOG)
+    assert profile.finding("conditional.create").outcome is Outcome.PASS
+    assert profile.finding("conditional.race").outcome is Outcome.FAIL
+    assert profile.finding("conditional.fence-race").outcome is Outcome.FAIL
+    assert profile.decisions.woodpecker == "unsafe"
+    assert profile.decisions.stack["milvus-kit:log"]["type"] == "kafka"
+
+
+def test_without_the_races_the_log_is_not_called_safe(storage):
+    checks = [one for one in ABOUT_LOG if one.id != "conditional.race"]
+    profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=tuple(checks))
+    assert profile.decisions.woodpecker == "unknown"
+
+
+def test_what_cannot_be_deleted_is_told(storage, monkeypatch):
+    monkeypatch.setattr(s3_stub.Operations, "delete_object", lambda self: self.http.answer(204))
+    profile = preflight(storage, checks=(TABLE["objects.zero-byte"],))
+    assert len(profile.leftovers) == 2
+    assert all(name.startswith("milvus/files/milvus-kit-preflight-") for name in profile.leftovers)

@@ -79,7 +79,7 @@ def run(
     save(profile, path)
     out = Console(highlight=False, soft_wrap=True)
     if not quiet:
-        show(profile, out)
+        show(profile, path, out)
     out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
     out.print(f"profile: {path}")
     return int(_CODES[profile.verdict])
@@ -104,7 +104,7 @@ def line(finding: Finding) -> str:
     return text
 
 
-def show(profile: StoreProfile, out: Console) -> None:
+def show(profile: StoreProfile, path: Path, out: Console) -> None:
     """Print counts, decisions and the configuration to paste."""
     counts = Table("needed for", "pass", "fail", "not measured", box=None, pad_edge=False)
     for need in dict.fromkeys(finding.need for finding in profile.findings):
@@ -127,5 +127,6 @@ def show(profile: StoreProfile, out: Console) -> None:
         out.print(f"  {name:<11}{decision.choice:<20} {escape(decision.reason)}")
     out.print("\nPaste into stacks/Pulumi.NAME.yaml:\n")
     out.print(profile.decisions.yaml(), markup=False)
+    out.print(f"and name this profile there, as conformanceProfile: {escape(str(path))}\n")
     for name in profile.leftovers:
         out.print(f"[yellow]could not be deleted:[/] {escape(name)}")

@@ -86,7 +86,7 @@ def of_stack(stack: str, keys: Mapping[str, Any]) -> tuple[Storage, Wal | None]:
             remedy="install milvus-kit[infra], or give --endpoint and --bucket",
         ) from None
     path = resources.find("stacks") / f"Pulumi.{stack}.yaml"
-    settings = parse.from_file(path)
+    settings = parse.from_file(path, recorded=False)
     store = settings.storage
     if store.type == "minio":
         raise ConfigurationError(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from validation.s3.client import ca_file_of
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
+from validation.s3.conformance.table import CHECKS
 from validation.target import Storage
 from validation.verdict import Outcome
 
@@ -71,30 +72,27 @@ _LOG_NEEDS = ("consistency.", "objects.body", "objects.metadata", "objects.overw
 
 
 def _log(by: Mapping[str, Finding]) -> tuple[Literal["safe", "unsafe", "unknown"], Decision]:
-    conditional = [finding for finding in by.values() if finding.need is Need.WOODPECKER]
-    base = [finding for finding in by.values() if finding.id.startswith(_LOG_NEEDS)]
-    needed = [*conditional, *base]
+    conditional = [one.id for one in CHECKS if one.need is Need.WOODPECKER]
+    needed = [*conditional, *(one.id for one in CHECKS if one.id.startswith(_LOG_NEEDS))]
     other = " Kafka, Pulsar or woodpecker-service do without; in production adopt your own."
-    broken = [f"{finding.id} ({finding.reason})" for finding in needed if _bad(finding)]
+    broken = [
+        f"{name} ({by[name].reason})" for name in needed if _outcome(by, name) is Outcome.FAIL
+    ]
     if broken:
         return "unsafe", Decision(
             choice="kafka",
             reason=f"Woodpecker on this store could lose rows: {'; '.join(broken)}.{other}",
         )
-    open_ = [finding.id for finding in needed if finding.outcome is not Outcome.PASS]
-    if open_ or not conditional or not base:
-        names = ", ".join(open_) or "conditional writes"
+    open_ = [name for name in needed if _outcome(by, name) is not Outcome.PASS]
+    if open_:
         return "unknown", Decision(
-            choice="kafka", reason=f"not measured, so not relied upon: {names}.{other}"
+            choice="kafka",
+            reason=f"not measured, so not relied upon: {', '.join(open_)}.{other}",
         )
     return "safe", Decision(
         choice="woodpecker-embedded",
         reason=f"all {len(conditional)} rules of conditional writing hold, under races too",
     )
-
-
-def _bad(finding: Finding) -> bool:
-    return finding.outcome is Outcome.FAIL
 
 
 def _addressing(storage: Storage, by: Mapping[str, Finding]) -> Decision:

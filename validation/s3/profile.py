@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from validation.errors import ConfigurationError
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
+from validation.s3.conformance.table import CHECKS
 from validation.s3.decisions import Decisions, decide
 from validation.s3.reach import Reached
 from validation.s3.speed import Speed
@@ -88,20 +89,22 @@ def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome
     """Return whether this store can carry Milvus, and why not.
 
     What Milvus needs is required, and what was declared; what only Woodpecker needs is required
-    where Woodpecker on this store was declared. A required check that was not measured leaves it
-    open: never a pass.
+    where Woodpecker on this store was declared. A required check that was not measured, or
+    not run, leaves it open: never a pass.
     """
     needs = {Need.MILVUS, Need.DECLARED}
     if wal is Wal.WOODPECKER_EMBEDDED:
         needs.add(Need.WOODPECKER)
-    required = [finding for finding in findings if finding.need in needs and finding.applies]
-    broken = [finding.id for finding in required if finding.outcome is Outcome.FAIL]
+    by = {finding.id: finding for finding in findings}
+    required = [
+        one.id for one in CHECKS if one.need in needs and (one.id not in by or by[one.id].applies)
+    ]
+    broken = [name for name in required if name in by and by[name].outcome is Outcome.FAIL]
     if broken:
         return Outcome.FAIL, f"{len(broken)} required rules are broken: {', '.join(broken)}"
-    unmeasured = [finding.id for finding in required if finding.outcome is not Outcome.PASS]
-    if unmeasured or not required:
-        names = ", ".join(unmeasured) or "all of them"
-        return Outcome.INCONCLUSIVE, f"required rules were not measured: {names}"
+    open_ = [name for name in required if name not in by or by[name].outcome is not Outcome.PASS]
+    if open_:
+        return Outcome.INCONCLUSIVE, f"required rules were not measured: {', '.join(open_)}"
     return Outcome.PASS, f"all {len(required)} required rules hold"
 
 

@@ -157,16 +157,23 @@ class Workspace:
         if not self.permissions.make_buckets:
             raise UsageError("making buckets was not allowed", remedy="give --make-buckets")
         name = f"milvus-kit-preflight-{self.run}-{suffix}"
-        more.setdefault("CreateBucketConfiguration", None)
-        region = self.storage.region
-        if more["CreateBucketConfiguration"] is None:
-            del more["CreateBucketConfiguration"]
-            if region != "us-east-1":  # S3 refuses to be told its default region
-                more["CreateBucketConfiguration"] = {"LocationConstraint": region}
-        with self._lock:
-            self._made.append(name)
-        self.s3.create_bucket(Bucket=name, **more)
+        if self.storage.region != "us-east-1":  # S3 refuses to be told its default region
+            more["CreateBucketConfiguration"] = {"LocationConstraint": self.storage.region}
+        self.try_bucket(name, **more)
         return name
+
+    def try_bucket(self, name: str, **more: Any) -> None:
+        """Ask for a bucket of this run's own name, which is removed in the end if it was made.
+
+        Raises:
+            ClientError: The store refuses.
+        """
+        self._made.append(name)  # before it is there, so that an interruption leaves none
+        try:
+            self.s3.create_bucket(Bucket=name, **more)
+        except boto.ClientError:
+            self._made.remove(name)
+            raise
 
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
@@ -190,15 +197,14 @@ class Workspace:
 
         with ThreadPoolExecutor(_SWEEPERS) as pool:
             list(pool.map(delete, keys))
-        if bucket != self.bucket:
-            self._sweep_versions(bucket, set(keys))
+        self._sweep_versions(bucket, set(keys))
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=self.prefix
             )
             found = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
         except (boto.BotoCoreError, boto.ClientError):
-            return []
+            return [f"{self.prefix} (it could not be listed)"]
         return sorted(found & set(keys))
 
     def _sweep_versions(self, bucket: str, keys: set[str]) -> None:

@@ -62,10 +62,9 @@ def creation(space: Workspace) -> Evidence:
         raise NotDeclaredError("whether the key may make buckets was not declared")
     name = f"milvus-kit-preflight-{space.run}-creation"
     try:
-        space.s3.create_bucket(Bucket=name)
+        space.try_bucket(name)
     except boto.ClientError as error:
         require(declared == "refused", f"CreateBucket was refused: {error_code(error)}")
         return {"refused": error_code(error)}
-    space.s3.delete_bucket(Bucket=name)
     require(declared == "allowed", "CreateBucket was allowed, declared is: refused")
     return {"allowed": True}

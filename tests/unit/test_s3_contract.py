@@ -1,0 +1,275 @@
+"""What a preflight is told, and what follows from findings alone."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from validation.errors import ConfigurationError, UsageError
+from validation.s3 import contract
+from validation.s3.checksums import checksum, content_md5
+from validation.s3.client import Keys, endpoint_of
+from validation.s3.conformance.model import Need
+from validation.s3.conformance.runner import Finding
+from validation.s3.conformance.table import CHECKS
+from validation.s3.decisions import decide
+from validation.s3.profile import judged, load
+from validation.s3.signing import Payload, Signer, encoded_path, framed
+from validation.target import Storage, Wal
+from validation.verdict import Outcome
+
+MORE = {"access_key": {"env": "A"}, "secret_key": {"env": "S"}}
+STORAGE = Storage(provider="s3", endpoint="http://store:9000", bucket="milvus")
+
+
+def finding(name="objects.body", outcome=Outcome.PASS, *, need=Need.MILVUS, applies=True):
+    return Finding(
+        id=name,
+        title="",
+        by="",
+        breaks="",
+        need=need,
+        outcome=outcome,
+        applies=applies,
+        reason="because",
+    )
+
+
+def everything(**changed):
+    """Return a finding of each check, all passed but for some."""
+    return [
+        finding(one.id, changed.get(one.id, Outcome.PASS), need=one.need)
+        for one in CHECKS
+        if changed.get(one.id, "") is not None
+    ]
+
+
+# --- checksums and signatures: published check values
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "value"),
+    [
+        ("crc32", "cbf43926"),
+        ("crc32c", "e3069283"),
+        ("crc64nvme", "ae8b14860a799888"),
+        ("sha1", "f7c3bc1d808e04732adf679965ccc34ca7ae3441"),
+    ],
+)
+def test_checksums_have_their_published_values(algorithm, value):
+    assert base64.b64decode(checksum(algorithm, b"123456789")).hex() == value
+
+
+def test_content_md5_is_the_digest_in_base64():
+    assert content_md5(b"") == "1B2M2Y8AsgTpgAmY7PhCfg=="
+
+
+def test_signatures_agree_with_an_independent_implementation():
+    request = AWSRequest("GET", "http://store:9000/milvus/a%20b%2Bc?list-type=2&prefix=x%2Fy")
+    S3SigV4Auth(Credentials("AK", "SK"), "s3", "us-east-1").add_auth(request)
+    stamp = request.headers["X-Amz-Date"]
+    signer = Signer(
+        Keys("AK", "SK"),
+        "us-east-1",
+        datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
+    )
+    headers = {
+        "host": "store:9000",
+        "x-amz-date": stamp,
+        "x-amz-content-sha256": request.headers["X-Amz-Content-SHA256"],
+    }
+    query = {"list-type": "2", "prefix": "x/y"}
+    authorization, _ = signer.sign("GET", encoded_path("/milvus/a b+c"), query, headers)
+    assert authorization == request.headers["Authorization"]
+
+
+def test_a_framed_body_holds_its_chunks_and_ends_with_an_empty_one():
+    signer = Signer(Keys("AK", "SK"), "us-east-1")
+    body = framed(signer, "0" * 64, [b"abc", b"d"], payload=Payload.UNSIGNED_TRAILER, trailer="t:v")
+    assert body == b"3\r\nabc\r\n1\r\nd\r\n0\r\nt:v\r\n\r\n"
+
+
+def test_keys_do_not_show_themselves():
+    assert "very-secret" not in repr(Keys("access", "very-secret"))
+
+
+# --- where the contract comes from
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "exactly one of"),
+        ({"endpoint": "http://h:1", "stack": "prod"}, "exactly one of"),
+        ({"endpoint": "http://h:1"}, "--endpoint needs --bucket"),
+    ],
+)
+def test_exactly_one_store_has_to_be_named(given, said):
+    arguments = dict.fromkeys(("target", "stack", "endpoint", "bucket")) | given
+    with pytest.raises(UsageError, match=said):
+        contract.chosen(**arguments, more=MORE)
+
+
+def test_a_wrong_provider_is_named():
+    with pytest.raises(ConfigurationError, match="provider"):
+        contract.chosen(
+            target=None,
+            stack=None,
+            endpoint="http://h:1",
+            bucket="b",
+            more={**MORE, "provider": "nas"},
+        )
+
+
+def test_a_target_without_storage_is_named(tmp_path):
+    path = tmp_path / "target.yaml"
+    path.write_text("schema: milvus-kit/target/1\nname: t\nmilvus: {uri: 'http://h:1'}\n")
+    with pytest.raises(ConfigurationError, match="declares no storage"):
+        contract.chosen(target=path, stack=None, endpoint=None, bucket=None, more=MORE)
+
+
+STACK = """
+config:
+  milvus-kit:environment: dev
+  milvus-kit:kubernetes: {provider: existing, createNamespace: false}
+  milvus-kit:storage: %s
+  milvus-kit:milvus: {version: 3.0.0, mode: standalone}
+  milvus-kit:log: {type: woodpecker, mode: service}
+"""
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    pytest.importorskip("infra.settings.parse", reason="missing tool: milvus-kit[infra]")
+    monkeypatch.setattr(contract.resources, "find", lambda _: tmp_path)
+
+    def write(storage: str) -> None:
+        (tmp_path / "Pulumi.site.yaml").write_text(STACK % storage)
+
+    return write
+
+
+def test_a_stacks_storage_settings_are_used(stack):
+    stack(
+        "{type: s3, endpoint: 'http://h:9', bucket: vectors, rootPath: data, encryption: AES256,"
+        " credentials: {existingSecret: {name: s3}}}"
+    )
+    storage, wal = contract.of_stack("site", MORE)
+    assert (storage.endpoint, storage.bucket, storage.root_path) == (
+        "http://h:9",
+        "vectors",
+        "data",
+    )
+    assert (storage.encryption, wal) == ("AES256", Wal.WOODPECKER_SERVICE)
+
+
+def test_a_stack_that_makes_its_own_store_has_none_to_test_yet(stack):
+    stack("{type: minio}")
+    with pytest.raises(ConfigurationError, match="makes its MinIO itself"):
+        contract.of_stack("site", MORE)
+
+
+def test_an_unknown_stack_is_named(stack):
+    del stack
+    with pytest.raises(ConfigurationError, match=r"Pulumi\.absent\.yaml"):
+        contract.of_stack("absent", MORE)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "netloc"),
+    [
+        ("http://h", "h"),
+        ("http://h:9000", "h:9000"),
+        ("https://h:443", "h"),
+        ("https://[::1]:9000", "[::1]:9000"),
+    ],
+)
+def test_the_host_header_leaves_out_the_schemes_own_port(endpoint, netloc):
+    assert endpoint_of(STORAGE.model_copy(update={"endpoint": endpoint})).netloc == netloc
+
+
+def test_a_file_that_is_no_profile_is_named(tmp_path):
+    path = tmp_path / "profile.json"
+    path.write_text('{"schema": "other"}')
+    with pytest.raises(ConfigurationError, match="no profile of schema milvus-kit/s3-profile/1"):
+        load(path)
+
+
+# --- verdict and decisions
+
+
+def test_nothing_measured_is_never_a_pass():
+    assert judged([])[0] is Outcome.INCONCLUSIVE
+
+
+def test_a_required_check_that_was_not_run_leaves_the_verdict_open():
+    outcome, reason = judged(everything(**{"objects.body": None}))
+    assert outcome is Outcome.INCONCLUSIVE
+    assert "objects.body" in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "applies", "wal", "verdict"),
+    [
+        ("objects.body", Outcome.PASS, True, None, Outcome.PASS),
+        ("objects.body", Outcome.FAIL, True, None, Outcome.FAIL),
+        ("objects.body", Outcome.NOT_MEASURED, True, None, Outcome.INCONCLUSIVE),
+        ("tls.trusted", Outcome.NOT_MEASURED, False, None, Outcome.PASS),
+        ("integrity.crc32", Outcome.FAIL, True, None, Outcome.PASS),
+        ("protection.encryption", Outcome.FAIL, True, None, Outcome.FAIL),
+        ("protection.encryption", Outcome.NOT_MEASURED, True, None, Outcome.INCONCLUSIVE),
+        ("conditional.race", Outcome.FAIL, True, None, Outcome.PASS),
+        ("conditional.race", Outcome.FAIL, True, Wal.WOODPECKER_EMBEDDED, Outcome.FAIL),
+        ("conditional.race", Outcome.FAIL, True, Wal.KAFKA, Outcome.PASS),
+    ],
+)
+def test_only_what_is_needed_decides(*, name, outcome, applies, wal, verdict):
+    (need,) = [one.need for one in CHECKS if one.id == name]
+    changed = finding(name, outcome, need=need, applies=applies)
+    assert judged([*everything(**{name: None}), changed], wal)[0] is verdict
+
+
+@pytest.mark.parametrize(
+    ("changed", "woodpecker"),
+    [
+        ({}, "safe"),
+        ({"conditional.race": Outcome.FAIL}, "unsafe"),
+        ({"conditional.race": Outcome.NOT_MEASURED}, "unknown"),
+        ({"conditional.versioned": Outcome.FAIL}, "safe"),
+        ({"consistency.list-after-write": Outcome.FAIL}, "unsafe"),
+        ({"objects.metadata": Outcome.FAIL}, "unsafe"),
+        ({one.id: None for one in CHECKS if one.id.startswith("conditional.")}, "unknown"),
+    ],
+)
+def test_woodpecker_is_proposed_only_where_every_rule_it_needs_was_seen_to_hold(
+    changed, woodpecker
+):
+    decisions = decide(STORAGE, everything(**changed))
+    assert decisions.woodpecker == woodpecker
+    embedded = {"type": "woodpecker", "mode": "embedded"}
+    assert (decisions.stack["milvus-kit:log"] == embedded) == (woodpecker == "safe")
+
+
+def test_a_store_that_damages_default_checksums_gets_them_switched_off():
+    decisions = decide(STORAGE, everything(**{"integrity.unsigned-trailer": Outcome.FAIL}))
+    assert decisions.checksums.choice == "when_required"
+    assert "AWS_REQUEST_CHECKSUM_CALCULATION=when_required" in decisions.checksums.reason
+
+
+def test_virtual_host_style_is_proposed_only_where_path_style_does_not_work():
+    assert decide(STORAGE, everything()).addressing.choice == "path"
+    broken = everything(**{"addressing.path": Outcome.FAIL})
+    assert decide(STORAGE, broken).addressing.choice == "virtual"
+
+
+def test_each_check_says_who_needs_it_and_what_breaks():
+    assert len({one.id for one in CHECKS}) == len(CHECKS) > 70
+    for one in CHECKS:
+        assert one.by, one.id
+        assert one.breaks, one.id
+        assert one.title[0].isupper(), one.id

@@ -121,7 +121,7 @@ def answering():
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_):
+        def log_message(self, format, *args):  # noqa: A002  (the base class's name)
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:

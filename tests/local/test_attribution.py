@@ -1,0 +1,128 @@
+"""What explains slowness, asked of a real Milvus, a real store, and a slow way between them."""
+
+import contextlib
+
+import pytest
+
+from validation.attribution.measure import measure
+from validation.attribution.model import Bound
+from validation.datasets.generated import generate
+from validation.load.plan import search_plan
+from validation.local import ports
+from validation.local.stack import EmbeddedStack
+from validation.milvus import loading, metrics
+from validation.milvus.connection import connect
+from validation.milvus.indexes import index_named
+from validation.milvus.ownership import collection_name, drop_ours
+from validation.s3.faults.proxy import FaultProxy
+from validation.s3.faults.script import Fault, Kind
+from validation.selftest.slow_link import stalling
+
+ROWS = 3_000
+READ_SECONDS = 3.0
+SLOW_STORE = Fault(Kind.DELAY, methods=frozenset({"GET"}), seconds=READ_SECONDS)
+
+
+@contextlib.contextmanager
+def loaded(target, name="attribution"):
+    """Yield a connection, a loaded collection's name and a plan of searches in it."""
+    dataset = generate(ROWS, 64, queries=20)
+    index = index_named("HNSW", ROWS, k=10)
+    with connect(target) as connection:
+        named = collection_name("test", name)
+        loading.load(connection, dataset, name=named, index=index)
+        try:
+            plan = search_plan(
+                connection, named, dataset.queries.vectors, k=10, params=index.search
+            )
+            yield connection, named, plan
+        finally:
+            drop_ours(connection, named)
+
+
+def found(measured):
+    return {stretch: part.bound for stretch, part in measured.parts().items()}
+
+
+def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(embedded_target):
+    with loaded(embedded_target) as (connection, name, plan):
+        measured = measure(connection, name, plan, warm=40, cold=10)
+    cold, warm, replay = measured.load.reads, measured.warm.reads, measured.replay
+    assert cold is not None
+    assert warm is not None
+    assert replay is not None
+    assert (cold.bytes or 0) >= measured.load.index_bytes > ROWS * 64 * 4 / 2  # it compresses
+    assert warm.requests == 0
+    assert measured.warm.counted == 40
+    assert measured.beside["cold load"]["reads"] > 0
+    assert replay.bytes >= measured.load.index_bytes
+
+
+def test_a_store_on_the_same_host_leaves_the_stack_compute_bound(embedded_target):
+    with loaded(embedded_target) as (connection, name, plan):
+        measured = measure(connection, name, plan, warm=40, cold=10)
+        answer = measured.answer(None)
+    assert answer.bound is Bound.COMPUTE, answer.line
+
+
+def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(embedded_target):
+    host, _, port = embedded_target.milvus.uri.removeprefix("http://").partition(":")
+    with (
+        loaded(embedded_target) as (_, name, _),
+        stalling(host, int(port), every=1, seconds=0.05) as slow,
+    ):
+        uri = f"http://127.0.0.1:{slow}"
+        milvus = embedded_target.milvus.model_copy(update={"uri": uri})
+        dataset = generate(ROWS, 64, queries=20)
+        with connect(embedded_target.model_copy(update={"milvus": milvus})) as connection:
+            plan = search_plan(connection, name, dataset.queries.vectors, k=10, params={"ef": 64})
+            measured = measure(connection, name, plan, warm=40, cold=10)
+    assert min(measured.warm.latencies_ms) > 50
+    assert measured.answer(None).bound is Bound.COMPUTE
+
+
+@pytest.fixture(scope="module")
+def behind_a_proxy(tmp_path_factory):
+    """A stack whose Milvus reaches its store through a proxy, and the proxy."""
+    s3 = ports.pick(("s3",), {})["s3"]
+    with FaultProxy(f"http://127.0.0.1:{s3}") as proxy:
+        stack = EmbeddedStack(
+            tmp_path_factory.mktemp("slow") / "data",
+            ports={"s3": s3},
+            store_port=int(proxy.endpoint.rpartition(":")[2]),
+        )
+        with stack:
+            yield stack.target, proxy
+
+
+def test_milvus_reaches_its_store_only_through_the_port_it_was_given(behind_a_proxy):
+    target, proxy = behind_a_proxy
+    configured = (target.restart.state_file.parent / "configs" / "milvus.yaml").read_text()
+    assert f"port: {proxy.endpoint.rpartition(':')[2]}" in configured
+    assert target.storage.endpoint != proxy.endpoint
+
+
+def test_a_slow_store_turns_the_answer_to_storage(behind_a_proxy):
+    target, proxy = behind_a_proxy
+    storage = target.storage.model_copy(update={"endpoint": proxy.endpoint})
+    with loaded(target.model_copy(update={"storage": storage})) as (connection, name, plan):
+        proxy.script.arm(SLOW_STORE)
+        try:
+            measured = measure(connection, name, plan, warm=40, cold=10)
+        finally:
+            proxy.script.disarm()
+        answer = measured.answer(None)
+    assert answer.bound is Bound.STORAGE, answer.line
+    assert found(measured)["load"] is Bound.STORAGE
+    assert found(measured)["warm"] is Bound.COMPUTE
+
+
+def test_metrics_name_the_families_that_the_attribution_rests_on(embedded_target):
+    with loaded(embedded_target):
+        seen = metrics.scrape(embedded_target.milvus)
+    for name in (
+        "internal_storage_request_latency_count",
+        "milvus_storage_request_latency_count",
+        "milvus_querynode_load_segment_latency_count",
+    ):
+        assert seen.total(name), name

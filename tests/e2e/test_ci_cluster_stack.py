@@ -1,0 +1,93 @@
+"""Stack ``ci-cluster``: each role of Milvus in its own pod, scaled and broken under searches."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.e2e import host
+from tests.e2e.searching import Searching
+
+STACK = "ci-cluster"
+NAMESPACE = "milvus-ci-cluster"
+ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
+pytestmark = [pytest.mark.steps, pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
+
+
+def _pods(deployment, role: str | None = None) -> dict[str, str]:
+    component = "app.kubernetes.io/component"
+    return {
+        pod["metadata"]["name"]: pod["metadata"]["uid"]
+        for pod in deployment.objects("pods", NAMESPACE)
+        if role in {None, pod["metadata"]["labels"].get(component)}
+        and "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+def _kill(deployment, pod: str) -> None:
+    deployment.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+
+
+@pytest.fixture(scope="module")
+def searching(deployment):
+    uri = deployment.pulumi.output(STACK, "target")["milvus"]["uri"]
+    with Searching(uri, replicas=2) as running:
+        yield running
+
+
+def test_up_brings_every_role_to_ready(deployment):
+    deployment.up()
+    for role in ROLES:
+        assert len(_pods(deployment, role)) == (2 if role == "querynode" else 1), role
+
+
+def test_validation_of_the_cluster_passes(deployment):
+    status, output = deployment.validate("--profile", "smoke")
+    assert status == 0, output[-3000:]
+
+
+def test_a_second_update_changes_nothing(deployment):
+    assert deployment.changes() == {}
+
+
+def test_a_third_query_node_comes_without_touching_another_pod(deployment):
+    before = _pods(deployment)
+    deployment.edit(
+        lambda config: config["milvus-kit:milvus"]["roles"]["querynode"].update(replicas=3)
+    )
+    deployment.up()
+    after = _pods(deployment)
+    assert before.items() <= after.items()
+    assert len(_pods(deployment, "querynode")) == 3
+
+
+def test_searches_go_on_when_a_query_node_is_killed(deployment, searching):
+    start = time.monotonic()
+    _kill(deployment, next(iter(_pods(deployment, "querynode"))))
+    seconds = searching.answers_since(start, 120)
+    failed = len([at for at in searching.failed if at > start])
+    answered = len([at for at in searching.answered if at > start])
+    deployment.progress.say(
+        f"query node killed: answers again after {seconds:.1f} s, {failed} of"
+        f" {failed + answered} searches failed"
+    )
+
+
+def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):
+    start = time.monotonic()
+    _kill(deployment, next(iter(_pods(deployment, "proxy"))))
+    seconds = searching.answers_since(start, 180)
+    failed = len([at for at in searching.failed if at > start])
+    deployment.progress.say(f"proxy killed: answers after {seconds:.1f} s, {failed} failed before")
+
+
+def test_validation_after_the_faults_passes(deployment):
+    status, output = deployment.validate("--profile", "smoke")
+    assert status == 0, output[-3000:]
+
+
+def test_destroy_leaves_nothing_on_this_machine(deployment):
+    deployment.destroy()
+    assert deployment.pulumi.resources(STACK) == []
+    assert host.leftovers() == []

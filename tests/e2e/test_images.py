@@ -1,0 +1,39 @@
+"""Image archives hold what was put into them, the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+
+from tests.e2e.images.archive import Entry, Image, write_archive, write_layer
+
+
+def _layer(folder, name="one"):
+    source = folder / f"{name}.sh"
+    source.write_text("#!/bin/sh\n", encoding="utf-8")
+    source.chmod(0o755)
+    return write_layer(folder / f"{name}.tar", [Entry(source, f"/usr/bin/{name}")], ["/tmp"])
+
+
+def test_a_layer_is_the_same_bytes_for_the_same_content(tmp_path):
+    digests = set()
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        digests.add(hashlib.sha256(_layer(folder).read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_a_layer_that_images_share_is_in_the_archive_once(tmp_path):
+    layer = _layer(tmp_path)
+    images = [Image((f"kit/{n}:1",), (layer,), ("/usr/bin/one",)) for n in ("a", "b")]
+    with tarfile.open(write_archive(tmp_path / "all.tar", images)) as archive:
+        names = archive.getnames()
+        manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        config = json.load(archive.extractfile(manifest[0]["Config"]))  # type: ignore[arg-type]
+    assert len([name for name in names if name.endswith("layer.tar")]) == 1
+    assert [entry["RepoTags"] for entry in manifest] == [["kit/a:1"], ["kit/b:1"]]
+    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{digest}"]
+    assert config["config"]["Entrypoint"] == ["/usr/bin/one"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import Host
-from tests.e2e import host
+from tests.e2e import host, project
 from validation.errors import MilvusKitError
 from validation.progress import Progress
 
@@ -27,6 +28,10 @@ def main() -> int:
                     teardown.give_back(connection)
         for undone in host.restore():
             progress.say(f"removed {undone}")
+        kept = project.kept_folder()
+        if kept.exists():
+            shutil.rmtree(kept)  # the state of a stack that is no more
+            progress.say(f"removed {kept}")
     except MilvusKitError as error:
         progress.say(f"✗ {error}")
         return int(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -75,10 +74,8 @@ def tools(progress: Progress) -> Toolchain:
 @pytest.fixture(scope="session")
 def run_folder(request: pytest.FixtureRequest, progress: Progress) -> Path:
     """A folder of this run's own, or the kept stack's."""
-    base = Path(os.environ.get("MILVUS_KIT_E2E_RUNS", project.ROOT / "runs"))
-    kept = request.config.getoption("--keep")
-    name = "e2e-kept" if kept else f"e2e-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = base / name
+    fresh = project.runs_folder() / f"e2e-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = project.kept_folder() if request.config.getoption("--keep") else fresh
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress.say(f"evidence: {folder}")
     return folder

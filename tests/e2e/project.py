@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINKED = ("infra", "validation", "sample_data", ".venv")
+
+
+def runs_folder() -> Path:
+    """Return where runs are kept: ``$MILVUS_KIT_E2E_RUNS``, else ``runs`` of the checkout."""
+    return Path(os.environ.get("MILVUS_KIT_E2E_RUNS", ROOT / "runs"))
+
+
+def kept_folder() -> Path:
+    """Return the folder of the stack that is left running between runs."""
+    return runs_folder() / "e2e-kept"
 
 
 def clone(folder: Path) -> Path:

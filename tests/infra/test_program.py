@@ -20,7 +20,7 @@ PEM = PROD["storage"]["ca"]["pem"]
 SIZES = st.sampled_from(["1Gi", "20Gi", "1Ti"])
 KEY = {"config": {"accessKey": "s3AccessKey", "secretKey": "s3SecretKey"}}
 slow = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
 
@@ -58,7 +58,7 @@ def storages(draw, prod):
 @st.composite
 def logs(draw, prod, version, mode, storage):
     options = ["kafka", "pulsar"]
-    if version >= "2.6":
+    if version >= "2.6" and (mode == "cluster" or storage["type"] == "minio"):
         options.append("woodpecker")
     if mode == "standalone":
         options.append("rocksmq")
@@ -77,25 +77,39 @@ def logs(draw, prod, version, mode, storage):
 
 
 @st.composite
+def milvuses(draw, prod, version, mode, log):
+    milvus: dict[str, Any] = {"version": version, "mode": mode, "access": draw(accesses(30902))}
+    if mode == "standalone":
+        milvus["dataVolume"] = {"size": draw(SIZES)}
+    elif draw(st.booleans()):
+        milvus["roles"] = {"querynode": {"replicas": draw(st.integers(2, 5))}}
+    if mode == "cluster" and log.get("mode") != "service" and draw(st.booleans()):
+        milvus["installer"] = "operator"
+    if version > "2.4" and draw(st.booleans()):
+        milvus["gpu"] = {"enabled": True}
+    if draw(st.booleans()):
+        milvus["dataset"] = {"vectors": 100_000, "dim": 128}
+    if not prod:
+        milvus["auth"] = {"enabled": draw(st.booleans())}
+        milvus["tls"] = {"mode": draw(st.sampled_from(["off", "server"]))}
+    return milvus
+
+
+@st.composite
 def documents(draw):
     prod = draw(st.booleans())
     version = draw(st.sampled_from(["2.3.5", "2.5.27", "2.6.20", "3.0.5"]))
     mode = "cluster" if prod else draw(st.sampled_from(["standalone", "cluster"]))
     storage = draw(storages(prod))
     log = draw(logs(prod, version, mode, storage))
-    if log["type"] == "woodpecker" and log["mode"] == "embedded" and storage["type"] != "minio":
-        log = {"type": "pulsar", "host": "pulsar.example.com", "tls": True}
-    milvus: dict[str, Any] = {"version": version, "mode": mode, "access": draw(accesses(30902))}
-    if mode == "standalone":
-        milvus["dataVolume"] = {"size": draw(SIZES)}
-    elif draw(st.booleans()):
-        milvus["roles"] = {"querynode": {"replicas": draw(st.integers(2, 5))}}
-    if not prod:
-        milvus["auth"] = {"enabled": draw(st.booleans())}
-        milvus["tls"] = {"mode": draw(st.sampled_from(["off", "server"]))}
+    milvus = draw(milvuses(prod, version, mode, log))
     etcd: dict[str, Any] = {"volume": {"size": draw(SIZES)}}
     if not prod:
         etcd |= {"members": draw(st.sampled_from([1, 3])), "tls": draw(st.booleans())}
+    if milvus.get("installer") == "operator":
+        etcd |= {"auth": False, "tls": False}
+    if "dataset" in milvus and storage["type"] == "minio":
+        storage["volume"] = {"size": "1Ti"}
     return {
         "environment": "prod" if prod else "dev",
         "kubernetes": {"provider": "existing", "namespace": draw(st.sampled_from(["ns", "a-b"]))},
@@ -120,7 +134,7 @@ def test_any_valid_settings_build_objects_that_kubernetes_accepts(document):
     target.parse(found[0], source="test")
     for thing in declared.kubernetes():
         if thing["kind"] not in {"PodMonitor", "Milvus"}:
-            kubernetes_validate.validate(_clean(thing), "1.34", strict=True)
+            kubernetes_validate.validate(_clean(thing), "1.36", strict=True)
     visible = repr([one.inputs for one in declared.resources if one.kind == "ConfigMap"])
     assert not [value for value in CONFIG.values() if value in visible]
 

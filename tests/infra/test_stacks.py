@@ -22,11 +22,12 @@ from infra import images, program
 from infra.settings.parse import from_file
 from validation import rules, target
 from validation.cli.config import app
+from validation.errors import ConfigurationError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = ROOT / "stacks"
 NAMES = ("dev", "dev-cluster", "prod")
-KUBERNETES = "1.34"
+KUBERNETES = "1.36"
 
 
 REAL_ANSWER = declaring._Remembers.new_resource
@@ -156,6 +157,22 @@ def test_command_finds_no_mistake_in_any_stack(name):
     result = CliRunner().invoke(app, ["check", "--file", str(STACKS / f"Pulumi.{name}.yaml")])
     assert result.exit_code == 0, result.output
     assert "no mistake found" in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["-s", "dev", "-f", "x"], ["-s", "no-such-stack"]])
+def test_command_says_what_it_wants(arguments):
+    result = CliRunner().invoke(app, ["check", *arguments])
+    assert isinstance(result.exception, UsageError)
+    assert "dev" in str(result.exception)
+
+
+def test_command_names_every_mistake(tmp_path):
+    path = tmp_path / "Pulumi.broken.yaml"
+    path.write_text("config: {milvus-kit:environment: dve, milvus-kit:log: {type: kafka}}\n")
+    result = CliRunner().invoke(app, ["check", "--file", str(path)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "did you mean dev?" in str(result.exception)
+    assert "log.mode: this key is missing" in str(result.exception)
 
 
 def test_command_shows_defaults_that_nobody_wrote():

@@ -146,9 +146,12 @@ class Meter:
             keys = self._stock(size, min(requests, max(concurrency, 16)), concurrency)
         if operation == "DELETE":
             asyncio.run(self._write(keys, body, concurrency))
-        return asyncio.run(
+        found = asyncio.run(
             self._measured(operation, size, concurrency, keys=keys, requests=requests, plan=plan)
         )
+        if operation == "PUT":
+            asyncio.run(self._remove(keys, min(concurrency, 16)))
+        return found
 
     def first_and_again(self, size: int, concurrency: int, plan: Plan) -> tuple[Point, Point]:
         """Read objects that were just written for the first time, and then once more.
@@ -165,6 +168,7 @@ class Meter:
             )
             for _ in range(2)
         ]
+        asyncio.run(self._remove(keys, min(concurrency, 16)))
         named = zip(points, ("GET first", "GET again"), strict=True)
         first, again = (dataclasses.replace(point, operation=name) for point, name in named)
         return first, again
@@ -196,6 +200,17 @@ class Meter:
         async def worker() -> None:
             for key in pending:
                 await _put(self.stores[0], key, body)
+
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+
+    async def _remove(self, keys: Sequence[str], concurrency: int) -> None:
+        """Delete what a point wrote, so that the bucket holds no more than one of them."""
+        pending = iter(keys)
+
+        async def worker() -> None:
+            for key in pending:
+                with contextlib.suppress(Exception):  # the sweep tries again, and tells
+                    await obstore.delete_async(self.stores[0], key)
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 

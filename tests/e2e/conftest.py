@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ends_the_stack: left out when the stack is to be kept")
-    config.addinivalue_line("markers", "steps: each test stands on the one before it")
+    config.addinivalue_line("markers", "foundation: the module's later tests stand on it")
 
 
 _failed: dict[str, str] = {}
@@ -47,13 +47,13 @@ _failed: dict[str, str] = {}
 def pytest_runtest_makereport(item: pytest.Item):
     outcome = yield
     report = outcome.get_result()
-    if report.failed and item.get_closest_marker("steps"):
+    if report.failed and item.get_closest_marker("foundation"):
         _failed.setdefault(str(item.path), item.name)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     earlier = _failed.get(str(item.path))
-    if earlier and item.get_closest_marker("steps"):
+    if earlier:
         pytest.fail(f"not tried: it stands on {earlier}, which failed", pytrace=False)
 
 

@@ -12,7 +12,7 @@ from tests.e2e.searching import Searching
 STACK = "ci-cluster"
 NAMESPACE = "milvus-ci-cluster"
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
-pytestmark = [pytest.mark.steps, pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
 
 
 def _pods(deployment, role: str | None = None) -> dict[str, str]:
@@ -36,6 +36,7 @@ def searching(deployment):
         yield running
 
 
+@pytest.mark.foundation
 def test_up_brings_every_role_to_ready(deployment):
     deployment.up()
     for role in ROLES:

@@ -15,7 +15,7 @@ from tests.e2e.deployment import Deployment
 
 STACK = "ci"
 NAMESPACE = "milvus-ci"
-pytestmark = [pytest.mark.steps, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.timeout(1500)
 
 
 def _pods(deployment: Deployment) -> dict[str, str]:
@@ -28,6 +28,7 @@ def _images(deployment: Deployment) -> set[str]:
     return {container["image"] for pod in pods for container in pod["spec"]["containers"]}
 
 
+@pytest.mark.foundation
 def test_up_brings_cluster_store_and_milvus_from_nothing_to_ready(deployment):
     deployment.up()
     pods = deployment.objects("pods", NAMESPACE)

@@ -67,7 +67,7 @@ GRPC_PORTS: Mapping[str, Any] = {
         "streamingNode": 22222,
     }.items()
 }
-"""Ports of milvus.yaml as it comes with Milvus. Its code's own default is 19530 for every role, so a
+"""Ports of milvus.yaml as it comes with Milvus. Its code has 19530 by default for every role, so a
 file without them makes a standalone's roles take one another's port."""
 
 

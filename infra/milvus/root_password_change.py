@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 from pymilvus import MilvusClient, MilvusException
@@ -30,9 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return _say(f"{VARIABLE} is not set", code=2)
+    address = urlsplit(options.uri)
     try:
+        # pymilvus waits for minutes where nobody listens; the Job tries again by itself.
+        socket.create_connection((address.hostname or "", address.port or 19530), 10).close()
         return _change(options, wanted)
-    except (MilvusException, grpc.RpcError) as error:
+    except (MilvusException, grpc.RpcError, OSError) as error:
         return _say(f"{options.uri}: {type(error).__name__}: {error}", code=1)
 
 

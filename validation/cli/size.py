@@ -14,7 +14,7 @@ def command(
     vectors: Annotated[str, typer.Option(help="Number of vectors: 2500000, 100M or 1.5B.")],
     dim: Annotated[int, typer.Option(min=2, max=32768, help="Dimensions of a float32 vector.")],
     index: Annotated[
-        Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"],
+        Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"],
         typer.Option(help="Vector index."),
     ] = "HNSW",
     replicas: Annotated[int, typer.Option(min=1, help="In-memory replicas.")] = 1,
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Size query nodes, other roles, etcd, log and bucket from Milvus's published formulas."""
     from infra.milvus.sizing import Index, Workload, size
-    from infra.milvus.topology import generation
+    from infra.milvus.topology import has_index_nodes
 
     workload = Workload(
         vectors=parse_count(vectors),
@@ -44,7 +44,7 @@ def command(
         scalar_bytes=scalar_bytes,
         segment_mib=segment_mib,
     )
-    sizing = size(workload, mode=mode, generation=generation(version).name)
+    sizing = size(workload, mode=mode, index_nodes=has_index_nodes(version))
     if output == "table":
         _print_table(sizing)
         return

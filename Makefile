@@ -7,7 +7,7 @@ RUN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help try test check fmt selftest bench lock clean
+.PHONY: help try test check fmt selftest e2e e2e-quick e2e-clean bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,15 @@ fmt: $(READY) ## format and mend what can be mended
 
 selftest: $(READY) ## plant faults and see each turn its own gates red, and no other
 	@$(RUN)/milvus-kit selftest $(ARGS)
+
+e2e: $(READY) ## real clusters on this host, as root: deploy, validate, break, upgrade, destroy
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest tests/e2e $(ARGS)
+
+e2e-quick: $(READY) ## the standalone stack alone, kept running between runs
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest tests/e2e/test_ci_stack.py --keep $(ARGS)
+
+e2e-clean: $(READY) ## give this host back, whatever a killed end-to-end run left on it
+	@$(RUN)/python -m tests.e2e.clean
 
 bench: $(READY) ## print the figures that the kit promises of itself, as ratios
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done

@@ -13,7 +13,7 @@ from validation.s3.client import Keys, connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.performance import BODY, OPERATIONS, Meter, Plan, Point, knee
-from validation.s3.speed import measured, written_by_milvus
+from validation.s3.speed import measured, rows, written_by_milvus
 from validation.s3.workspace import opened
 from validation.verdict import Outcome
 
@@ -52,6 +52,14 @@ def test_every_operation_is_measured_to_its_knee_and_samples_are_kept(space, tmp
         assert len(knees) == 1
         lines = (tmp_path / knees[0].samples).read_text().splitlines()
         assert len(lines) == knees[0].n + 1
+
+
+def test_the_table_shows_of_each_sweep_the_single_request_and_the_knee(space):
+    speeds = measured(space, PLAN)
+    shown = rows(speeds)
+    assert {row[0] for row in shown} >= {*OPERATIONS, "GET first", "GET again"}
+    assert all("knee" in row[-1] or row[2] == "1" or " " in row[0] for row in shown)
+    assert any("?]" in row[6] for row in shown)  # too few samples for the upper end of p99
 
 
 def test_too_few_samples_leave_the_tail_open(space):

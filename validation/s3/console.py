@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,10 +15,10 @@ from rich.table import Table
 
 from validation.errors import ExitCode
 from validation.s3.conformance.runner import Finding
-from validation.s3.performance import PERCENTILES, Plan
+from validation.s3.performance import Plan
 from validation.s3.preflight import preflight
 from validation.s3.profile import StoreProfile, save
-from validation.s3.speed import Speed, measured, rows
+from validation.s3.speed import SHOWN, Speed, measured, rows
 from validation.s3.workspace import Permissions, Workspace
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
@@ -28,6 +29,7 @@ _MARKS = {
     Outcome.INCONCLUSIVE: "[yellow]?[/]",
     Outcome.NOT_MEASURED: "[dim]·[/]",
 }
+_FILE_WIDTH = 140
 _CODES = {
     Outcome.PASS: ExitCode.PASS,
     Outcome.FAIL: ExitCode.FAIL,
@@ -77,7 +79,8 @@ def run(
         speed=speed if plan is not None else None,
     )
     save(profile, path)
-    out = Console(highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    out = Console(highlight=False, soft_wrap=True, width=width)
     if not quiet:
         show(profile, path, out)
     out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
@@ -113,7 +116,7 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
         counts.add_row(need, *(str(of.count(kind)) for kind in kinds))
     out.print(counts)
     if profile.performance:
-        heads = ("", "size", "at once", "requests", "bodies", *(f"{p} ms" for p in PERCENTILES), "")
+        heads = ("", "size", "at once", "requests", "bodies", *(f"{p} ms" for p in SHOWN), "")
         table = Table(*heads, box=None, pad_edge=False)
         for row in rows(profile.performance):
             table.add_row(*map(escape, row))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median_high
 from typing import Any
@@ -150,8 +150,12 @@ def written_by_milvus(space: Workspace) -> dict[str, int]:
     return {kind: int(median_high(found)) for kind, found in sizes.items()}
 
 
-def rows(speeds: Iterable[Speed]) -> list[tuple[str, ...]]:
-    """Return the table a user sees, one row a point."""
+SHOWN = ("p50", "p99")
+"""Percentiles in the table; the profile has them all."""
+
+
+def rows(speeds: Sequence[Speed]) -> list[tuple[str, ...]]:
+    """Return the table a user sees: of each sweep the single request and the knee."""
     return [
         (
             speed.operation,
@@ -159,10 +163,11 @@ def rows(speeds: Iterable[Speed]) -> list[tuple[str, ...]]:
             f"{speed.concurrency}" + (f" x{speed.endpoints}" if speed.endpoints > 1 else ""),
             f"{speed.requests_per_second:,.0f}/s",
             f"{speed.bytes_per_second / 1e6:,.0f} MB/s" if speed.size else "",
-            *(_interval(figure) for figure in speed.total_ms.values()),
+            *(_interval(speed.total_ms[name]) for name in SHOWN),
             _notes(speed),
         )
         for speed in speeds
+        if speed.concurrency == 1 or speed.knee or " " in speed.operation or speed.void
     ]
 
 
@@ -174,8 +179,14 @@ def _bytes(size: int) -> str:
 
 
 def _interval(figure: Figure) -> str:
-    low, high = (f"{end:.3g}" if math.isfinite(end) else "?" for end in (figure.low, figure.high))
-    return f"{figure.value:.3g} [{low}, {high}]"
+    value, low, high = (_ms(end) for end in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _ms(value: float) -> str:
+    if not math.isfinite(value):
+        return "?"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  (three digits)
 
 
 def _notes(speed: Speed) -> str:

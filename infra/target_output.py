@@ -8,7 +8,7 @@ import pulumi
 from pydantic import SecretStr
 
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus.deployment import MilvusContract
+from infra.milvus.contract import MilvusContract
 from infra.settings import Settings
 from infra.storage.contract import StorageContract
 from validation import target as contract

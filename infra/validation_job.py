@@ -18,7 +18,7 @@ from infra.images import lock_file, resolve
 from infra.kubernetes.contract import ClusterContract
 from infra.milvus import pods
 from infra.milvus.configuration import checksum
-from infra.milvus.deployment import MilvusContract
+from infra.milvus.contract import MilvusContract
 from infra.milvus.network import VALIDATION as NAME
 from infra.settings import Settings
 from infra.storage.contract import StorageContract

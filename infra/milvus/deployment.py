@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -27,56 +26,16 @@ from infra.milvus import (
 )
 from infra.milvus.capacity import Capacity, plan
 from infra.milvus.configuration import Inputs, ObjectStore
+from infra.milvus.contract import MilvusContract
 from infra.milvus.credentials import Secrets, sets_first_password
 from infra.milvus.identity import ROOT_USER, Identities, Identity
 from infra.secrets.authority import Authority
 from infra.settings import Settings
 from infra.settings.services import Kafka, Woodpecker
 from infra.storage.contract import SecretKeyRef, StorageContract
-from validation.target import Role, Wal
+from validation.target import Role
 
 ROLLOUT = pulumi.CustomTimeouts(create="30m", update="60m", delete="30m")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MilvusContract:
-    """What the target and the Job that validates need to know of a deployment.
-
-    Args:
-        uri: How clients reach it: by the declared name, or inside the cluster.
-        cluster_uri: How pods reach it.
-        deployment: ``standalone`` or ``cluster``.
-        version: Declared version.
-        wal: Declared log.
-        roles: Declared roles, their replicas and images.
-        tls_mode: ``off``, ``server`` or ``mutual``.
-        ca_pem: The private CA of its certificate.
-        server_tls: Secret with the CA, for pods.
-        client_tls: Secret with a client's certificate, for pods, under mutual TLS.
-        root_user: Who administers it, where users have to authenticate.
-        root_password: That user's password, a Pulumi secret.
-        root_password_ref: Where pods find it.
-        metrics_uri: Base URL of ``/metrics``, as the target's reader reaches it.
-        cluster_metrics_uri: The same as pods reach it.
-        ready: What has to be there before it can be used.
-    """
-
-    uri: str
-    cluster_uri: str
-    deployment: str
-    version: str
-    wal: Wal
-    roles: tuple[Role, ...]
-    tls_mode: str
-    ca_pem: pulumi.Output[str] | None
-    server_tls: str | None
-    client_tls: str | None
-    root_user: str | None
-    root_password: pulumi.Output[str] | None
-    root_password_ref: SecretKeyRef | None
-    metrics_uri: str | None
-    cluster_metrics_uri: str
-    ready: tuple[pulumi.Resource, ...]
 
 
 def deploy(

@@ -1,4 +1,4 @@
-"""The Milvus contract: what the target, and the Job that validates, need to know of a deployment."""
+"""The Milvus contract: what the target and the validation Job need to know of a deployment."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ _RETRIEVAL_REMEDY = (
 _RESTART_REMEDY = (
     "read Milvus's log around the restart; check the log's and the bucket's durability"
 )
+_DRILL_REMEDY = "read the drill's evidence and Milvus's log of that time; docs/drill.md"
 
 _ALL = (
     _count(
@@ -194,6 +195,32 @@ _ALL = (
         "queries",
         "The same queries have the same answers after a restart.",
         _RESTART_REMEDY,
+    ),
+    _count(
+        "drill.rows_lost",
+        "rows",
+        "No row acknowledged while the store fails is lost or changed.",
+        _DRILL_REMEDY,
+    ),
+    _count(
+        "drill.rows_unexpected",
+        "rows",
+        "Nothing is stored twice, or unsent, because the store failed.",
+        _DRILL_REMEDY,
+    ),
+    _count(
+        "drill.wrong_answers",
+        "answers",
+        "A search is answered rightly or not at all while the store fails, and rightly after.",
+        _DRILL_REMEDY,
+    ),
+    Metric(
+        "drill.seconds_to_recover",
+        "s",
+        "lower",
+        ("value",),
+        "Once the store is well again, Milvus writes, loads and searches again in time.",
+        _DRILL_REMEDY,
     ),
 )
 

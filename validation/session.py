@@ -109,7 +109,7 @@ def validate(target: Target, choices: Choices) -> ExitCode:
     with progress.step(f"connect to {target.name}"), connect(target):
         pass
     _prepare(profile, choices, progress)
-    with _run(target.name, rules, rules_file, choices.runs, progress) as run:
+    with judged_run(target.name, rules, rules_file, choices.runs, progress) as run:
         target_file = run.folder / "target.yaml"
         targets.save(target, target_file)
         run.run_suite(choices.suite(target_file, rules_file, run.folder))
@@ -129,7 +129,7 @@ def try_here(choices: Choices, *, keep: bool) -> ExitCode:
     progress = Progress()
     rules_file = choices.rules or find(LOCAL_RULES)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
-    with _run("local", rules, rules_file, choices.runs, progress) as run:
+    with judged_run("local", rules, rules_file, choices.runs, progress) as run:
         stack = EmbeddedStack(run.folder / "stack", progress=progress)
         prepared = _in_background(lambda: _prepare(profile, choices, progress))
         try:
@@ -143,12 +143,12 @@ def try_here(choices: Choices, *, keep: bool) -> ExitCode:
                 asked = choices.suite(lite_file, rules_file, run.folder)
                 run.run_suite(dataclasses.replace(asked, families=LITE_FAMILIES))
         finally:
-            _put_away(run.folder, keep=keep)
+            put_away(run.folder, keep=keep)
     return run.code
 
 
 @contextmanager
-def _run(
+def judged_run(
     name: str, rules: list[Rule], rules_file: Path, runs: Path, progress: Progress
 ) -> Iterator[Run]:
     """Make a run's folder; at the end, however it comes, judge and publish what was measured."""
@@ -204,7 +204,7 @@ def _in_background(work: Callable[[], None]) -> Callable[[], None]:
     return future.result
 
 
-def _put_away(folder: Path, *, keep: bool) -> None:
+def put_away(folder: Path, *, keep: bool) -> None:
     """Keep the servers' logs with the run; their data go unless they are wanted."""
     stack = folder / "stack"
     for log in sorted((stack / "logs").glob("*.log")):

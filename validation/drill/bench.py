@@ -1,0 +1,135 @@
+"""Where a drill happens: an embedded stack behind a fault proxy, and two collections in it.
+
+``live`` is written to and searched all the time. ``static`` is never written to: it is released and
+loaded again during each fault, so that Milvus reads from the failing store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from validation.datasets.ground_truth import GroundTruth, exact
+from validation.datasets.model import Dataset
+from validation.drill.traffic import K, rows_of
+from validation.errors import MilvusKitError
+from validation.local import ports
+from validation.local.stack import EmbeddedStack
+from validation.milvus import loading
+from validation.milvus.connection import Connection, connect
+from validation.milvus.indexes import IndexSpec, index_named
+from validation.milvus.ownership import collection_name, drop_ours
+from validation.progress import Progress
+from validation.s3.faults.proxy import FaultProxy
+from validation.target import Target
+
+BASE_ROWS = 3_000
+_BACK_SECONDS = 60.0
+
+
+@dataclasses.dataclass
+class Collection:
+    """One collection and what Milvus has promised of it.
+
+    Args:
+        name: In Milvus.
+        acknowledged: Of each row of the dataset, whether it was acknowledged: bool, shape (n,).
+        sent: How many rows of the dataset may be in it.
+        present: Of each row, whether it must be found: the acknowledged ones, and those that are
+            there though their acknowledgement was lost.
+    """
+
+    name: str
+    acknowledged: np.ndarray
+    sent: int
+    present: np.ndarray
+
+    def truth(self, dataset: Dataset) -> GroundTruth:
+        """Return the exact neighbours among the rows that must be found."""
+        found = self.acknowledged | self.present
+        return exact(dataset.vectors, dataset.queries.vectors, K, dataset.metric, mask=found)
+
+
+class Bench:
+    """The servers and collections of a drill.
+
+    Args:
+        stack: Started; its Milvus reaches the store through the proxy.
+        proxy: Between the two.
+        dataset: Rows to write and queries.
+    """
+
+    def __init__(self, stack: EmbeddedStack, proxy: FaultProxy, dataset: Dataset) -> None:
+        self.stack, self.proxy, self.dataset = stack, proxy, dataset
+        self.target: Target = stack.target
+        self.index: IndexSpec = index_named("FLAT", BASE_ROWS, k=K)
+        self.connection: Connection = connect(self.target)
+        self.restarts = 0
+        self._made = 0
+        self.live = self.static = Collection("", np.zeros(0, bool), 0, np.zeros(0, bool))
+
+    def renew(self) -> None:
+        """Put fresh collections in place of those there are.
+
+        Raises:
+            MilvusKitError: They cannot be made.
+        """
+        for old in {self.live.name, self.static.name} - {""}:
+            with contextlib.suppress(MilvusKitError):
+                drop_ours(self.connection, old)
+        self._made += 1
+        self.live, self.static = self._fresh("live"), self._fresh("static")
+
+    def _fresh(self, kind: str) -> Collection:
+        rows = np.arange(BASE_ROWS)
+        base = rows_of(self.dataset, rows)
+        name = collection_name("drill", kind, self._made)
+        loading.load(self.connection, base, name=name, index=self.index, seconds=_BACK_SECONDS)
+        acknowledged = np.zeros(self.dataset.rows, dtype=bool)
+        acknowledged[rows] = True
+        return Collection(name, acknowledged, BASE_ROWS, acknowledged.copy())
+
+    def keep_up(self) -> None:
+        """Start Milvus again if it has ended, as Kubernetes would."""
+        if self.stack.status().servers.get("milvus", False):
+            return
+        self.restarts += 1
+        self.stack.restart_milvus()
+        self.connection.close()
+        self.connection = connect(self.target)
+
+    def hold(self, seconds: float) -> None:
+        """Let time pass, and keep Milvus up meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(MilvusKitError):  # it is tried again
+                self.keep_up()
+            time.sleep(min(0.2, max(0.0, left)))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def running(folder: Path, dataset: Dataset, progress: Progress) -> Iterator[Bench]:
+    """Start a stack behind a proxy and make its collections; stop it in the end.
+
+    Raises:
+        MilvusKitError: A server does not come up, or a collection cannot be made.
+    """
+    s3 = ports.pick(("s3",))["s3"]
+    with FaultProxy(f"http://127.0.0.1:{s3}") as proxy:
+        between = int(proxy.endpoint.rpartition(":")[2])
+        stack = EmbeddedStack(
+            folder, progress=progress, ports={"s3": s3}, store_port=between, name="drill"
+        )
+        with stack, contextlib.closing(Bench(stack, proxy, dataset)) as bench:
+            with progress.step("make the collections"):
+                bench.renew()
+            yield bench

@@ -1,0 +1,207 @@
+"""One fault from beginning to end: a clean second, the fault, recovery, and the proof."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from validation.drill.bench import Bench, Collection
+from validation.drill.faults import HOLD_SECONDS, Scripted
+from validation.drill.traffic import K, Traffic, rows_of, what_is_wrong
+from validation.errors import MeasurementError, MilvusKitError
+from validation.milvus import loading, manifest, overlap, searching
+from validation.milvus.connection import connect
+
+PATIENCE_SECONDS = 60.0
+CLEAN_SECONDS = 1.0
+_SHORT = 5.0
+
+
+@dataclasses.dataclass
+class Met:
+    """What became of one fault.
+
+    Args:
+        seconds_to_recover: From its end until everything worked again; ``inf`` if it never did.
+        lost: Acknowledged rows that are missing or changed; None if that cannot be known.
+        unexpected: Rows that were never sent or are there twice; None likewise.
+        wrong: Of each answer, 1.0 if it was wrong, else 0.0.
+        overlaps: By collection, each query's share of exact neighbours after recovery.
+        evidence: For a reader.
+        unknown: Why something cannot be known.
+    """
+
+    seconds_to_recover: float = math.inf
+    lost: float | None = None
+    unexpected: float | None = None
+    wrong: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    overlaps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    unknown: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the next fault may use the same collections."""
+        whole = not self.lost and not self.unexpected and not self.unknown
+        right = not self.wrong.any() and all((one == 1).all() for one in self.overlaps.values())
+        return whole and right and math.isfinite(self.seconds_to_recover)
+
+
+def meet(bench: Bench, fault: Scripted) -> Met:
+    """Let one fault happen while rows are written and searched, and see what is left.
+
+    Raises:
+        MeasurementError: No request of Milvus's met the fault, so nothing was seen.
+        MilvusKitError: Milvus cannot even be connected to.
+    """
+    met, live = Met(), bench.live
+    before, restarts = sum(bench.proxy.script.injected.values()), bench.restarts
+    with connect(bench.target) as connection:
+        traffic = Traffic(
+            connection,
+            live.name,
+            bench.index,
+            bench.dataset,
+            first=live.sent,
+            truth=live.truth(bench.dataset),
+        )
+        traffic.start()
+        try:
+            bench.hold(CLEAN_SECONDS)
+            troubles = _suffer(bench, fault)
+            ended = time.monotonic()
+            met.seconds_to_recover = _recovery(bench, traffic, ended, troubles)
+        finally:
+            bench.proxy.script.disarm()
+            traffic.stop()
+    injected = sum(bench.proxy.script.injected.values()) - before
+    _account(live, traffic)
+    met.evidence = {
+        "story": fault.story,
+        "requests_that_met_it": injected,
+        "milvus_restarts": bench.restarts - restarts,
+        "rows_acknowledged": int(live.acknowledged.sum()),
+        "inserts": {"acknowledged": traffic.writer.done, "failed": dict(traffic.writer.failures)},
+        "searches": {"answered": traffic.searcher.done, "failed": dict(traffic.searcher.failures)},
+        "meanwhile": troubles,
+    }
+    if not injected and (fault.faults or fault.stops):
+        raise MeasurementError(f"no request of Milvus's met the fault {fault.name}")
+    _prove(bench, traffic, met)
+    return met
+
+
+def _suffer(bench: Bench, fault: Scripted) -> list[str]:
+    """Let the fault happen while Milvus has to write to the store and to read from it."""
+    troubles: list[str] = []
+    script, connection = bench.proxy.script, bench.connection
+    script.arm(*fault.faults)
+    if fault.stops:
+        script.stop(HOLD_SECONDS)
+
+    def flush() -> None:
+        loading.flush(connection, bench.live.name, seconds=HOLD_SECONDS)
+
+    def load() -> None:
+        name = bench.static.name
+        with connection.explained(f"release {name}"):
+            connection.client.release_collection(name, timeout=int(HOLD_SECONDS))
+        loading.load_for_search(connection, name, seconds=HOLD_SECONDS)
+
+    def tried(doing: Any) -> None:
+        try:
+            doing()
+        except MilvusKitError as error:
+            troubles.append(f"{doing.__name__}: {error.what}")
+
+    for doing in (flush, load):
+        threading.Thread(target=tried, args=(doing,), daemon=True).start()
+    bench.hold(HOLD_SECONDS)
+    script.disarm()
+    return troubles
+
+
+def _recovery(bench: Bench, traffic: Traffic, ended: float, troubles: list[str]) -> float:
+    """Return the seconds until rows are written, indexed, loaded and searched again."""
+
+    def left() -> float:
+        return max(1.0, ended + PATIENCE_SECONDS - time.monotonic())
+
+    while time.monotonic() < ended + PATIENCE_SECONDS:
+        try:
+            bench.keep_up()
+            name = bench.static.name
+            loading.load_for_search(bench.connection, name, seconds=min(left(), 3 * _SHORT))
+            _ask(bench, bench.static, queries=1)
+            loading.flush(bench.connection, bench.live.name, seconds=left())
+            loading.build(
+                bench.connection, bench.live.name, bench.index, bench.dataset, seconds=left()
+            )
+        except MilvusKitError as error:
+            troubles.append(f"recovery: {error.what}")
+            time.sleep(0.5)
+        else:
+            if min(traffic.writer.last_good, traffic.searcher.last_good) > ended:
+                return time.monotonic() - ended
+            time.sleep(0.1)
+    return math.inf
+
+
+def _account(live: Collection, traffic: Traffic) -> None:
+    """Take over what was promised meanwhile."""
+    live.sent = traffic.sent
+    for first, end in traffic.acknowledged:
+        live.acknowledged[first:end] = True
+
+
+def _prove(bench: Bench, traffic: Traffic, met: Met) -> None:
+    """Compare what is stored and answered now with what was promised."""
+    wrong = list(traffic.wrong)
+    examples = list(traffic.examples)
+    try:
+        _rows(bench, met)
+        for kind, collection in (("live", bench.live), ("static", bench.static)):
+            answers = _ask(bench, collection, queries=len(bench.dataset.queries))
+            truth = collection.truth(bench.dataset)
+            met.overlaps[kind] = overlap.ann_overlap(answers, truth, bench.dataset, K)
+            said = [
+                what_is_wrong(bench.dataset, at, answers, at, truth, rows=collection.sent)
+                for at in range(len(answers))
+            ]
+            wrong += said
+            examples += [f"{kind}, query {at}: {one}" for at, one in enumerate(said) if one][:5]
+    except MilvusKitError as error:
+        met.unknown = error.what
+    met.wrong = np.array([float(bool(one)) for one in wrong])
+    met.evidence["wrong_answers"] = examples
+
+
+def _rows(bench: Bench, met: Met) -> None:
+    """Compare the live collection's rows with those that were acknowledged."""
+    live, stored = bench.live, manifest.stored(bench.connection, bench.live.name)
+    # A row whose acknowledgement was lost may be there; if it is, it must be right.
+    there = np.zeros(len(live.acknowledged), dtype=bool)
+    keys = np.asarray(stored.keys, dtype=np.int64)
+    there[keys[(keys >= 0) & (keys < live.sent)]] = True
+    live.present = live.acknowledged | there
+    expected = manifest.sent(rows_of(bench.dataset, np.flatnonzero(live.present)))
+    found = manifest.compare(expected, stored)
+    met.lost = float(found.missing + found.changed)
+    met.unexpected = float(found.unexpected)
+    met.evidence["rows"] = {**found.evidence, "examples": found.examples}
+
+
+def _ask(bench: Bench, collection: Collection, *, queries: int) -> searching.Answers:
+    return searching.search(
+        bench.connection,
+        collection.name,
+        bench.dataset.queries.vectors[:queries],
+        k=K,
+        params=bench.index.search,
+        timeout=_SHORT * 4,
+    )

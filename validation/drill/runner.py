@@ -1,0 +1,167 @@
+"""The drill as a run: its observations are judged and reported like those of any other run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from validation import rules as rules_files
+from validation.datasets.generated import generate
+from validation.drill import bench as benches
+from validation.drill.bench import Bench
+from validation.drill.faults import Scripted, named
+from validation.drill.meeting import Met, meet
+from validation.errors import ExitCode, MilvusKitError
+from validation.profiles import Profile
+from validation.progress import BAD, GOOD, Progress
+from validation.recorder import Recorder
+from validation.report.results import Check
+from validation.resources import find
+from validation.session import judged_run, put_away
+
+RULES = "stacks/drill.slo.yaml"
+PROFILE = Profile(
+    name="drill",
+    rows=60_000,
+    dim=64,
+    queries=400,
+    indexes=("FLAT",),
+    serial_searches=1,
+    offered_rate=20,
+    offered_seconds=8,
+)
+METRICS = (
+    "drill.rows_lost",
+    "drill.rows_unexpected",
+    "drill.wrong_answers",
+    "drill.seconds_to_recover",
+)
+_OVERLAP = "ann_overlap@10"
+
+
+def drill(
+    names: list[str], *, rules: Path | None = None, runs: Path = Path("runs"), keep: bool = False
+) -> ExitCode:
+    """Go through the faults on an embedded stack of its own, judge, report.
+
+    Args:
+        names: Of faults; all if empty.
+        rules: Rules to judge by; the drill's own if left out.
+        runs: Where runs are kept.
+        keep: Keep the servers' data with the run.
+
+    Raises:
+        ConfigurationError: A fault or a rule is not known; nothing was started.
+        MilvusKitError: The servers do not come up.
+    """
+    progress = Progress()
+    faults, rules_file = named(names), rules or find(RULES)
+    in_force = rules_files.load(rules_file)
+    with judged_run("drill", in_force, rules_file, runs, progress) as run:
+        dataset = generate(PROFILE.rows, PROFILE.dim, queries=PROFILE.queries, seed=PROFILE.seed)
+        try:
+            with benches.running(run.folder / "stack", dataset, progress) as bench:
+                recorder = Recorder(run.folder, bench.target, PROFILE, in_force)
+                recorder.part.datasets.append(dataset.describe())
+                recorder.part.server = {"version": bench.connection.server_version}
+                try:
+                    for fault in faults:
+                        _one(recorder, bench, fault, progress)
+                finally:
+                    _close(recorder)
+        finally:
+            put_away(run.folder, keep=keep)
+    return run.code
+
+
+def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) -> None:
+    """Meet one fault and keep what was seen, or why nothing was."""
+    check = f"drill::{fault.name}"
+    since, broken = time.monotonic(), ""
+    with progress.step(f"fault {fault.name}: {fault.story}") as step:
+        try:
+            met = meet(bench, fault)
+        except MilvusKitError as error:
+            broken = error.what
+            observe_nothing(recorder, fault, broken, check=check)
+            renew = True
+        else:
+            observe(recorder, fault, met, check=check)
+            renew = not met.clean
+        red = [one for one in recorder.verdicts(check) if one.outcome != "pass"]
+        step.ends(BAD if red or broken else GOOD)
+    seconds = time.monotonic() - since
+    recorder.part.checks.append(
+        Check(
+            id=check,
+            title=fault.story,
+            outcome="error" if broken else "passed",
+            seconds=round(seconds, 3),
+            message=broken,
+            target=recorder.target.name,
+        )
+    )
+    if renew:
+        _renew(bench, progress)
+
+
+def _renew(bench: Bench, progress: Progress) -> None:
+    """Start over with fresh collections, so that one fault's damage is not held against another."""
+    with progress.step("make fresh collections") as step:
+        try:
+            bench.keep_up()
+            bench.renew()
+        except MilvusKitError as error:
+            step(error.what)
+            step.ends(BAD)
+
+
+def observe(recorder: Recorder, fault: Scripted, met: Met, *, check: str) -> None:
+    """Keep what became of one fault."""
+    labels = {"fault": fault.name}
+    unknown = met.unknown or "it was not read"
+    for metric, value in zip(METRICS[:2], (met.lost, met.unexpected), strict=True):
+        recorder.observe(
+            metric,
+            [] if value is None else [value],
+            labels=labels,
+            evidence=met.evidence,
+            not_measured=unknown if value is None else None,
+            check=check,
+        )
+    recorder.observe(
+        METRICS[2],
+        met.wrong,
+        labels=labels,
+        evidence=met.evidence,
+        not_measured=None if met.wrong.size else "no search was answered",
+        check=check,
+    )
+    recorder.observe(
+        METRICS[3], [met.seconds_to_recover], labels=labels, evidence=met.evidence, check=check
+    )
+    for kind in ("live", "static"):
+        overlaps = met.overlaps.get(kind, np.zeros(0))
+        recorder.observe(
+            _OVERLAP,
+            overlaps,
+            labels={**labels, "collection": kind},
+            not_measured=None if overlaps.size else unknown,
+            check=check,
+        )
+
+
+def observe_nothing(recorder: Recorder, fault: Scripted, reason: str, *, check: str) -> None:
+    """Keep why nothing is known of one fault."""
+    for metric in (*METRICS, _OVERLAP):
+        recorder.observe(metric, labels={"fault": fault.name}, not_measured=reason, check=check)
+
+
+def _close(recorder: Recorder) -> None:
+    import pytest  # noqa: PLC0415  (slow to import)
+
+    from validation.outcomes import close  # noqa: PLC0415
+
+    close(recorder, pytest.ExitCode.OK)

@@ -16,10 +16,10 @@ from pulumi.dynamic import (
     CreateResult,
     DiffResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
+from infra.provider import Provider
 from infra.settings import Settings
 from infra.settings.services import Kafka, Woodpecker
 
@@ -56,10 +56,8 @@ def facts(settings: Settings) -> dict[str, str]:
     }
 
 
-class DayZeroProvider(ResourceProvider):
+class DayZeroProvider(Provider):
     """Compares the settings with the first day's."""
-
-    serialize_as_secret_always = False
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse what cannot be changed."""

@@ -12,19 +12,18 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.kubernetes.contract import ClusterContract
+from infra.provider import Provider
 from infra.secrets import values, x509
 
 RENEW_LEAF_DAYS = 30
 RENEW_CA_DAYS = x509.LEAF_DAYS + RENEW_LEAF_DAYS
 
 
-class AuthorityProvider(ResourceProvider):
+class AuthorityProvider(Provider):
     """Makes a CA once."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the CA."""
@@ -59,10 +58,8 @@ class AuthorityKey(Resource, name="CertificateAuthority"):
         )
 
 
-class CertificateProvider(ResourceProvider):
+class CertificateProvider(Provider):
     """Signs a certificate, again when its names, its CA or its remaining time ask for it."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make a key and sign its certificate."""

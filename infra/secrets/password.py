@@ -7,16 +7,16 @@ import string
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
+from pulumi.dynamic import CreateResult, DiffResult, Resource
+
+from infra.provider import Provider
 
 LETTERS = string.ascii_letters + string.digits
 KEY_LETTERS = string.ascii_uppercase + string.digits
 
 
-class PasswordProvider(ResourceProvider):
+class PasswordProvider(Provider):
     """Makes a password once. Changing ``length``, ``letters`` or ``generation`` makes a new one."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the password."""

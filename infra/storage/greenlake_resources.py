@@ -15,10 +15,10 @@ from pulumi.dynamic import (
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
+from infra.provider import Provider
 from infra.storage import policy as policies
 from infra.storage.greenlake import GreenLake
 from validation.errors import ConfigurationError, OwnershipError
@@ -57,10 +57,8 @@ def _refuse(kind: str, name: str, remedy: str) -> OwnershipError:
     )
 
 
-class GreenLakeBucketProvider(ResourceProvider):
+class GreenLakeBucketProvider(Provider):
     """A bucket. Its id is its name."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the bucket; take over one that an interrupted run of this stack has made."""
@@ -137,10 +135,8 @@ def _seen(bucket: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class GreenLakePolicyProvider(ResourceProvider):
+class GreenLakePolicyProvider(Provider):
     """An access policy. Its id is its name."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the policy; one that says exactly the same is taken over."""
@@ -202,10 +198,8 @@ def _document(there: dict[str, Any]) -> dict[str, Any]:
     return {"Version": there.get("version", ""), "Statement": statements}
 
 
-class GreenLakeUserProvider(ResourceProvider):
+class GreenLakeUserProvider(Provider):
     """A user with its access policies. Its id, and its access key, is its name."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the user, keep the secret key that is shown this once, apply the policies."""

@@ -12,11 +12,11 @@ from pulumi.dynamic import (
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
 from infra.kubernetes.portforward import forwarded
+from infra.provider import Provider
 from infra.storage import policy
 from infra.storage.minio_admin import MinioAdmin
 
@@ -53,10 +53,8 @@ def _changed(olds: dict[str, Any], news: dict[str, Any], computed: tuple[str, ..
     return any(olds.get(key) != news.get(key) for key in keys)
 
 
-class BucketProvider(ResourceProvider):
+class BucketProvider(Provider):
     """A bucket. Its id is its name."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the bucket, if it is not there."""
@@ -82,10 +80,8 @@ class BucketProvider(ResourceProvider):
         admin(props).delete_bucket(id_)
 
 
-class UserProvider(ResourceProvider):
+class UserProvider(Provider):
     """A user with a policy of its own, whose name is its id."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make policy and user."""

@@ -112,7 +112,7 @@ def _minio() -> Iterator[Storage]:
         try:
             for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=50, timeout=30):
                 with attempt:
-                    httpx.get(f"{endpoint}/minio/health/ready").raise_for_status()
+                    httpx.get(f"{endpoint}/minio/health/cluster").raise_for_status()
             yield _storage(endpoint, "benchmark")
         finally:
             process.terminate()

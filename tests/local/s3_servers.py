@@ -124,7 +124,7 @@ def minio(folder: Path, *, certificates: Path | None = None) -> Iterator[str]:
         },
         log=folder / "minio.log",
         scheme="https" if certificates else "http",
-        ready="/minio/health/ready",
+        ready="/minio/health/cluster",  # its readiness probe answers 200 too early
     ) as endpoint:
         yield endpoint
 

@@ -111,8 +111,10 @@ def explain(error: BaseException, *, endpoint: str, doing: str) -> MilvusKitErro
     call = _rpc_error(error)
     if call is not None:
         return _of_call(call, endpoint, doing)
+    code = getattr(error, "code", 0)
     return of_status(
-        int(getattr(error, "code", 0) or 0),
+        # Where pymilvus gave up retrying, its code is gRPC's status and no number of Milvus's.
+        code if isinstance(code, int) else 0,
         str(getattr(error, "message", error)),
         endpoint=endpoint,
         doing=doing,

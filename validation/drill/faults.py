@@ -67,8 +67,8 @@ FAULTS: dict[str, Scripted] = {
         ),
         Scripted(
             "corrupted",
-            "one bit is wrong in every other object that is downloaded",
-            (Fault(Kind.CORRUPT, methods=_GET, path=_DATA, every=2),),
+            "one bit is wrong in every object that is downloaded",
+            (Fault(Kind.CORRUPT, methods=_GET, path=_DATA),),
         ),
     )
 }

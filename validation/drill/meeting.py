@@ -79,6 +79,8 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         finally:
             bench.proxy.script.disarm()
             traffic.stop()
+    if traffic.broken:
+        raise MeasurementError(f"the drill's own traffic broke off: {traffic.broken}")
     injected = sum(bench.proxy.script.injected.values()) - before
     _account(live, traffic)
     met.evidence = {
@@ -146,6 +148,8 @@ def _recovery(bench: Bench, traffic: Traffic, ended: float, troubles: list[str])
             troubles.append(f"recovery: {error.what}")
             time.sleep(0.5)
         else:
+            if traffic.broken:
+                break
             if min(traffic.writer.last_good, traffic.searcher.last_good) > ended:
                 return time.monotonic() - ended
             time.sleep(0.1)
@@ -182,18 +186,20 @@ def _prove(bench: Bench, traffic: Traffic, met: Met) -> None:
 
 
 def _rows(bench: Bench, met: Met) -> None:
-    """Compare the live collection's rows with those that were acknowledged."""
-    live, stored = bench.live, manifest.stored(bench.connection, bench.live.name)
-    # A row whose acknowledgement was lost may be there; if it is, it must be right.
-    there = np.zeros(len(live.acknowledged), dtype=bool)
-    keys = np.asarray(stored.keys, dtype=np.int64)
-    there[keys[(keys >= 0) & (keys < live.sent)]] = True
-    live.present = live.acknowledged | there
-    expected = manifest.sent(rows_of(bench.dataset, np.flatnonzero(live.present)))
-    found = manifest.compare(expected, stored)
-    met.lost = float(found.missing + found.changed)
-    met.unexpected = float(found.unexpected)
-    met.evidence["rows"] = {**found.evidence, "examples": found.examples}
+    """Compare the rows of both collections with those that were acknowledged."""
+    differences = {}
+    for kind, collection in (("live", bench.live), ("static", bench.static)):
+        stored = manifest.stored(bench.connection, collection.name)
+        # A row whose acknowledgement was lost may be there; if it is, it must be right.
+        keys = np.asarray(stored.keys, dtype=np.int64)
+        collection.present = collection.acknowledged.copy()
+        collection.present[keys[(keys >= 0) & (keys < collection.sent)]] = True
+        expected = manifest.sent(rows_of(bench.dataset, np.flatnonzero(collection.present)))
+        found = manifest.compare(expected, stored)
+        differences[kind] = found
+        met.evidence[f"rows_{kind}"] = {**found.evidence, "examples": found.examples}
+    met.lost = float(sum(one.missing + one.changed for one in differences.values()))
+    met.unexpected = float(sum(one.unexpected for one in differences.values()))
 
 
 def _ask(bench: Bench, collection: Collection, *, queries: int) -> searching.Answers:

@@ -24,7 +24,7 @@ from validation.session import judged_run, put_away
 RULES = "stacks/drill.slo.yaml"
 PROFILE = Profile(
     name="drill",
-    rows=60_000,
+    rows=100_000,
     dim=64,
     queries=400,
     indexes=("FLAT",),
@@ -67,8 +67,10 @@ def drill(
                 recorder.part.datasets.append(dataset.describe())
                 recorder.part.server = {"version": bench.connection.server_version}
                 try:
-                    for fault in faults:
-                        _one(recorder, bench, fault, progress)
+                    for at, fault in enumerate(faults, 1):
+                        whole = _one(recorder, bench, fault, progress)
+                        if not whole and at < len(faults):
+                            _renew(bench, progress)
                 finally:
                     _close(recorder)
         finally:
@@ -76,20 +78,23 @@ def drill(
     return run.code
 
 
-def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) -> None:
-    """Meet one fault and keep what was seen, or why nothing was."""
+def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) -> bool:
+    """Meet one fault and keep what was seen, or why nothing was.
+
+    Returns:
+        Whether the next fault may use the same collections.
+    """
     check = f"drill::{fault.name}"
-    since, broken = time.monotonic(), ""
+    since, broken, whole = time.monotonic(), "", False
     with progress.step(f"fault {fault.name}: {fault.story}") as step:
         try:
             met = meet(bench, fault)
         except MilvusKitError as error:
             broken = error.what
             observe_nothing(recorder, fault, broken, check=check)
-            renew = True
         else:
             observe(recorder, fault, met, check=check)
-            renew = not met.clean
+            whole = met.clean
         red = [one for one in recorder.verdicts(check) if one.outcome != "pass"]
         step.ends(BAD if red or broken else GOOD)
     seconds = time.monotonic() - since
@@ -103,8 +108,7 @@ def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) 
             target=recorder.target.name,
         )
     )
-    if renew:
-        _renew(bench, progress)
+    return whole
 
 
 def _renew(bench: Bench, progress: Progress) -> None:

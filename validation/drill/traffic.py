@@ -19,7 +19,7 @@ from validation.milvus.indexes import IndexSpec
 from validation.milvus.searching import Answers
 
 K = 10
-BATCH = 50
+BATCH = 25
 WRITE_PAUSE = 0.1
 SEARCH_PAUSE = 0.05
 SEARCH_SECONDS = 5.0
@@ -88,6 +88,7 @@ class _Worker(threading.Thread):
         self.over = threading.Event()
         self.failures: Counter[str] = Counter()
         self.done = 0
+        self.broken = ""
         self.last_good = 0.0
 
     def run(self) -> None:
@@ -97,6 +98,9 @@ class _Worker(threading.Thread):
                 self._step()
             except MilvusKitError as error:
                 self.failures[error.what[:100]] += 1
+            except Exception as error:  # noqa: BLE001  (a thread that ends unseen proves nothing)
+                self.broken = f"{type(error).__name__}: {error}"
+                return
             else:
                 self.done += 1
                 self.last_good = began  # what began before a fault ended proves no recovery
@@ -148,6 +152,11 @@ class Traffic:
         self.writer.over.set()
         self.searcher.stop()
         self.writer.stop()
+
+    @property
+    def broken(self) -> str:
+        """What ended the writer or the searcher before its time, by a defect of the drill's own."""
+        return self.writer.broken or self.searcher.broken
 
     def _write(self) -> None:
         first, end = self.sent, self.sent + BATCH

@@ -36,6 +36,7 @@ FAMILIES = {
     "latency": "Latency",
     "storage": "Storage",
     "lifecycle": "Lifecycle",
+    "drill": "Drill",
     "assertions": "Assertions",
     "site": "Site's own",
     "other": "Other",
@@ -55,6 +56,7 @@ _FAMILY_OF = {
     "search.": "latency",
     "storage.": "storage",
     "restart.": "lifecycle",
+    "drill.": "drill",
     "check.": "assertions",
     "site.": "site",
 }
@@ -206,6 +208,18 @@ def unmeasured(results: Results) -> list[str]:
         if check.outcome == "skipped" and check.id not in open_checks
     ]
     return lines
+
+
+def unruled(results: Results) -> list[str]:
+    """Return what was observed and no rule asks for, with its samples' file."""
+    judged = {
+        (gate.rule.metric, gate.target, frozenset(gate.labels.items())) for gate in results.gates
+    }
+    return [
+        f"{line(seen.title)} at {line(seen.target)}: {seen.n:,} samples, {line(seen.samples_file)}"
+        for seen in results.observations
+        if seen.n and (seen.metric, seen.target, frozenset(seen.labels.items())) not in judged
+    ]
 
 
 def standing(verdict: Verdict) -> str:

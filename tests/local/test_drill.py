@@ -1,0 +1,91 @@
+"""The drill on real servers: what it finds is really there, and what it plants is found."""
+
+import math
+
+import pytest
+
+from validation.cli import drill as command
+from validation.datasets.generated import generate
+from validation.drill import bench as benches
+from validation.drill import meeting
+from validation.drill.faults import FAULTS, Scripted
+from validation.drill.runner import PROFILE
+from validation.errors import ExitCode, MeasurementError
+from validation.progress import Progress
+from validation.report.store import read_results
+from validation.s3.faults.script import Fault, Kind
+
+DELETED = 7
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    dataset = generate(30_000, 16, queries=PROFILE.queries)
+    folder = tmp_path_factory.mktemp("drill") / "stack"
+    with benches.running(folder, dataset, Progress(quiet=True)) as running:
+        yield running
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Let faults last long enough to be met, and no longer."""
+    monkeypatch.setattr(meeting, "HOLD_SECONDS", 5.0)
+
+
+@pytest.mark.usefixtures("short")
+def test_resets_are_met_survived_and_cost_no_row(bench):
+    met = meeting.meet(bench, FAULTS["reset"])
+    assert met.evidence["requests_that_met_it"] > 0
+    assert (met.lost, met.unexpected) == (0, 0), met.evidence
+    assert math.isfinite(met.seconds_to_recover)
+    assert not met.wrong.any(), met.evidence["wrong_answers"]
+
+
+@pytest.mark.usefixtures("short")
+def test_a_fault_that_no_request_meets_proves_nothing(bench):
+    nowhere = Scripted("nowhere", "", (Fault(Kind.RESET, path="/no/such/key"),))
+    with pytest.raises(MeasurementError, match="met the fault"):
+        meeting.meet(bench, nowhere)
+
+
+@pytest.mark.usefixtures("short")
+def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(bench, monkeypatch):
+    original = meeting._suffer
+
+    def losing(bench, fault):
+        bench.connection.client.delete(bench.live.name, filter=f"id < {DELETED}", timeout=30)
+        return original(bench, fault)
+
+    monkeypatch.setattr(meeting, "_suffer", losing)
+    met = meeting.meet(bench, FAULTS["none"])
+    assert met.lost == DELETED
+    assert met.overlaps["live"].min() < 1
+    assert met.overlaps["static"].min() == 1
+    assert not met.clean
+    bench.renew()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_store_that_stays_away_is_never_recovered_from(bench, monkeypatch):
+    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 4.0)
+    dead = Scripted("dead", "", (Fault(Kind.INTERNAL_ERROR),))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.proxy.script, "disarm", lambda: None)
+        met = meeting.meet(bench, dead)
+    bench.proxy.script.disarm()
+    assert math.isinf(met.seconds_to_recover)
+    assert not met.clean
+
+
+def test_the_command_keeps_a_verdict_for_each_fault_in_a_run(tmp_path):
+    code = command.command(
+        fault=["slow-first-byte"], rules=None, keep=False, runs=tmp_path, list_faults=False
+    )
+    (folder,) = [one for one in tmp_path.iterdir() if not one.is_symlink()]
+    results = read_results(folder)
+    assert code is ExitCode.PASS, [gate for gate in results.gates if gate.outcome != "pass"]
+    seen = {(gate.gate, gate.labels.get("fault")) for gate in results.gates}
+    assert ("drill.rows_lost", "slow-first-byte") in seen
+    assert (folder / "report.html").exists()
+    assert (folder / "junit.xml").exists()
+    assert not (folder / "stack").exists()

@@ -1,0 +1,155 @@
+"""The drill calls wrong what is wrong, and never passes what it did not see."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from validation import rules
+from validation.datasets.generated import generate
+from validation.datasets.ground_truth import exact
+from validation.drill import faults
+from validation.drill.meeting import Met
+from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
+from validation.drill.traffic import K, rows_of, what_is_wrong
+from validation.errors import ConfigurationError
+from validation.milvus.searching import Answers
+from validation.recorder import Recorder
+from validation.resources import find
+from validation.target import Milvus, Target
+from validation.verdict import Outcome
+
+DATASET = generate(400, 8, queries=3)
+SURE = 300
+"""How many of the rows are surely there."""
+TRUTH = exact(
+    DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric, mask=np.arange(400) < SURE
+)
+
+
+def answered(rows, distances=None, found=K):
+    ids = np.full((1, K), -1, dtype=np.int64)
+    ids[0, : len(rows)] = rows
+    said = np.full((1, K), np.nan)
+    said[0, : len(rows)] = TRUTH.distances[0] if distances is None else distances
+    return Answers(ids, said, np.array([found]))
+
+
+def wrong(answers, *, rows=SURE):
+    return what_is_wrong(DATASET, 0, answers, 0, TRUTH, rows=rows)
+
+
+def distance_of(row):
+    return float(np.square(DATASET.vectors[row] - DATASET.queries.vectors[0]).sum())
+
+
+def test_the_exact_answer_is_right():
+    assert wrong(answered(TRUTH.rows[0])) == ""
+
+
+def test_a_newer_row_that_is_nearer_is_right_and_a_row_from_nowhere_is_wrong():
+    everything = exact(DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric)
+    query = next(at for at in range(3) if (everything.rows[at] >= SURE).any())
+    answers = Answers(everything.rows[[query]], everything.distances[[query]], np.array([K]))
+    assert what_is_wrong(DATASET, query, answers, 0, TRUTH, rows=400) == ""
+    said = what_is_wrong(DATASET, query, answers, 0, TRUTH, rows=SURE)
+    assert said == "a row that was never sent"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows, _: answered(rows[:7], TRUTH.distances[0][:7], found=7), "7 of 10 hits"),
+        (lambda rows, d: answered(rows, d * 1.01), "a distance that is not the row's"),
+        (lambda rows, d: answered(rows, [*d[:-1], np.nan]), "a distance that is not the row's"),
+        (lambda rows, d: answered(rows[::-1], d[::-1]), "out of order"),
+        (lambda rows, d: answered([rows[0], *rows[:-1]], [d[0], *d[:-1]]), "a row twice"),
+    ],
+    ids=["incomplete", "wrong distance", "no distance", "unordered", "twice"],
+)
+def test_a_wrong_answer_is_called_what_it_is(change, said):
+    assert wrong(change(TRUTH.rows[0], TRUTH.distances[0])) == said
+
+
+def test_leaving_out_a_nearer_row_is_wrong():
+    more = exact(DATASET.vectors[:SURE], DATASET.queries.vectors, K + 1, DATASET.metric)
+    rows = more.rows[0, 1:]
+    assert wrong(answered(rows, [distance_of(row) for row in rows])) == "a nearer row is left out"
+
+
+def test_rows_keep_all_their_columns_when_taken():
+    part = rows_of(DATASET, np.array([5, 3]))
+    assert list(part.ids) == [5, 3]
+    assert part.scalars["category"] == [DATASET.scalars["category"][row] for row in (5, 3)]
+    assert (part.vectors == DATASET.vectors[[5, 3]]).all()
+
+
+def test_faults_keep_the_drill_s_order_and_unknown_ones_are_refused():
+    assert [one.name for one in faults.named(["corrupted", "reset"])] == ["reset", "corrupted"]
+    assert len(faults.named([])) == len(faults.FAULTS)
+    with pytest.raises(ConfigurationError, match="no such fault"):
+        faults.named(["earthquake"])
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    target = Target(name="drill", milvus=Milvus(uri="http://127.0.0.1:1"))
+    return Recorder(tmp_path, target, PROFILE, rules.load(find(RULES)))
+
+
+GOOD = Met(
+    seconds_to_recover=3.0,
+    lost=0.0,
+    unexpected=0.0,
+    wrong=np.zeros(500),
+    overlaps={"live": np.ones(400), "static": np.ones(400)},
+)
+
+
+def outcomes(recorder, met):
+    observe(recorder, faults.FAULTS["reset"], met, check="drill::reset")
+    found = {}
+    for verdict in recorder.verdicts("drill::reset"):
+        found.setdefault(verdict.gate, set()).add(verdict.outcome)
+    return found
+
+
+def test_a_fault_that_was_survived_passes_every_gate(recorder):
+    found = outcomes(recorder, GOOD)
+    assert len(found) == 5
+    assert set().union(*found.values()) == {Outcome.PASS}
+    assert GOOD.clean
+
+
+@pytest.mark.parametrize(
+    ("change", "gate"),
+    [
+        ({"lost": 1.0}, "drill.rows_lost"),
+        ({"unexpected": 1.0}, "drill.rows_unexpected"),
+        ({"wrong": np.array([0.0, 1.0])}, "drill.wrong_answers"),
+        ({"seconds_to_recover": math.inf}, "drill.recovery"),
+        ({"overlaps": {"live": np.ones(400), "static": np.zeros(400)}}, "drill.recall"),
+    ],
+    ids=["a lost row", "a row from nowhere", "one wrong answer", "no recovery", "no recall"],
+)
+def test_each_defect_turns_its_own_gate_red_and_asks_for_fresh_collections(recorder, change, gate):
+    met = dataclasses.replace(GOOD, **change)
+    found = outcomes(recorder, met)
+    assert {name for name, seen in found.items() if Outcome.FAIL in seen} == {gate}
+    assert not met.clean
+
+
+def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recorder):
+    met = Met(seconds_to_recover=math.inf, wrong=np.zeros(3), unknown="collection not loaded")
+    found = outcomes(recorder, met)
+    assert found["drill.recovery"] == {Outcome.FAIL}
+    for gate in ("drill.rows_lost", "drill.rows_unexpected", "drill.recall"):
+        assert found[gate] == {Outcome.NOT_MEASURED}
+    seen = [one.not_measured for one in recorder.part.observations if one.not_measured]
+    assert set(seen) == {"collection not loaded"}
+
+
+def test_a_fault_that_nothing_met_proves_nothing(recorder):
+    observe_nothing(recorder, faults.FAULTS["reset"], "no request met it", check="drill::reset")
+    assert {one.outcome for one in recorder.verdicts("drill::reset")} == {Outcome.NOT_MEASURED}

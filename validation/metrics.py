@@ -69,7 +69,7 @@ _ALL = (
     _count(
         "identity.mismatches",
         "mismatches",
-        "What answers is what was declared: version, deployment, bucket.",
+        "What answers is of the version that was declared.",
         "correct the declaration, or find out what was deployed instead",
     ),
     _count(
@@ -116,6 +116,12 @@ _ALL = (
         "ann_overlap@10",
         "Approximate search finds the exact nearest neighbours.",
         "raise the search width (ef, nprobe), rebuild the index, or check that all segments load",
+    ),
+    _count(
+        "exact_search.misses",
+        "neighbours",
+        "Exhaustive search misses no neighbour: every row that is stored is searched.",
+        "compare loaded segments with stored ones; a segment that is not loaded is not searched",
     ),
     _share(
         "filtered_ann_overlap@10",
@@ -212,6 +218,12 @@ _ALL = (
         "drill.wrong_answers",
         "answers",
         "A search is answered rightly or not at all while the store fails, and rightly after.",
+        _DRILL_REMEDY,
+    ),
+    _count(
+        "drill.server_restarts",
+        "restarts",
+        "Milvus does not end because the store failed.",
         _DRILL_REMEDY,
     ),
     Metric(

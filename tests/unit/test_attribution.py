@@ -26,7 +26,13 @@ def reads(seconds, *, requests=10, failed=0, size: int | None = 1_000_000):
 
 
 def load(seconds=4.0, took=2.0, **changes):
-    values = {"reads": reads(took), "index_bytes": 900_000, "segments": 1.0, **changes}
+    values = {
+        "reads": reads(took),
+        "index_bytes": 900_000,
+        "stored_bytes": 1_000_000,
+        "segments": 1.0,
+        **changes,
+    }
     return load_part(ColdLoad(seconds, **values), REPLAY)
 
 
@@ -61,7 +67,7 @@ def test_overlapping_reads_that_may_or_may_not_have_been_waited_for_leave_it_und
 
 def test_a_client_far_from_the_store_does_not_blame_the_store_for_its_own_way():
     far = dataclasses.replace(REPLAY, seconds=50.0, request_seconds=200.0)
-    near = ColdLoad(4.0, 900_000, segments=1.0, reads=reads(1.0))
+    near = ColdLoad(4.0, 900_000, 1_000_000, segments=1.0, reads=reads(1.0))
     part = load_part(near, far)
     assert part.bound is Bound.COMPUTE
     assert part.low == pytest.approx(50 * 1.0 / 200 / 4)
@@ -72,10 +78,17 @@ def test_a_client_far_from_the_store_does_not_blame_the_store_for_its_own_way():
     [
         ({"reads": None, "unknown": "no metrics there"}, "no metrics there"),
         ({"segments": 0.0}, "another query node"),
+        ({"index_bytes": 0, "stored_bytes": 0}, "holds nothing of this collection"),
         ({"reads": reads(0.1, size=100)}, "was not cold"),
         ({"reads": reads(0.0, requests=0, size=None)}, "no read of the store"),
     ],
-    ids=["no counters", "another node loaded", "read from a cache", "nothing read"],
+    ids=[
+        "no counters",
+        "another node loaded",
+        "another bucket",
+        "read from a cache",
+        "nothing read",
+    ],
 )
 def test_a_load_without_sound_evidence_is_undecided_with_the_reason(changes, reason):
     part = load(**changes)

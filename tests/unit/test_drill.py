@@ -117,7 +117,7 @@ def outcomes(recorder, met):
 
 def test_a_fault_that_was_survived_passes_every_gate(recorder):
     found = outcomes(recorder, GOOD)
-    assert len(found) == 5
+    assert len(found) == 6
     assert set().union(*found.values()) == {Outcome.PASS}
     assert GOOD.clean
 
@@ -128,16 +128,26 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
         ({"lost": 1.0}, "drill.rows_lost"),
         ({"unexpected": 1.0}, "drill.rows_unexpected"),
         ({"wrong": np.array([0.0, 1.0])}, "drill.wrong_answers"),
+        ({"restarts": 1}, "drill.restarts"),
         ({"seconds_to_recover": math.inf}, "drill.recovery"),
         ({"overlaps": {"live": np.ones(400), "static": np.zeros(400)}}, "drill.recall"),
     ],
-    ids=["a lost row", "a row from nowhere", "one wrong answer", "no recovery", "no recall"],
+    ids=[
+        "a lost row",
+        "a row from nowhere",
+        "one wrong answer",
+        "a crash",
+        "no recovery",
+        "no recall",
+    ],
 )
-def test_each_defect_turns_its_own_gate_red_and_asks_for_fresh_collections(recorder, change, gate):
+def test_each_defect_turns_its_own_gate_red_and_damage_asks_for_fresh_collections(
+    recorder, change, gate
+):
     met = dataclasses.replace(GOOD, **change)
     found = outcomes(recorder, met)
     assert {name for name, seen in found.items() if Outcome.FAIL in seen} == {gate}
-    assert not met.clean
+    assert met.clean == (gate == "drill.restarts")  # a crash leaves nothing behind by itself
 
 
 def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recorder):

@@ -61,6 +61,8 @@ def load_part(load: ColdLoad, replay: Replay | None) -> Part:
     reason = ""
     if reads is None:
         reason = load.unknown or "Milvus's reads of the store are not known"
+    elif not load.stored_bytes:
+        reason = "the declared bucket holds nothing of this collection, so Milvus reads elsewhere"
     elif load.segments is not None and load.segments < 1:
         reason = "the watched process loaded no segment: another query node did"
     elif reads.bytes is not None and reads.bytes < COLD_SHARE * load.index_bytes:

@@ -249,6 +249,7 @@ def _cold_load(
     return ColdLoad(
         seconds=seconds,
         index_bytes=sum(one.size for one in objects if one.kind == "index_files"),
+        stored_bytes=sum(one.size for one in objects),
         in_flight=flight.least(samples, began, began + seconds),
         segments=watch.gain(_SEGMENTS),
         reads=reads,

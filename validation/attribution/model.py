@@ -46,6 +46,7 @@ class ColdLoad:
     Args:
         seconds: From the order until all of it could be searched.
         index_bytes: What lies in the bucket of its index, the least that such a load reads.
+        stored_bytes: What lies there of the collection in all.
         in_flight: Seconds during which, for certain, at least one read was under way; see `flight`.
         segments: How many segments the watched process loaded meanwhile; None if it does not say.
         reads: What the watched process read; None if that is not known.
@@ -54,6 +55,7 @@ class ColdLoad:
 
     seconds: float
     index_bytes: int
+    stored_bytes: int
     in_flight: float = 0.0
     segments: float | None = None
     reads: StorageReads | None = None

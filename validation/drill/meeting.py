@@ -29,6 +29,7 @@ class Met:
     Args:
         seconds_to_recover: From its end until everything worked again; ``inf`` if it never did.
         lost: Acknowledged rows that are missing or changed; None if that cannot be known.
+        restarts: How often Milvus had to be started again.
         unexpected: Rows that were never sent or are there twice; None likewise.
         wrong: Of each answer, 1.0 if it was wrong, else 0.0.
         overlaps: By collection, each query's share of exact neighbours after recovery.
@@ -39,6 +40,7 @@ class Met:
     seconds_to_recover: float = math.inf
     lost: float | None = None
     unexpected: float | None = None
+    restarts: int = 0
     wrong: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     overlaps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -83,10 +85,10 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         raise MeasurementError(f"the drill's own traffic broke off: {traffic.broken}")
     injected = sum(bench.proxy.script.injected.values()) - before
     _account(live, traffic)
+    met.restarts = bench.restarts - restarts
     met.evidence = {
         "story": fault.story,
         "requests_that_met_it": injected,
-        "milvus_restarts": bench.restarts - restarts,
         "rows_acknowledged": int(live.acknowledged.sum()),
         "inserts": {"acknowledged": traffic.writer.done, "failed": dict(traffic.writer.failures)},
         "searches": {"answered": traffic.searcher.done, "failed": dict(traffic.searcher.failures)},

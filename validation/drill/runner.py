@@ -36,6 +36,7 @@ METRICS = (
     "drill.rows_lost",
     "drill.rows_unexpected",
     "drill.wrong_answers",
+    "drill.server_restarts",
     "drill.seconds_to_recover",
 )
 _OVERLAP = "ann_overlap@10"
@@ -143,9 +144,8 @@ def observe(recorder: Recorder, fault: Scripted, met: Met, *, check: str) -> Non
         not_measured=None if met.wrong.size else "no search was answered",
         check=check,
     )
-    recorder.observe(
-        METRICS[3], [met.seconds_to_recover], labels=labels, evidence=met.evidence, check=check
-    )
+    for metric, figure in zip(METRICS[3:], (met.restarts, met.seconds_to_recover), strict=True):
+        recorder.observe(metric, [float(figure)], labels=labels, evidence=met.evidence, check=check)
     for kind in ("live", "static"):
         overlaps = met.overlaps.get(kind, np.zeros(0))
         recorder.observe(

@@ -95,7 +95,7 @@ def test_a_cluster_that_does_not_let_us_in_is_told_from_one_that_is_away():
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_):
+        def log_message(self, format, *args):  # noqa: A002  (the base class's name)
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Refuses)

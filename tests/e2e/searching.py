@@ -74,6 +74,15 @@ class Searching:
             time.sleep(0.2)
         raise TimeoutError(f"no ten answers in a row within {seconds:.0f} s")
 
+    def counted(self, start: float, seconds: float) -> tuple[int, int]:
+        """Watch until so long after ``start``; return how many searches were right and wrong."""
+        time.sleep(max(0.0, start + seconds - time.monotonic()))
+        answered, failed = (
+            len([at for at in times if start < at <= start + seconds])
+            for times in (list(self.answered), list(self.failed))
+        )
+        return answered, failed
+
     def _search(self) -> None:
         client = MilvusClient(self.uri)
         at = 0

@@ -11,6 +11,7 @@ from tests.e2e.searching import Searching
 
 STACK = "ci-cluster"
 NAMESPACE = "milvus-ci-cluster"
+WATCHED_SECONDS = 30
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
 
@@ -66,13 +67,12 @@ def test_a_third_query_node_comes_without_touching_another_pod(deployment):
 def test_searches_go_on_when_a_query_node_is_killed(deployment, searching):
     start = time.monotonic()
     _kill(deployment, next(iter(_pods(deployment, "querynode"))))
-    seconds = searching.answers_since(start, 120)
-    failed = len([at for at in searching.failed if at > start])
-    answered = len([at for at in searching.answered if at > start])
-    deployment.progress.say(
-        f"query node killed: answers again after {seconds:.1f} s, {failed} of"
-        f" {failed + answered} searches failed"
-    )
+    answered, failed = searching.counted(start, WATCHED_SECONDS)
+    deployment.progress.say(f"query node killed: {failed} of {answered + failed} searches failed")
+    searching.answers_since(time.monotonic(), 60)
+    # One of two copies is left: what was under way on the lost one may fail, and no more.
+    assert answered > 50
+    assert failed <= 0.05 * (answered + failed)
 
 
 def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):

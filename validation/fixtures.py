@@ -6,6 +6,7 @@ A site's own checks have the same: ``target``, ``profile``, ``connection``, ``ge
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -96,8 +97,12 @@ def corpus(request: pytest.FixtureRequest, recorder: Recorder) -> Dataset:
 
 @pytest.fixture(scope="session")
 def run_id(recorder: Recorder) -> str:
-    """Identity of this run: it names the collections that are made for it."""
-    return recorder.folder.name.removesuffix(f"-{recorder.target.name}").replace("-", "_")
+    """Identity of this run: it names the collections that are made for it.
+
+    Two hosts may start a run in the same second, so its time alone is not enough.
+    """
+    time = recorder.folder.name.removesuffix(f"-{recorder.target.name}").replace("-", "_")
+    return f"{time}_{secrets.token_hex(3)}"
 
 
 class GeneratedCollection:
@@ -105,13 +110,14 @@ class GeneratedCollection:
 
     Args:
         loaded: As it was loaded, under its first index.
-        rebuild: Puts an index of the given kind in place.
+        rebuild: Puts an index in place and returns the seconds of its build.
     """
 
-    def __init__(self, loaded: Loaded, rebuild: Callable[[IndexSpec], None], rows: int) -> None:
+    def __init__(self, loaded: Loaded, rebuild: Callable[[IndexSpec], float], rows: int) -> None:
         self.loaded = loaded
         self.name = loaded.name
         self.index = loaded.index
+        self.index_seconds = {loaded.index.kind: loaded.seconds("index")}
         self._rebuild = rebuild
         self._rows = rows
 
@@ -119,7 +125,7 @@ class GeneratedCollection:
         """Return the index of that kind, built first if another one is in place."""
         if self.index.kind != kind:
             wanted = index_named(kind, self._rows, k=workload.K)
-            self._rebuild(wanted)
+            self.index_seconds[kind] = self._rebuild(wanted)
             self.index = wanted
         return self.index
 
@@ -139,9 +145,10 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
         request.getfixturevalue("corpus_loading")
     name = collection_name(run_id, generated.name)
 
-    def rebuild(wanted: IndexSpec) -> None:
+    def rebuild(wanted: IndexSpec) -> float:
         with recorder.phase(f"index {wanted.kind}"):
-            loading.reindex(connection, name, wanted, generated)
+            phases = loading.reindex(connection, name, wanted, generated)
+        return sum(phase.seconds for phase in phases if phase.name == "index")
 
     with _dropped(connection, name):
         with recorder.phase(f"load {generated.rows:,} rows"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,12 +25,13 @@ def keep_check(
     """Keep the outcome of one phase of a test that says something about it."""
     seconds = round(report.duration, 3)
     title = item.name
-    if report.outcome == "passed" or item.stash.get(GATES_DECIDED, False):
+    decided = call.when == "call" and item.stash.get(GATES_DECIDED, False)
+    if report.outcome == "passed" or decided:
         outcome, message = "passed", ""
     elif report.outcome == "skipped":
         outcome, message = "skipped", _skip_reason(report)
     else:
-        outcome, message = _failure(call)
+        outcome, message = _failure(call, report)
     recorder.part.checks.append(
         Check(
             id=item.nodeid,
@@ -47,9 +49,10 @@ def _skip_reason(report: Any) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def _failure(call: pytest.CallInfo[None]) -> tuple[Any, str]:
+def _failure(call: pytest.CallInfo[None], report: Any) -> tuple[Any, str]:
     """Tell a claim that does not hold from a measurement that broke off."""
-    assert call.excinfo is not None  # noqa: S101  (a failed report has an exception)
+    if call.excinfo is None:  # a strict xfail that passed: what was thought broken holds
+        return "failed", str(report.longrepr)
     error = call.excinfo.value
     if isinstance(error, MilvusKitError):
         return "error", str(error)
@@ -107,6 +110,20 @@ class Endings:
         if report.failed and not part.reason:
             said = str(report.longrepr).strip().splitlines()
             part.reason = f"cannot collect {report.nodeid}: {said[-1] if said else 'no message'}"
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Keep what was left out, so that a partial run shows as one."""
+        for item in items:
+            self._recorder.part.checks.append(
+                Check(
+                    id=item.nodeid,
+                    title=item.name,
+                    outcome="skipped",
+                    seconds=0,
+                    message="left out by the selection of this run",
+                    target=self._recorder.target.name,
+                )
+            )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell the user's Ctrl-C from pytest's own interruptions."""

@@ -16,6 +16,7 @@ given, so it is safe to have installed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run the families in their order; a site's own tests without a family run before lifecycle."""
     if config.stash.get(_RECORDER, None) is None:
         return
+    _require_checks(config, items)
     wanted = config.getoption("--milvus-family")
     left_out = [item for item in items if wanted and _family(item) not in wanted]
     if left_out:
@@ -84,6 +86,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (item for item in items if item not in left_out),
         key=lambda item: FAMILIES.index(_family(item)),
     )
+
+
+def _require_checks(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a folder that yields no check: its owner believes that it is looked at."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return
+    for given in config.args:
+        path = Path(str(given).partition("::")[0]).resolve()
+        if not any(item.path.resolve().is_relative_to(path) for item in items):
+            raise pytest.UsageError(
+                f"{given}: no check in it; checks are functions test_... in files test_*.py"
+            )
 
 
 def _family(item: pytest.Item) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError
 
 from validation.errors import ConfigurationError
 
@@ -16,8 +16,11 @@ class Profile(BaseModel, frozen=True, extra="forbid"):
     """
 
     name: str
-    rows: PositiveInt = Field(description="rows of the generated set")
-    dim: PositiveInt = Field(default=128, description="dimension of the generated set")
+    rows: int = Field(
+        ge=1_024,
+        description="rows of the generated set; Milvus builds no index for fewer than 1,024",
+    )
+    dim: int = Field(default=128, ge=2, description="dimension of the generated set")
     queries: PositiveInt = Field(description="queries for recall")
     indexes: tuple[str, ...] = ("FLAT", "IVF_FLAT", "HNSW")
     selectivities: tuple[float, ...] = Field(
@@ -93,7 +96,13 @@ def profile_named(name: str, **changes: object) -> Profile:
     wanted = {key: value for key, value in changes.items() if value is not None}
     try:
         return Profile.model_validate(PROFILES[name].model_dump() | wanted)
-    except ValueError as error:
+    except ValidationError as error:
+        wrong = [
+            f"--{item['loc'][0]} {item['input']}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        ]
         raise ConfigurationError(
-            f"this profile cannot be used: {error}", where="--profile", seen=wanted
+            "; ".join(wrong),
+            where=f"--profile {name}",
+            remedy="leave it out to keep the profile's own figure",
         ) from None

@@ -20,7 +20,7 @@ from pydantic_core import to_jsonable_python
 from validation.metrics import CATALOGUE, SITE_PREFIX
 from validation.profiles import Profile
 from validation.report.results import Check, Phase, State
-from validation.report.store import write_samples
+from validation.report.store import checksum, write_samples
 from validation.target import Target
 from validation.verdict import Observation, Rule, Verdict, judge
 
@@ -124,7 +124,9 @@ class Recorder:
         )
         if values.size:
             named = write_samples(self.folder, observation, {"value": values, **(columns or {})})
-            observation = observation.model_copy(update={"samples_file": named})
+            observation = observation.model_copy(
+                update={"samples_file": named, "samples_sha256": checksum(self.folder / named)}
+            )
         self.part.observations.append(observation)
         self.samples.append(values)
         return observation

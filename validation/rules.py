@@ -120,8 +120,12 @@ def _rule(gate: Any, body: Any, problems: list[str]) -> Rule | None:
     if "gate" in body:
         problems.append(f"rules.{gate}.gate: the gate is named by its key")
         return None
+    unknown = [key for key in body if key not in Rule.model_fields]
+    problems += [f"rules.{gate}.{key}: unknown key" for key in unknown]
+    # The rest is looked at all the same, so that everything wrong is named at once.
+    known = {key: value for key, value in body.items() if key not in unknown}
     try:
-        return Rule.model_validate({**body, "gate": gate}, strict=False)
+        return Rule.model_validate({**known, "gate": gate}, strict=False)
     except ValidationError as error:
         for item in error.errors(include_input=True, include_url=False):
             key = ".".join(str(part) for part in ("rules", gate, *item["loc"]))

@@ -13,7 +13,14 @@ from pathlib import Path
 from validation import rules as rules_files
 from validation import suite, workload
 from validation import target as targets
-from validation.errors import ExitCode, MilvusKitError
+from validation.errors import (
+    ConfigurationError,
+    EmbeddedStackError,
+    ExitCode,
+    MeasurementError,
+    MilvusKitError,
+)
+from validation.plugin import FAMILIES
 from validation.profiles import Profile, profile_named
 from validation.progress import Progress
 from validation.report.results import Phase, State
@@ -57,6 +64,28 @@ class Choices:
         """Return the profile with the user's sizes."""
         return profile_named(self.profile, rows=self.rows, dim=self.dim)
 
+    def check(self) -> None:
+        """Make sure that what was named is there, before anything starts.
+
+        Raises:
+            ConfigurationError: A family or a folder of checks is not.
+        """
+        for family in self.families:
+            if family not in FAMILIES:
+                raise ConfigurationError(
+                    "there is no such family of checks",
+                    where="--family",
+                    seen=family,
+                    remedy=f"use one of {', '.join(FAMILIES)}",
+                )
+        for path in self.checks:
+            if not path.exists():
+                raise ConfigurationError(
+                    "there are no checks",
+                    where=f"--checks {path}",
+                    remedy="name a folder or file with pytest tests",
+                )
+
     def suite(self, target_file: Path, rules_file: Path, folder: Path) -> Suite:
         """Return the suite that these choices ask for."""
         return Suite(
@@ -83,15 +112,29 @@ class Run:
     progress: Progress
     code: ExitCode = ExitCode.INTERNAL
 
+    @property
+    def rules_copy(self) -> Path:
+        """The rules as they were when the run began: editing the file meanwhile changes nothing."""
+        return self.folder / "rules.slo.yaml"
+
     def run_suite(self, asked: Suite) -> None:
         """Run the suite on one target; what it found out is in the run's folder.
 
         Raises:
             KeyboardInterrupt: The user interrupted it; its part is kept.
+            MeasurementError: It ended without saying what it found out.
         """
-        suite.run_here(asked)
-        if any(part.state is State.INTERRUPTED for part in read_parts(self.folder)):
+        before = len(read_parts(self.folder))
+        status = suite.run_here(asked)
+        parts = read_parts(self.folder)
+        if any(part.state is State.INTERRUPTED for part in parts):
             raise KeyboardInterrupt
+        if len(parts) == before:
+            raise MeasurementError(
+                f"the suite ended before it measured anything (pytest's exit status {status})",
+                where=str(asked.target_file),
+                remedy=f"read {self.folder / 'logs' / 'suite.log'}; is there space on the disk?",
+            )
 
 
 def validate(target: Target, choices: Choices) -> ExitCode:
@@ -101,18 +144,23 @@ def validate(target: Target, choices: Choices) -> ExitCode:
         UnreachableError: Milvus does not answer; nothing was written.
         ConfigurationError: A file or option cannot be used; nothing was written.
     """
+    from validation.milvus import objects  # noqa: PLC0415  (boto3 is slow to import)
     from validation.milvus.connection import connect  # noqa: PLC0415  (pymilvus is slow to import)
 
+    choices.check()
     progress = Progress()
     rules_file = suite.rules_for(target, choices.rules)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
     with progress.step(f"connect to {target.name}"), connect(target):
         pass
+    if target.storage is not None:
+        with progress.step(f"look into bucket {target.storage.bucket}"):
+            objects.require_bucket(target.storage)
     _prepare(profile, choices, progress)
     with judged_run(target.name, rules, rules_file, choices.runs, progress) as run:
         target_file = run.folder / "target.yaml"
         targets.save(target, target_file)
-        run.run_suite(choices.suite(target_file, rules_file, run.folder))
+        run.run_suite(choices.suite(target_file, run.rules_copy, run.folder))
     return run.code
 
 
@@ -136,11 +184,11 @@ def try_here(choices: Choices, *, keep: bool) -> ExitCode:
             with stack:
                 prepared()
                 target_file = stack.folder / "target.yaml"
-                run.run_suite(choices.suite(target_file, rules_file, run.folder))
+                run.run_suite(choices.suite(target_file, run.rules_copy, run.folder))
             if stack.target.milvus.deployment != "lite":
                 lite_file = stack.folder / "local-lite.yaml"
                 targets.save(lite_target(stack.folder), lite_file)
-                asked = choices.suite(lite_file, rules_file, run.folder)
+                asked = choices.suite(lite_file, run.rules_copy, run.folder)
                 run.run_suite(dataclasses.replace(asked, families=LITE_FAMILIES))
         finally:
             put_away(run.folder, keep=keep)
@@ -153,22 +201,36 @@ def judged_run(
 ) -> Iterator[Run]:
     """Make a run's folder; at the end, however it comes, judge and publish what was measured."""
     run = Run(new_run_folder(runs, name), datetime.now(UTC), rules, rules_file, progress)
-    interrupted, error = False, None
+    shutil.copyfile(rules_file, run.rules_copy)
+    interrupted = False
+    error: Exception | None = None
     try:
         yield run
     except KeyboardInterrupt:
         interrupted = True
-    except MilvusKitError as broken:
+    except OSError as broken:
+        error = _unwritable(broken, run.folder)
+    except Exception as broken:  # noqa: BLE001  (whatever it is, what was measured is kept)
         error = broken
     measured = bool(read_parts(run.folder))
     if measured:
-        run.code = _finish(run, interrupted=interrupted, broken=error.what if error else "")
-    elif not any(run.folder.iterdir()):
-        run.folder.rmdir()
+        run.code = _finish(
+            run, interrupted=interrupted, broken=getattr(error, "what", str(error)) if error else ""
+        )
+    elif {path.name for path in run.folder.iterdir()} <= {run.rules_copy.name, "target.yaml"}:
+        shutil.rmtree(run.folder)
     if error is not None:
         raise error
     if interrupted and not measured:
         raise KeyboardInterrupt
+
+
+def _unwritable(error: OSError, folder: Path) -> MilvusKitError:
+    return EmbeddedStackError(
+        f"a file of the run cannot be read or written: {error.strerror or error}",
+        where=str(error.filename or folder),
+        remedy="free some space or name another place with --runs, then run it again",
+    )
 
 
 def _finish(run: Run, *, interrupted: bool, broken: str) -> ExitCode:

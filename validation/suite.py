@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from validation import checks
@@ -15,6 +16,7 @@ from validation.target import Target
 from validation.verdict import Outcome
 
 CHECKS = Path(checks.__file__).parent
+_PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
 FALLBACK_RULES = "stacks/default.slo.yaml"
 
 
@@ -76,8 +78,22 @@ def run_here(suite: Suite) -> int:
     """
     import pytest  # noqa: PLC0415  (slow to import)
 
-    with _log(suite).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+    with (
+        _log(suite).open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        _without(*_PYTEST_VARIABLES),
+    ):
         return int(pytest.main(suite.arguments()))
+
+
+@contextlib.contextmanager
+def _without(*names: str) -> Iterator[None]:
+    """Run without these variables: what is selected must not depend on a shell's settings."""
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _log(suite: Suite) -> Path:

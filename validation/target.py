@@ -13,9 +13,18 @@ import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from validation.errors import ConfigurationError
 
@@ -24,6 +33,16 @@ SCHEMA = "milvus-kit/target/1"
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _without_credentials(address: str) -> str:
+    """Refuse an address with a user or password in it: a target is kept with its run."""
+    if "@" in urlsplit(address).netloc:
+        raise ValueError("the address holds credentials; give them as references of their own")
+    return address
+
+
+_Address = Annotated[str, AfterValidator(_without_credentials)]
 
 
 class SecretRef(_Part):
@@ -132,13 +151,15 @@ class Kubernetes(_Part):
 class Milvus(_Part):
     """How Milvus is reached and what was declared of it."""
 
-    uri: str = Field(description="http(s)://host:port, or a path ending in .db for Milvus Lite")
+    uri: _Address = Field(description="http(s)://host:port, or a path ending in .db for Lite")
     deployment: Literal["standalone", "cluster", "lite"] = "standalone"
-    version: str | None = Field(default=None, description="declared version, e.g. 2.6.20")
+    version: str | None = Field(
+        default=None, pattern=r"^v?\d+(\.\d+)*", description="declared version, e.g. 2.6.20"
+    )
     database: str = "default"
     tls: Tls = Tls()
     auth: Auth | None = None
-    metrics_uri: str | None = Field(default=None, description="base URL that serves /metrics")
+    metrics_uri: _Address | None = Field(default=None, description="base URL that serves /metrics")
     wal: Wal | None = None
     roles: tuple[Role, ...] = ()
 
@@ -147,7 +168,7 @@ class Storage(_Part):
     """The S3 storage contract: the same fields whatever the store is."""
 
     provider: Literal["minio", "x10000", "s3", "emulator"]
-    endpoint: str = Field(description="http(s)://host:port")
+    endpoint: _Address = Field(description="http(s)://host:port")
     bucket: str
     root_path: str = Field(default="files", description="prefix of all of Milvus's objects")
     region: str = "us-east-1"
@@ -264,6 +285,10 @@ def load(path: Path) -> Target:
             f"not valid YAML: {getattr(error, 'problem', error)}",
             where=f"{path}{line}",
             remedy="mend the syntax there",
+        ) from None
+    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45, or endless nesting
+        raise ConfigurationError(
+            f"a value cannot be read: {error}", where=str(path), remedy="quote it if it is text"
         ) from None
     return parse(document, source=str(path))
 

@@ -145,6 +145,7 @@ class Observation(_Record):
         unit: Unit of the samples.
         n: How many samples there are.
         samples_file: Path relative to the run's folder; its first column is ``value``.
+        samples_sha256: Of that file as it was written; samples that differ are not judged.
         not_measured: Why there is nothing to judge.
         void: Why the samples must not be judged (a saturated client, an interruption).
         evidence: Further facts for a reader, plain data.
@@ -157,6 +158,7 @@ class Observation(_Record):
     unit: str
     n: Annotated[int, Field(ge=0)] = 0
     samples_file: str | None = None
+    samples_sha256: str | None = None
     not_measured: str | None = None
     void: str | None = None
     evidence: dict[str, Any] = {}

@@ -49,7 +49,7 @@ def processes_of(folder):
 
 
 def test_ctrl_c_keeps_what_was_measured_and_stops_every_server(start, tmp_path):
-    running = start("try", "--profile", "smoke", "--rows", "1000")
+    running = start("try", "--profile", "smoke", "--rows", "2000")
     seen = []
     for line in running.stderr:
         seen.append(line)
@@ -69,7 +69,7 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_every_server(start, tmp_path):
 
 
 def test_ctrl_c_while_servers_start_leaves_nothing(start, tmp_path):
-    running = start("try", "--profile", "smoke", "--rows", "1000")
+    running = start("try", "--profile", "smoke", "--rows", "2000")
     for line in running.stderr:
         if "start MinIO" in line:
             running.send_signal(signal.SIGINT)
@@ -90,7 +90,7 @@ def test_a_changed_sample_file_is_refused_before_anything_is_loaded(
         stream.write("\n")
     running = start(
         *("validate", "--target", str(embedded_target_file), "--profile", "smoke"),
-        *("--rows", "1000", "--corpus", "corpus"),
+        *("--rows", "2000", "--corpus", "corpus"),
     )
     _, said = running.communicate(timeout=120)
     assert running.returncode == ExitCode.USAGE, said
@@ -114,7 +114,7 @@ def test_a_sites_own_check_runs_beside_the_kits_and_fails_the_run(
     )
     running = start(
         *("validate", "--target", str(embedded_target_file), "--profile", "smoke"),
-        *("--rows", "1000", "--checks", "mine", "--rules", "rules.yaml"),
+        *("--rows", "2000", "--checks", "mine", "--rules", "rules.yaml"),
         *("--family", "storage", "--family", "identity"),
     )
     said, more = running.communicate(timeout=180)

@@ -79,7 +79,7 @@ def test_the_installed_command_answers(command):
 def test_the_installed_suite_runs_on_a_real_server(command, embedded_target_file, tmp_path):
     said = command(
         *("validate", "--target", str(embedded_target_file), "--profile", "smoke"),
-        *("--rows", "1000", "--family", "identity", "--family", "retrieval"),
+        *("--rows", "2000", "--family", "identity", "--family", "retrieval"),
         *("--rules", str(ROOT / "stacks" / "default.slo.yaml")),
     )
     # Two families alone can't satisfy rules about all of them: inconclusive, with a report.

@@ -141,3 +141,12 @@ def test_a_key_nobody_sent_breaks_every_filter_and_missing_hits_break_none():
 def test_queries_without_a_filter_break_none():
     filters = [None, selecting(0.001)] * 20
     assert filter_violations(answered([[5]] * 40), DATASET, filters).counts[::2].sum() == 0
+
+
+def test_a_near_row_that_the_filter_forbids_does_not_count():
+    condition = selecting(0.5)
+    mask = condition.mask(DATASET.scalars)
+    truth = exact(DATASET.vectors, DATASET.queries.vectors, K, mask=mask)
+    allowed = [list(row) for row in truth.rows]
+    assert (ann_overlap(answered(allowed), truth, DATASET, K, mask=mask) == 1).all()
+    assert ann_overlap(answered(perfect()), truth, DATASET, K, mask=mask).mean() < 0.8

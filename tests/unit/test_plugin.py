@@ -204,7 +204,8 @@ def test_only_the_wanted_family_runs(run):
         """,
         "--milvus-family=limits",
     )
-    assert [check.title for check in results.checks] == ["test_last"]
+    outcomes = {check.title: check.outcome for check in results.checks}
+    assert outcomes == {"test_first": "skipped", "test_last": "passed"}
 
 
 def test_without_a_target_the_plugin_does_nothing(pytester):
@@ -227,3 +228,45 @@ def test_raw_samples_are_kept_beside_the_part(run, pytester):
     seen = next(one for one in part["observations"] if one["metric"] == "site.tickets")
     samples = (pytester.path / "run" / seen["samples_file"]).read_text().split()
     assert samples == ["value", "1.0", "1.0"]
+
+
+def test_a_folder_without_checks_is_refused_because_its_owner_believes_in_it(pytester):
+    (pytester.path / "target.yaml").write_text(TARGET)
+    (pytester.path / "rules.yaml").write_text(RULES)
+    pytester.makepyfile(test_site="def test_tickets(gate): ...")
+    (pytester.path / "mine").mkdir()
+    (pytester.path / "mine" / "checks_mine.py").write_text("def test_x(gate): assert False")
+    done = pytester.runpytest_inprocess(
+        "--milvus-target=target.yaml",
+        "--milvus-rules=rules.yaml",
+        f"--milvus-run={pytester.path}",
+        "test_site.py",
+        "mine",
+    )
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*mine: no check in it*"])
+
+
+def test_a_broken_teardown_is_not_hidden_by_a_gate_that_failed(run, pytester):
+    checks = """
+        import pytest
+        @pytest.fixture
+        def desk():
+            yield
+            raise RuntimeError('the desk is on fire')
+        def test_tickets(gate, desk): gate('site.tickets', [4], unit='tickets')
+        """
+    _, results = run(checks, rules_text=RULES.replace("max: 3", "max: 5"))
+    assert [check.outcome for check in results.checks] == ["passed", "error"]
+    assert results.verdict is Outcome.INCONCLUSIVE
+
+
+def test_a_strict_xfail_that_passes_fails_the_run(run):
+    _, results = run(
+        """
+        import pytest
+        @pytest.mark.xfail(strict=True)
+        def test_tickets(gate): gate('site.tickets', [2], unit='tickets')
+        """
+    )
+    assert results.verdict is Outcome.FAIL

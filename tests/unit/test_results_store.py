@@ -221,3 +221,12 @@ def test_a_part_keeps_its_phases_when_the_phase_breaks_off(recorder):
     with pytest.raises(KeyboardInterrupt), recorder.phase("load"):
         raise KeyboardInterrupt
     assert [phase.name for phase in recorder.part.phases] == ["load"]
+
+
+def test_samples_that_were_edited_after_the_run_are_not_judged(recorder):
+    seen = recorder.observe("search.latency.serial", [900.0, 900.0])
+    path = recorder.folder / seen.samples_file
+    assert list(read_samples(recorder.folder, seen)) == [900.0, 900.0]
+    path.write_text(path.read_text().replace("900.0", "1.0"))
+    with pytest.raises(ConfigurationError, match="not those that were measured"):
+        read_samples(recorder.folder, seen)

@@ -86,10 +86,10 @@ def connect_again(target, began):
 
 
 def await_answer(connection, dataset, collection, began):
-    """Search until there is an answer."""
-    while True:
+    """Search until there is a complete answer."""
+    while time.monotonic() - began < 2 * PATIENCE_SECONDS:
         try:
-            searching.search(
+            answers = searching.search(
                 connection,
                 collection.name,
                 dataset.queries.vectors[:1],
@@ -101,4 +101,5 @@ def await_answer(connection, dataset, collection, began):
                 raise
             time.sleep(0.1)
         else:
-            return
+            if answers.found[0] == workload.K:
+                return

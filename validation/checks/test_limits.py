@@ -18,4 +18,4 @@ def test_diskann_finds_nearest_neighbours(
         gate("ann_overlap@10", labels={"index": "DISKANN"}, not_measured=found.reason)
         return
     index = generated_collection.under("DISKANN")
-    observe_overlap(gate, connection, generated, generated_collection.name, index, profile)
+    observe_overlap(gate, connection, generated, generated_collection, index, profile)

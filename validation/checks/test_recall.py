@@ -5,7 +5,7 @@ import pytest
 
 from validation import workload
 from validation.datasets.generated import selecting
-from validation.milvus import overlap, searching
+from validation.milvus import overlap, searching, serving
 
 pytestmark = pytest.mark.family("recall")
 
@@ -19,22 +19,26 @@ def test_nearest_neighbours_are_found(
         gate("ann_overlap@10", labels={"index": kind}, not_measured=reason)
         return
     index = generated_collection.under(kind)
-    observe_overlap(gate, connection, generated, generated_collection.name, index, profile)
+    observe_overlap(gate, connection, generated, generated_collection, index, profile)
 
 
-def observe_overlap(gate, connection, generated, name, index, profile):
+def observe_overlap(gate, connection, generated, collection, index, profile):
     """Search for every query and compare with the exact neighbours."""
+    labels = {"index": index.kind}
+    gate("loading.index_seconds", [collection.index_seconds[index.kind]], labels=labels)
+    reason = serving.why_not_indexed(connection, collection.name, index.kind)
+    if reason:
+        gate("ann_overlap@10", labels=labels, not_measured=reason)
+        return
     answers = searching.search(
-        connection, name, generated.queries.vectors, k=workload.K, params=index.search
+        connection, collection.name, generated.queries.vectors, k=workload.K, params=index.search
     )
-    overlaps = overlap.ann_overlap(answers, workload.truth(profile), generated, workload.K)
-    gate(
-        "ann_overlap@10",
-        overlaps,
-        labels={"index": index.kind},
-        columns={"query": generated.queries.ids},
-        evidence=index.describe(),
-    )
+    found = overlap.ann_overlap(answers, workload.truth(profile), generated, workload.K)
+    columns = {"query": generated.queries.ids}
+    gate("ann_overlap@10", found, labels=labels, columns=columns, evidence=index.describe())
+    if index.kind in serving.EXHAUSTIVE:
+        misses = np.round((1 - found) * workload.K)
+        gate("exact_search.misses", misses, labels=labels, columns=columns)
 
 
 @pytest.mark.parametrize("at", range(3), ids=["wide filter", "middle filter", "narrow filter"])
@@ -54,21 +58,31 @@ def test_filtered_search_finds_what_matches(
         params=index.search,
         filter=condition.expression(),
     )
-    broken = overlap.filter_violations(answers, generated, condition)
-    labels = {"index": index.kind, "selectivity": share}
-    columns = {"query": generated.queries.ids}
+    mask = condition.mask(generated.scalars)
+    labels = {"dataset": "generated", "index": index.kind, "selectivity": share}
     evidence = {"filter": condition.expression(), **index.describe()}
-    gate(
-        "filter.violations",
-        broken.counts,
-        labels=labels,
-        columns=columns,
-        evidence={**evidence, "examples": broken.examples},
-    )
+    observe_violations(gate, answers, generated, condition, labels, evidence)
     gate(
         "filtered_ann_overlap@10",
-        overlap.ann_overlap(answers, workload.truth(profile, share), generated, workload.K),
+        overlap.ann_overlap(
+            answers, workload.truth(profile, share), generated, workload.K, mask=mask
+        ),
         labels=labels,
-        columns=columns,
-        evidence={**evidence, "matching_rows": int(np.sum(condition.mask(generated.scalars)))},
+        columns={"query": generated.queries.ids},
+        evidence={**evidence, "matching_rows": int(np.sum(mask))},
+    )
+
+
+def observe_violations(gate, answers, dataset, filters, labels, evidence):
+    """Count the results that break their filter, of the queries that have a filter and a result."""
+    each = filters if isinstance(filters, list) else [filters] * len(answers)
+    asked = [at for at, one in enumerate(each) if one is not None and answers.found[at]]
+    broken = overlap.filter_violations(answers, dataset, filters)
+    gate(
+        "filter.violations",
+        broken.counts[asked],
+        labels=labels,
+        columns={"query": [dataset.queries.ids[at] for at in asked]},
+        evidence={**evidence, "examples": broken.examples},
+        not_measured=None if asked else "no filtered search returned anything",
     )

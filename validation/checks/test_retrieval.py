@@ -5,8 +5,9 @@ import pytest
 
 from validation import retrieval, workload
 from validation.checks.test_data import observe_completeness
+from validation.checks.test_recall import observe_violations
 from validation.errors import UnsupportedError
-from validation.milvus import overlap, searching
+from validation.milvus import searching
 
 pytestmark = pytest.mark.family("retrieval")
 
@@ -31,7 +32,9 @@ def test_relevant_passages_are_found(gate, connection, corpus, corpus_collection
         for metric in METRICS:
             gate(metric, labels={"method": method}, not_measured=error.what)
         return
-    observe_filters(gate, corpus, method, answers)
+    if corpus.queries.filters:
+        labels = {"dataset": "corpus", "method": method}
+        observe_violations(gate, answers, corpus, corpus.queries.filters, labels, {})
     found = [answers.of(at) for at in range(len(answers))]
     scores = retrieval.ranking(found, corpus.queries.ids, corpus.qrels, workload.K)
     for sort, chosen in by_sort(corpus, scores["query"]).items():
@@ -55,22 +58,6 @@ def ask(method, connection, corpus, loaded):
         return searching.search(connection, loaded.name, queries.vectors, **options)
     return searching.hybrid_search(
         connection, loaded.name, queries.vectors, queries.texts, **options
-    )
-
-
-def observe_filters(gate, corpus, method, answers):
-    """Count the passages that break their query's filter."""
-    filters = corpus.queries.filters or []
-    filtered = [at for at, condition in enumerate(filters) if condition is not None]
-    if not filtered:
-        return
-    broken = overlap.filter_violations(answers, corpus, filters)
-    gate(
-        "filter.violations",
-        broken.counts[filtered],
-        labels={"dataset": "corpus", "method": method},
-        columns={"query": [corpus.queries.ids[at] for at in filtered]},
-        evidence={"examples": broken.examples},
     )
 
 

@@ -20,7 +20,10 @@ COMMANDS = {
     "judge": "validation.cli.judge",
     "selftest": "validation.cli.selftest",
     "preflight": "validation.cli.preflight",
+    "fetch": "validation.cli.fetch",
+    "drill": "validation.cli.drill",
     "size": "validation.cli.size",
+    "clean": "validation.cli.clean",
 }
 GROUPS = {"local": "validation.cli.local", "config": "validation.cli.config"}
 
@@ -84,4 +87,6 @@ def main(arguments: list[str] | None = None) -> Any:
             file=sys.stderr,
         )
         sys.exit(ExitCode.INTERNAL)
+    if code == ExitCode.INTERRUPTED:  # typer turns Ctrl-C into this
+        print("milvus-kit: interrupted", file=sys.stderr)  # noqa: T201
     sys.exit(code if isinstance(code, int) else ExitCode.PASS)

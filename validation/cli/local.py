@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+NAME = "local-kept"
+"""Of its target: not that of `milvus-kit try`, whose rules also ask for its second target."""
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Keep a Milvus server and an S3 store running on this host, to work on.",
@@ -58,6 +61,7 @@ def up(
     stack = EmbeddedStack(
         folder,
         owned=False,
+        name=NAME,
         ports={name: number for name, number in wanted.items() if number is not None},
         s3=s3,
         image=image,

@@ -101,7 +101,15 @@ def _objects(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]
     for number, line in _lines(path, content):
         try:
             value = json.loads(line)
-        except ValueError as error:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DatasetError(
+                "the line holds half of a surrogate pair, which is no character",
+                where=f"{path}, line {number}",
+                seen=line[:40],
+                remedy="write the text as UTF-8, without \\ud800 to \\udfff",
+            ) from None
+        except (ValueError, RecursionError) as error:
             raise DatasetError(
                 f"the line is not JSON, perhaps cut short: {error}",
                 where=f"{path}, line {number}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from validation.errors import DatasetError
 
 Metric = Literal["L2", "IP", "COSINE"]
 Column = np.ndarray | list[str]
+
+RESERVED = ("id", "vector", "text", "sparse")
+"""Fields that the kit's collections have themselves."""
 
 MAX_ID_BYTES = 64
 MAX_TEXT_BYTES = 8_192
@@ -161,9 +165,19 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
             seen=dataset.queries.vectors.shape[1],
             remedy="embed both with the same model",
         )
+    if dataset.metric == "COSINE":
+        _check_lengths(dataset.vectors, f"{where}: vectors")
+        _check_lengths(dataset.queries.vectors, f"{where}: query vectors")
     _check_ids(dataset.ids, f"{where}: ids")
     _check_ids(dataset.queries.ids, f"{where}: query ids")
     for name, column in dataset.scalars.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in RESERVED:
+            raise DatasetError(
+                "a column cannot be stored under this name",
+                where=f"{where}: columns",
+                seen=name,
+                remedy=f"use letters, digits and underscores, and none of {', '.join(RESERVED)}",
+            )
         if len(column) != dataset.rows:
             raise DatasetError(
                 f"column {name} has {len(column)} values for {dataset.rows} rows", where=where
@@ -173,7 +187,23 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
     return dataset
 
 
+def _check_lengths(vectors: np.ndarray, where: str) -> None:
+    """Refuse vectors of length zero: they have no direction, and so no cosine."""
+    empty = np.flatnonzero(~vectors.any(axis=1))
+    if empty.size:
+        raise DatasetError(
+            f"{empty.size} vectors are all zeros, so they have no cosine",
+            where=f"{where}, row {int(empty[0])}",
+            remedy="embed these rows again, or leave them out together with their ids",
+        )
+
+
 def check_vectors(vectors: np.ndarray, rows: int, where: str) -> None:
+    """Make sure that there is one float32 vector a row, of finite numbers.
+
+    Raises:
+        DatasetError: With the row and the value seen.
+    """
     if vectors.ndim != 2 or vectors.shape[0] != rows:  # noqa: PLR2004
         raise DatasetError(
             f"expected {rows} vectors, one a row",

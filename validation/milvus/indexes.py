@@ -37,7 +37,7 @@ def index_named(kind: str, rows: int = 100_000, *, k: int = 10) -> IndexSpec:
     200, searched with ef well above k; DISKANN with its default list of 100.
 
     Args:
-        kind: FLAT, IVF_FLAT, HNSW, DISKANN or AUTOINDEX.
+        kind: FLAT, IVF_FLAT, HNSW or DISKANN.
         rows: How many rows it is for.
         k: How many neighbours will be asked for.
 
@@ -52,7 +52,6 @@ def index_named(kind: str, rows: int = 100_000, *, k: int = 10) -> IndexSpec:
         ),
         "HNSW": IndexSpec("HNSW", {"M": 16, "efConstruction": 200}, {"ef": max(128, 2 * k)}),
         "DISKANN": IndexSpec("DISKANN", {}, {"search_list": max(100, k)}),
-        "AUTOINDEX": IndexSpec("AUTOINDEX"),
     }
     if kind not in known:
         raise ConfigurationError(

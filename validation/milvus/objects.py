@@ -84,6 +84,20 @@ def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, li
     return number, found
 
 
+def require_bucket(storage: Storage) -> None:
+    """Make sure that the bucket is there and may be listed.
+
+    Raises:
+        ConfigurationError: It is not there, or the keys are not declared.
+        UnreachableError: The store does not answer.
+        CredentialsError: It refuses the keys.
+    """
+    with s3.translated(storage):
+        s3.connect(storage).list_objects_v2(
+            Bucket=storage.bucket, Prefix=storage.root_path.strip("/"), MaxKeys=1
+        )
+
+
 def _objects(client, storage: Storage, below: str) -> Iterator[tuple[str, int]]:  # noqa: ANN001  (boto3's clients have no type)
     prefix = f"{storage.root_path.strip('/')}/{below}".lstrip("/")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket, Prefix=prefix)

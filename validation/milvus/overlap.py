@@ -37,7 +37,14 @@ def positions(answers: Answers, dataset: Dataset) -> np.ndarray:
     return found
 
 
-def ann_overlap(answers: Answers, truth: GroundTruth, dataset: Dataset, k: int) -> np.ndarray:
+def ann_overlap(
+    answers: Answers,
+    truth: GroundTruth,
+    dataset: Dataset,
+    k: int,
+    *,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the share of the k exact nearest neighbours that each query found.
 
     A row that is returned twice counts once; an unknown primary key is wrong; fewer than k hits
@@ -50,6 +57,7 @@ def ann_overlap(answers: Answers, truth: GroundTruth, dataset: Dataset, k: int) 
         truth: Their exact neighbours, at least k of them.
         dataset: Rows and queries.
         k: How many neighbours.
+        mask: Bool, shape (n,): rows that may be found; any other is wrong however near it is.
 
     Returns:
         Float64, shape (q,), from 0 to 1. NaN where there is nothing to find.
@@ -71,6 +79,8 @@ def ann_overlap(answers: Answers, truth: GroundTruth, dataset: Dataset, k: int) 
     for query, row in enumerate(rows):
         vector = dataset.queries.vectors[query]
         unique = np.unique(row[row >= 0])
+        if mask is not None:
+            unique = unique[mask[unique]]
         exactly = distances_to(vector, dataset.vectors[unique], dataset.metric)
         border = truth.distances[query, wanted - 1]
         near = exactly <= border + slack(vector, border)

@@ -65,6 +65,7 @@ def page(results: Results, folder: Path) -> str:
         targets=_targets(results),
         charts=[(chart, Markup(chart.svg)) for chart in draw_all(results, folder)],  # noqa: S704
         unmeasured=wording.unmeasured(results),
+        unruled=wording.unruled(results),
         bad_checks=wording.failed_checks(results),
         results_file=RESULTS,
     )

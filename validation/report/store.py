@@ -62,6 +62,11 @@ def _stem(observation: Observation) -> str:
     return stem
 
 
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _plain(column: np.ndarray | list) -> list:
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
@@ -82,6 +87,15 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
             seen=observation.samples_file,
             remedy="these results were edited; use the ones that the run wrote",
         )
+    if observation.samples_sha256 and path.exists():
+        seen = checksum(path)
+        if seen != observation.samples_sha256:
+            raise ConfigurationError(
+                f"the raw samples of {observation.title} are not those that were measured",
+                where=str(path),
+                seen=f"sha256 {seen[:12]}, written {observation.samples_sha256[:12]}",
+                remedy="copy the run's folder again from where it was made",
+            )
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = csv.DictReader(stream)

@@ -59,6 +59,7 @@ def _print_all(results: Results, folder: Path, console: Console) -> None:
             console.print(_gates_table(target, gates, wide=console.width >= _WIDE))
     _print_open_gates(results.gates, console)
     _print_unmeasured(results, console)
+    _print_unruled(results, console)
     _print_checks(results, console)
     _print_verdict(results, folder, console)
 
@@ -179,6 +180,14 @@ def _print_unmeasured(results: Results, console: Console) -> None:
         console.print(Text("Not measured, and no rule asks for it", style="bold"))
     for text in found:
         _print_item(console, Text(f"  {wording.SIGNS[Outcome.NOT_MEASURED]} "), text)
+
+
+def _print_unruled(results: Results, console: Console) -> None:
+    """Say how much was observed without a rule; the report lists it."""
+    found = wording.unruled(results)
+    if found:
+        console.print()
+        console.print(Text(f"Observed, and no rule asks for it: {len(found)} (in the report)"))
 
 
 def _print_checks(results: Results, console: Console) -> None:

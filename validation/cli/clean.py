@@ -1,0 +1,22 @@
+"""`milvus-kit clean`: drop what a killed run left on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def command(
+    target: Path = typer.Option(..., "--target", metavar="FILE", help="Target document."),
+) -> None:
+    """Drop the collections that runs of this kit left behind on a server, and no others."""
+    from validation import target as targets
+    from validation.milvus.connection import connect
+    from validation.milvus.ownership import drop_all_ours
+
+    with connect(targets.load(target)) as connection:
+        dropped = drop_all_ours(connection)
+    for name in dropped:
+        typer.echo(f"dropped {name}")
+    typer.echo(f"{len(dropped)} collections dropped; those that this kit did not make stay")

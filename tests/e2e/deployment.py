@@ -64,7 +64,8 @@ class Deployment:
                 raise
 
     def destroy(self) -> str:
-        """Destroy everything of the stack."""
+        """Destroy everything of the stack, once what explains the run has been kept."""
+        evidence.collect(self, self.progress)
         with self.progress.step(f"pulumi destroy -s {self.stack}"):
             return self.pulumi.run("destroy", "-s", self.stack, "--yes", "--skip-preview")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.e2e import host
 from validation.errors import MilvusKitError
 from validation.progress import Progress
 
@@ -16,15 +17,17 @@ _LAST_LINES = 6
 
 
 def collect(deployment: Deployment, progress: Progress) -> None:
-    """Write what explains a run into its folder; what cannot be had is said there."""
-    folder = deployment.folder / "cluster"
-    folder.mkdir(exist_ok=True)
+    """Write what explains a run into its folder; of a cluster that is gone, only the timeline."""
     timeline = [
         f"{wall.isoformat(timespec='seconds')} {seconds:8.1f} s  {name}"
         for name, wall, seconds in progress.phases
     ]
     text = "\n".join(sorted(timeline)) + "\n"
     (deployment.folder / "timeline.txt").write_text(text, encoding="utf-8")
+    if not host.node_record():
+        return
+    folder = deployment.folder / f"cluster-{deployment.stack}"
+    folder.mkdir(exist_ok=True)
     try:
         for name, command in _COMMANDS.items():
             done = deployment.kubectl(*command)

@@ -52,7 +52,6 @@ PROFILES = {
             name="selftest",
             rows=4_000,
             queries=400,
-            indexes=("FLAT", "HNSW"),
             warmup_searches=50,
             serial_searches=400,
             offered_rate=50,

@@ -48,8 +48,10 @@ def test_a_target_that_holds_a_secret_is_not_written(tmp_path):
         ("milvus: {uri: 'http://u:p4ss@h:1'}", "milvus.uri"),
         ("milvus: {uri: 'http://h:1', metrics_uri: 'http://u:p4ss@h:2'}", "metrics_uri"),
         (
-            "milvus: {uri: 'http://h:1'}\n"
-            "storage: {provider: s3, endpoint: 'http://u:p4ss@h:3', bucket: b}",
+            (
+                "milvus: {uri: 'http://h:1'}\n"
+                "storage: {provider: s3, endpoint: 'http://u:p4ss@h:3', bucket: b}"
+            ),
             "storage.endpoint",
         ),
     ],

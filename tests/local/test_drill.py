@@ -53,7 +53,8 @@ def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(ben
     original = meeting._suffer
 
     def losing(bench, fault):
-        bench.connection.client.delete(bench.live.name, filter=f"id < {DELETED}", timeout=30)
+        nearest = bench.live.truth(bench.dataset).rows[0, :DELETED].tolist()
+        bench.connection.client.delete(bench.live.name, filter=f"id in {nearest}", timeout=30)
         return original(bench, fault)
 
     monkeypatch.setattr(meeting, "_suffer", losing)

@@ -1,6 +1,7 @@
 import pickle
 from types import SimpleNamespace
 
+import grpc
 import pytest
 from pymilvus.exceptions import MilvusException
 from pymilvus.grpc_gen.milvus_pb2 import FlushRequest, SearchRequest
@@ -63,6 +64,16 @@ def test_what_milvus_says_is_told_apart(code, message, kind):
     error = explain(MilvusException(code, message), endpoint="http://a:1", doing="search")
     assert type(error) is kind
     assert "http://a:1" in str(error)
+
+
+def test_a_retry_that_timed_out_is_explained_though_its_code_is_not_milvus_s():
+    error = explain(
+        MilvusException(grpc.StatusCode.UNKNOWN, "Retry timeout: 5.0s"),  # type: ignore[arg-type]
+        endpoint="http://a:1",
+        doing="search",
+    )
+    assert isinstance(error, MeasurementError)
+    assert "Retry timeout" in str(error)
 
 
 def test_errors_that_are_not_of_the_server_pass_unchanged():

@@ -50,6 +50,7 @@ _FAMILY_OF = {
     "ann_overlap": "recall",
     "filtered_ann_overlap": "recall",
     "filter.": "recall",
+    "exact_search.": "recall",
     "ndcg": "retrieval",
     "mrr": "retrieval",
     "qrels_recall": "retrieval",

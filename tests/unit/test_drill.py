@@ -10,6 +10,7 @@ from validation import rules
 from validation.datasets.generated import generate
 from validation.datasets.ground_truth import exact
 from validation.drill import faults
+from validation.drill.bench import last_words
 from validation.drill.meeting import Met
 from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
 from validation.drill.traffic import K, rows_of, what_is_wrong
@@ -163,3 +164,10 @@ def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recor
 def test_a_fault_that_nothing_met_proves_nothing(recorder):
     observe_nothing(recorder, faults.FAULTS["reset"], "no request met it", check="drill::reset")
     assert {one.outcome for one in recorder.verdicts("drill::reset")} == {Outcome.NOT_MEASURED}
+
+
+def test_a_server_s_last_words_are_found_among_its_stack_traces(tmp_path):
+    log = tmp_path / "milvus.log"
+    assert last_words(log) == "it ended without a word"
+    log.write_text("[INFO] starting\npanic: CRC check failed\n\ngoroutine 7 [running]:\n")
+    assert last_words(log) == "panic: CRC check failed"

@@ -30,6 +30,8 @@ from validation.target import Target
 
 BASE_ROWS = 3_000
 _BACK_SECONDS = 60.0
+_LAST_WORDS = ("panic:", "fatal error:", "terminate called", "SIG")
+"""How Go's and C++'s run times begin the line that says why they end."""
 
 
 @dataclasses.dataclass
@@ -69,7 +71,7 @@ class Bench:
         self.target: Target = stack.target
         self.index: IndexSpec = index_named("FLAT", BASE_ROWS, k=K)
         self.connection: Connection = connect(self.target)
-        self.restarts = 0
+        self.endings: list[str] = []
         self._made = 0
         self.live = self.static = Collection("", np.zeros(0, bool), 0, np.zeros(0, bool))
 
@@ -98,7 +100,7 @@ class Bench:
         """Start Milvus again if it has ended, as Kubernetes would."""
         if self.stack.status().servers.get("milvus", False):
             return
-        self.restarts += 1
+        self.endings.append(last_words(self.stack.folder / "logs" / "milvus.log"))
         self.stack.restart_milvus()
         self.connection.close()
         self.connection = connect(self.target)
@@ -114,6 +116,16 @@ class Bench:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+def last_words(log: Path) -> str:
+    """Return the last line in a server's log that says why it ended."""
+    said = "it ended without a word"
+    with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith(_LAST_WORDS):
+                said = line.strip()[:200]
+    return said
 
 
 @contextlib.contextmanager

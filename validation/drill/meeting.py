@@ -62,7 +62,7 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         MilvusKitError: Milvus cannot even be connected to.
     """
     met, live = Met(), bench.live
-    before, restarts = sum(bench.proxy.script.injected.values()), bench.restarts
+    before, endings = sum(bench.proxy.script.injected.values()), len(bench.endings)
     with connect(bench.target) as connection:
         traffic = Traffic(
             connection,
@@ -85,13 +85,14 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         raise MeasurementError(f"the drill's own traffic broke off: {traffic.broken}")
     injected = sum(bench.proxy.script.injected.values()) - before
     _account(live, traffic)
-    met.restarts = bench.restarts - restarts
+    met.restarts = len(bench.endings) - endings
     met.evidence = {
         "story": fault.story,
         "requests_that_met_it": injected,
         "rows_acknowledged": int(live.acknowledged.sum()),
         "inserts": {"acknowledged": traffic.writer.done, "failed": dict(traffic.writer.failures)},
         "searches": {"answered": traffic.searcher.done, "failed": dict(traffic.searcher.failures)},
+        "milvus_ended": bench.endings[endings:],
         "meanwhile": troubles,
     }
     if not injected and (fault.faults or fault.stops):

@@ -22,6 +22,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field, ValidationError
 
 from infra.settings import Settings
+from infra.settings.cluster import KubeadmCluster
 from infra.settings.files import stacks_folder
 from infra.settings.model import Section, version_of
 from infra.settings.parse import read_yaml
@@ -123,6 +124,8 @@ def used(settings: Settings) -> dict[str, str]:
         ConfigurationError: As `resolve`; asked first, so that nothing is declared then.
     """
     milvus, images = settings.milvus, settings.images
+    for name in images.overrides:
+        _known(name, lock().images, "image to override", f"images.overrides.{name}")
     found = {
         "milvus": resolve("milvus", images, version=milvus.version, override=milvus.image),
         "etcd": resolve("etcd", images),
@@ -139,10 +142,25 @@ def used(settings: Settings) -> dict[str, str]:
         found["kafka"] = resolve("kafka", images)
     if milvus.installer == "operator":
         found["milvus-operator"] = resolve("milvus-operator", images)
+    if isinstance(settings.kubernetes, KubeadmCluster) and not settings.kubernetes.storage_class:
+        for name in ("local-path-provisioner", "busybox"):  # its default storage class
+            found[name] = resolve(name, images)
     if _runs_the_kit(settings):
         given = settings.validation.image
         found["milvus-kit"] = resolve("milvus-kit", images, override=given)
     return found
+
+
+def copies(settings: Settings) -> dict[str, str]:
+    """Return what a site without access to the public registries has to copy, and where to.
+
+    Returns:
+        The reference in the public registry of each image that the stack takes from a mirror, and
+        the reference that its pods name.
+    """
+    public = settings.images.model_copy(update={"mirrors": ()})
+    there = used(settings.model_copy(update={"images": public}))
+    return {there[name]: ref for name, ref in used(settings).items() if ref != there[name]}
 
 
 def _runs_the_kit(settings: Settings) -> bool:

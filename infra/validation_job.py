@@ -14,16 +14,16 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from infra.images import lock_file, resolve
+from infra.images import resolve
 from infra.kubernetes.contract import ClusterContract
 from infra.milvus import pods
 from infra.milvus.configuration import checksum
 from infra.milvus.contract import MilvusContract
 from infra.milvus.network import VALIDATION as NAME
 from infra.settings import Settings
+from infra.settings.files import beside_stacks
 from infra.storage.contract import StorageContract
 from validation import target as contract
-from validation.errors import ConfigurationError
 
 PROGRAM = "validation.in_cluster"
 FOLDER = "/etc/milvus-kit"
@@ -145,23 +145,12 @@ def target(plan: ValidationPlan) -> contract.Target:
 
 
 def rules_text(plan: ValidationPlan) -> str | None:
-    """Return the rules to judge by, or None where the stack has none of its own.
-
-    Raises:
-        ConfigurationError: The file that the settings name cannot be read.
-    """
+    """Return the rules to judge by, or None where the stack has none of its own."""
     given = plan.settings.validation.rules
-    path = given or lock_file().parent / f"{plan.stack}.slo.yaml"
+    path = beside_stacks(given or Path(f"{plan.stack}.slo.yaml"))
     if given is None and not path.exists():
         return None
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"cannot read the rules: {error}",
-            where=f"validation.rules: {path}",
-            remedy="name a rules file such as stacks/default.slo.yaml",
-        ) from None
+    return path.read_text(encoding="utf-8")
 
 
 def config_map(plan: ValidationPlan) -> Any:

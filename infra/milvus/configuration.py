@@ -148,8 +148,7 @@ def everything(inputs: Inputs) -> dict[str, Any]:
         "mq": {"type": inputs.log.type},
         "common": _common(milvus),
         "localStorage": {"path": f"{DATA_FOLDER}/data"},
-        # Nothing is written to files: a container's log is its standard output.
-        "log": {"level": milvus.log_level, "stdout": True, "file": {"rootPath": ""}},
+        "log": _log(milvus),
         "proxy": _proxy(milvus),
         **inputs.log.sections,
     }
@@ -163,6 +162,18 @@ def everything(inputs: Inputs) -> dict[str, Any]:
     ours = merged(ours, _disk_index(milvus))
     ours = merged(ours, _active_standby(inputs.standby))
     return merged(milvus.configuration, ours)
+
+
+def written_by_kit(milvus: Milvus) -> dict[str, Any]:
+    """Return the keys that the kit writes into sections that are the user's too."""
+    ours: dict[str, Any] = {
+        "common": {**_common(milvus), "gracefulStopTimeout": STOP_SECONDS},
+        "log": _log(milvus),
+        "proxy": _proxy(milvus),
+    }
+    ours = merged(ours, GRPC_PORTS)
+    ours = merged(ours, _disk_index(milvus))
+    return merged(ours, _active_standby(_COORDINATORS))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,6 +235,11 @@ def _common(milvus: Milvus) -> dict[str, Any]:
         # keeps a collection from being searched again.
         "session": {"ttl": SESSION_TTL_SECONDS, "retryTimes": 30},
     }
+
+
+def _log(milvus: Milvus) -> dict[str, Any]:
+    # Nothing is written to files: a container's log is its standard output.
+    return {"level": milvus.log_level, "stdout": True, "file": {"rootPath": ""}}
 
 
 def newer_than_23(version: str) -> bool:

@@ -72,7 +72,7 @@ class Milvus(pulumi.ComponentResource):
         authority: Authority,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        capacities = _checked(settings, storage)
+        capacities = plan(settings)
         ours = pulumi.ResourceOptions(providers=[cluster.provider])
         super().__init__(
             "milvus-kit:milvus:Milvus",
@@ -208,7 +208,8 @@ class Milvus(pulumi.ComponentResource):
             capacity = capacities[name]
             full = workloads.object_name(name)
             document = workloads.config_map(capacity, work)
-            file = k8s.core.v1.ConfigMap(full, **document, opts=self._after())
+            # A pod that restarts during a rollout must not find the next version's file.
+            file = k8s.core.v1.ConfigMap(full, **document, opts=self._after(*previous))
             options = self._after(file, *previous)
             kind = (
                 k8s.apps.v1.StatefulSet
@@ -334,18 +335,6 @@ def rolling_order(settings: Settings, capacities: dict[str, Capacity]) -> list[s
         return list(capacities)
     step = topology.change(milvus.upgrade_from, milvus.version)
     return [*step.add, *step.order]
-
-
-def _checked(settings: Settings, storage: StorageContract) -> dict[str, Capacity]:
-    """Return the capacities; every mistake is found before anything is declared."""
-    milvus = settings.milvus
-    topology.require_log(milvus.version, milvus.mode, log.wal_of(settings.log))
-    etcd.require_certificates(settings.etcd)
-    if milvus.installer == "operator":
-        operator.require_operable(settings, storage)
-    if milvus.upgrade_from:
-        topology.refuse_unsupported(milvus.upgrade_from, milvus.version)
-    return plan(settings)
 
 
 def _etcd_plan(settings: Settings, cluster: ClusterContract) -> etcd.EtcdPlan:

@@ -20,7 +20,6 @@ import pulumi_kubernetes as k8s
 from infra.milvus import pods
 from infra.milvus.configuration import MetadataStore
 from infra.settings.services import Etcd as EtcdSettings
-from validation.errors import ConfigurationError
 
 NAME = "etcd"
 CLIENT_PORT = 2379
@@ -81,21 +80,6 @@ class EtcdPlan:
         )
 
 
-def require_certificates(settings: EtcdSettings) -> None:
-    """Refuse authentication without TLS: the client certificate is the credential.
-
-    Raises:
-        ConfigurationError: ``etcd.auth`` without ``etcd.tls``.
-    """
-    if settings.auth and not settings.tls:
-        raise ConfigurationError(
-            "etcd authenticates its clients by certificate, and TLS is off",
-            where="etcd.auth",
-            seen=True,
-            remedy="set etcd.tls: true, or etcd.auth: false",
-        )
-
-
 class Etcd(pulumi.ComponentResource):
     """A headless Service, a StatefulSet and, for three members, a PodDisruptionBudget."""
 
@@ -108,7 +92,6 @@ class Etcd(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("milvus-kit:milvus:Etcd", NAME, None, opts)
-        require_certificates(plan.settings)
         child = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         annotations = {"milvus-kit/tls": fingerprint} if fingerprint is not None else {}
         self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)

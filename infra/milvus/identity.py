@@ -103,7 +103,7 @@ class Identities:
             certificate = values.text_of(there, "tls.crt")
             ca = values.text_of(there, "ca.crt")
             self._fingerprints["server-tls"] = values.fingerprint(certificate, ca)
-            return tls.existing_secret, None, pulumi.Output.unsecret(ca)
+            return tls.existing_secret, tls.existing_client_secret, pulumi.Output.unsecret(ca)
         hosts = services.certificate_hosts(self._settings.milvus, self._cluster.namespace)
         self._signed(SERVER_TLS, hosts, "server-tls")
         client = None

@@ -33,10 +33,7 @@ from infra.milvus.credentials import Secrets
 from infra.milvus.network import OPERATOR_NAMESPACE
 from infra.milvus.topology import STANDALONE, parse_version
 from infra.milvus.workloads import WorkloadPlan
-from infra.settings import Settings
 from infra.settings.services import Kafka, Pulsar, RocksMq
-from infra.storage.contract import StorageContract
-from validation.errors import ConfigurationError
 
 NAME = workloads.NAME
 CHART_VERSION = "1.3.8"
@@ -56,7 +53,6 @@ COMPONENTS = {
     "proxy": "proxy",
     STANDALONE: "standalone",
 }
-SECRET_KEYS = ("accesskey", "secretkey")
 
 
 class Operated(pulumi.ComponentResource):
@@ -113,38 +109,6 @@ def split_image(image: str) -> tuple[str, str]:
     folder, _, last = image.rpartition("/")
     name, _, tag = last.partition(":")
     return f"{folder}/{name}" if folder else name, tag
-
-
-def require_operable(settings: Settings, storage: StorageContract) -> None:
-    """Refuse what the operator cannot do, before anything is declared.
-
-    Raises:
-        ConfigurationError: etcd with TLS, or a Secret whose keys the operator does not know.
-    """
-    if settings.etcd.tls:
-        raise ConfigurationError(
-            "milvus-operator probes etcd without TLS, and waits for it in vain",
-            where="etcd.tls",
-            seen=True,
-            remedy="set etcd.tls and etcd.auth to false: NetworkPolicies keep others away from"
-            " etcd; or use milvus.installer: manifests",
-        )
-    keys = storage.credentials
-    if (keys.access_key.key, keys.secret_key.key) != SECRET_KEYS:
-        raise ConfigurationError(
-            "milvus-operator reads the S3 key from the keys accesskey and secretkey alone",
-            where="storage.credentials.existingSecret",
-            seen=keys.access_key.key,
-            remedy="rename the keys of the Secret, or use milvus.installer: manifests",
-        )
-    ca = storage.ca
-    if ca and ca.key != "ca.crt":
-        raise ConfigurationError(
-            "milvus-operator reads the CA from the key ca.crt alone",
-            where="storage.ca.existingSecret",
-            seen=ca.key,
-            remedy="rename the key of the Secret, or use milvus.installer: manifests",
-        )
 
 
 def service_account(namespace: str) -> Any:
@@ -228,6 +192,7 @@ def _component(capacity: Capacity) -> dict[str, Any]:
     component: dict[str, Any] = {
         "replicas": -1 if scale else capacity.replicas,
         "resources": pods.resources(capacity.resources),
+        "env": [{"name": name, "value": value} for name, value in capacity.given.env.items()],
         **pods.placement(capacity.given.placement),
         **pods.spread(pods.selector(NAME, role), capacity.most),
     }

@@ -221,25 +221,12 @@ def refuse_unsupported(current: str, wanted: str) -> None:
         )
 
 
-def require_log(version: str, mode: str, log: str, where: str = "milvus.log.type") -> None:
-    """Refuse a log that this version or mode of Milvus cannot use.
+def logs(version: str, mode: str) -> frozenset[str]:
+    """Return the logs that a version of Milvus can use in a mode, as `validation.target.Wal`.
 
     Args:
         version: Milvus's version.
         mode: ``cluster`` or ``standalone``.
-        log: A value of `validation.target.Wal`.
-        where: The key in the stack's file, for the error.
-
-    Raises:
-        ConfigurationError: Naming the logs that would work.
     """
-    choices = set(generation(version).logs)
-    choices -= {"rocksmq"} if mode != STANDALONE else {"woodpecker-service"}
-    if log not in choices:
-        raise ConfigurationError(
-            f"Milvus {version} in {mode} mode cannot use this log",
-            where=where,
-            seen=log,
-            remedy=f"choose one of {', '.join(sorted(choices))}; it is a decision for the life of"
-            " the deployment, because a running Milvus does not change its log",
-        )
+    elsewhere = {"rocksmq"} if mode != STANDALONE else {"woodpecker-service"}
+    return generation(version).logs - elsewhere

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from infra.settings.model import ConfigSecret, DnsLabel, DnsName, Port, Section, Version
+from infra.settings.model import Cidr, ConfigSecret, DnsLabel, DnsName, Port, Section, Version
 
 
 class _Cluster(Section):
@@ -96,8 +96,8 @@ class KubeadmCluster(_Cluster):
     provider: Literal["kubeadm"]
     kubernetes_version: Version = "1.36.3"
     hosts: tuple[Host, ...] = Field(min_length=1)
-    pod_subnet: str = Field(default="10.244.0.0/16", description="CIDR of pods")
-    service_subnet: str = Field(default="10.96.0.0/16", description="CIDR of Services")
+    pod_subnet: Cidr = Field(default="10.244.0.0/16", description="CIDR of pods")
+    service_subnet: Cidr = Field(default="10.96.0.0/16", description="CIDR of Services")
     cni: Cni = Cni()
     local_volumes: Path = Field(
         default=Path("/var/lib/milvus-kit/volumes"),

@@ -10,7 +10,13 @@ from typing import Any
 PROD: dict[str, Any] = {
     "storage": {"protect": True, "retainOnDelete": True},
     "milvus": {"auth": {"enabled": True}, "tls": {"mode": "server"}},
-    "etcd": {"members": 3, "auth": True, "tls": True, "snapshots": {}},
+    "etcd": {
+        "members": 3,
+        "auth": True,
+        "tls": True,
+        "snapshots": {},
+        "resources": {"cpu": "1", "memory": "4Gi"},
+    },
     "images": {"requireDigest": True},
 }
 

@@ -74,6 +74,11 @@ class MilvusTls(Section):
         default=None,
         description="Secret with tls.crt, tls.key and ca.crt; none: this stack's own CA signs",
     )
+    existing_client_secret: DnsName | None = Field(
+        default=None,
+        description="mode mutual with existingSecret: Secret with tls.crt, tls.key and ca.crt of a"
+        " client, for the kit's own Jobs",
+    )
 
 
 class MilvusAuth(Section):
@@ -81,7 +86,9 @@ class MilvusAuth(Section):
 
     enabled: bool = Field(default=False, description="default in prod: true")
     root_password: SecretValue | None = Field(
-        default=None, description="none: generated, and set at the first start"
+        default=None,
+        description="none: generated. Set at the first start; to change it later, change it in"
+        " Milvus first (update_password), which alone knows the old one, and then here",
     )
 
 

@@ -6,11 +6,19 @@ Python are snake_case. Unknown keys are refused, and a section is frozen once it
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -86,7 +94,7 @@ def existing_secrets_in(part: Any, key: str = "") -> Iterator[str]:
     for name, field in type(part).model_fields.items():
         path = f"{key}.{field.alias or name}".lstrip(".")
         value = getattr(part, name)
-        if name == "existing_secret" and value is not None:
+        if name in {"existing_secret", "existing_client_secret"} and value is not None:
             yield path
         else:
             yield from existing_secrets_in(value, path)
@@ -119,6 +127,20 @@ ImageRef = Annotated[
     ),
 ]
 """A container image with its registry, and a tag, a digest or both."""
+
+
+def _cidr(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise PydanticCustomError(
+            "cidr", "this is not a network such as 10.0.0.0/8, with the bits of hosts at zero"
+        ) from None
+    return text
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+"""A network in CIDR form."""
 
 _UNITS = {"": 1} | {
     suffix: base**power
@@ -212,7 +234,7 @@ class Access(Section):
     )
     node_port: NodePort | None = Field(default=None, description="port of a NodePort Service")
     annotations: dict[str, str] = Field(default={}, description="e.g. of a load balancer")
-    source_ranges: tuple[str, ...] = Field(
+    source_ranges: tuple[Cidr, ...] = Field(
         default=(), description="CIDRs that may connect; empty: every client the network lets in"
     )
 

@@ -145,7 +145,9 @@ class ValidationJob(Section):
         default=None, description="instead of milvus-kit in stacks/images.yaml"
     )
     profile: Literal["smoke", "acceptance", "soak"] = "smoke"
-    rules: Path | None = Field(default=None, description="default: stacks/NAME.slo.yaml")
+    rules: Path | None = Field(
+        default=None, description="relative to stacks/; default: NAME.slo.yaml"
+    )
     resources: Resources = Resources(cpu="1", memory="2Gi")
     placement: Placement = Placement()
     results_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] = (

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from declaring import DEV, settings_of
+from typer.testing import CliRunner
 
 from infra import images
-from infra.images import lock, resolve
+from infra.images import lock, lock_file, resolve
 from infra.settings.services import Images
+from validation.cli.config import app
 from validation.errors import ConfigurationError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -115,3 +118,27 @@ def test_kits_own_lock_is_right_and_pins_every_version():
     assert {"milvus", "milvus-gpu", "etcd", "minio", "kafka", "milvus-kit"} <= set(found)
     for image in found.values():
         assert "latest" not in {pin.tag for pin in image.versions.values()}
+
+
+def test_override_of_an_image_that_nobody_uses_is_refused():
+    settings = settings_of(DEV | {"images": {"overrides": {"mino": "quay.io/minio/minio:1"}}})
+    with pytest.raises(ConfigurationError, match=r"images\.overrides\.mino"):
+        images.used(settings)
+
+
+def test_images_of_a_made_cluster_are_known_before_it_is_made():
+    hosts = [{"name": "a", "address": "192.0.2.1", "role": "control-plane"}]
+    settings = settings_of(DEV | {"kubernetes": {"provider": "kubeadm", "hosts": hosts}})
+    assert {"local-path-provisioner", "busybox"} <= set(images.used(settings))
+
+
+def test_a_site_with_mirrors_is_told_what_to_copy_and_where_to(tmp_path):
+    path = tmp_path / "Pulumi.site.yaml"
+    text = (lock_file().parent / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    mirrors = "{mirrors: [{source: docker.io, mirror: site.example.com/hub}]}"
+    path.write_text(text + f"  milvus-kit:images: {mirrors}\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["images", "--file", str(path)])
+    lines = result.output.splitlines()
+    copied = "docker.io/milvusdb/milvus:v3.0.5 site.example.com/hub/milvusdb/milvus:v3.0.5"
+    assert copied in lines
+    assert any(line.startswith("quay.io/minio/minio:") and " " not in line for line in lines)

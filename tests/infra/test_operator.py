@@ -119,11 +119,11 @@ def test_a_downgrade_goes_the_other_way():
     assert found.inputs["spec"]["components"]["imageUpdateMode"] == "rollingDowngrade"
 
 
-def test_autoscaled_roles_are_left_to_their_autoscaler():
-    scale = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
-    document = changed(OPERATED, milvus={"roles": {"querynode": scale}})
+def test_a_roles_own_environment_reaches_its_pods():
+    document = changed(OPERATED, milvus={"roles": {"querynode": {"env": {"GOGC": "50"}}}})
     found = next(item for item in declare(document).resources if "milvus.io" in item.type)
-    assert found.inputs["spec"]["components"]["queryNode"]["replicas"] == -1
+    env = found.inputs["spec"]["components"]["queryNode"]["env"]
+    assert env == [{"name": "GOGC", "value": "50"}]
 
 
 def test_etcd_with_tls_is_refused_before_anything_is_declared():

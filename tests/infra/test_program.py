@@ -85,7 +85,7 @@ def milvuses(draw, prod, version, mode, log):
         milvus["roles"] = {"querynode": {"replicas": draw(st.integers(2, 5))}}
     if mode == "cluster" and log.get("mode") != "service" and draw(st.booleans()):
         milvus["installer"] = "operator"
-    if version > "2.4" and draw(st.booleans()):
+    if version > "2.4" and "installer" not in milvus and draw(st.booleans()):
         milvus["gpu"] = {"enabled": True}
     if draw(st.booleans()):
         milvus["dataset"] = {"vectors": 100_000, "dim": 128}

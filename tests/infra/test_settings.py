@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import PROJECT, Settings, reference, rules
+from infra.settings import PROJECT, Settings, reference
 from infra.settings.defaults import filled
 from infra.settings.model import bytes_of, cores_of, secrets_in, version_of
 from infra.settings.parse import _sections, from_file, from_pulumi, parse
+from infra.settings.rules import registry
 from validation.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,11 +115,20 @@ NODE_PORT = {"type": "NodePort", "host": "127.0.0.1", "nodePort": 30500}
 INSECURE = with_(
     with_(PROD, "storage.endpoint", "http://s3.example.com"), "storage.allowInsecure", True
 )
+OPERATED = with_(
+    with_(
+        with_(PROD, "milvus.installer", "operator"),
+        "log",
+        {"type": "kafka", "mode": "adopt", "brokers": ["k:9093"], "tls": True},
+    ),
+    "etcd",
+    {"auth": False, "tls": False},
+)
 MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (DEV, "milvus.version", "1.1.0", "2.3 to 3.x"),
     (DEV, "milvus.version", "4.0.0", "2.3 to 3.x"),
-    (DEV, "milvus.version", "2.5.27", "no Woodpecker"),
-    (with_(DEV, "milvus.mode", "cluster"), "log", {"type": "rocksmq"}, "inside a standalone"),
+    (DEV, "milvus.version", "2.5.27", "choose one of kafka, pulsar, rocksmq"),
+    (with_(DEV, "milvus.mode", "cluster"), "log", {"type": "rocksmq"}, "cannot use this log"),
     (DEV, "log", {"type": "rocksmq"}, "milvus.dataVolume"),
     (DEV, "log", {"type": "kafka", "mode": "adopt"}, "needs brokers"),
     (DEV, "log", {"type": "kafka", "mode": "create", "tls": True}, "belong to mode: adopt"),
@@ -200,6 +210,60 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (PROD, "log", {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"]}, "log.tls"),
     (PROD, "log", {"type": "pulsar", "host": "pulsar"}, "log.tls"),
     (PROD, "milvus.image", "docker.io/milvusdb/milvus:v3.0.5", "has no digest"),
+    (PROD, "validation", {"image": "registry.example.com/milvus-kit:1"}, "has no digest"),
+    (DEV, "log.mode", "service", "cannot use this log"),
+    (DEV, "milvus.upgradeFrom", "2.4.1", "go to 2.5.16 or later first"),
+    (
+        with_(DEV, "milvus.version", "2.6.20"),
+        "milvus.upgradeFrom",
+        "3.0.5",
+        "cannot be rolled back",
+    ),
+    (DEV, "etcd", {"auth": True}, "authenticates its clients by certificate"),
+    (DEV, "etcd", {"snapshots": {"prefix": "files/etcd"}}, "lie within each other"),
+    (DEV, "validation", {"enabled": True, "rules": "no-such.yaml"}, "cannot read the rules"),
+    (DEV, "milvus.access", {"sourceRanges": ["10.0.0.1/8"]}, "not a network"),
+    (DEV, "milvus.configuration", {"log": {"level": "debug"}}, "would be passed over"),
+    (DEV, "milvus.configuration", {"common": {"session": {"ttl": 1}}}, "common.session.ttl"),
+    (DEV, "milvus.configuration", {"x": [{"password": "y"}]}, "ConfigMap"),
+    (DEV, "milvus.roles", {"standalone": {"env": {"PULSAR_AUTH_PARAMS": "x"}}}, "kit's to set"),
+    (DEV, "milvus.roles", {"standalone": {"env": {"SSL_CERT_FILE": "/x"}}}, "kit's to set"),
+    (
+        with_(DEV, "kubernetes.createNamespace", False),
+        "milvus.tls",
+        {"mode": "mutual", "existingSecret": "tls"},
+        "existingClientSecret",
+    ),
+    (DEV, "milvus.tls", {"mode": "mutual", "existingClientSecret": "tls"}, "goes with mode"),
+    (OPERATED, "milvus.gpu", {"enabled": True}, "milvus.gpu.enabled: the kit does not hand"),
+    (OPERATED, "milvus.command", ["/bin/milvus"], "milvus.command: the kit does not hand"),
+    (
+        OPERATED,
+        "milvus.roles",
+        {"querynode": {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}},
+        "no place for this",
+    ),
+    (OPERATED, "milvus.roles", {"proxy": {"terminationGraceSeconds": 60}}, "no place for this"),
+    (OPERATED, "etcd", {"tls": True, "auth": False}, "etcd.tls: milvus-operator probes"),
+    (
+        OPERATED,
+        "storage.credentials",
+        {"existingSecret": {"name": "key", "accessKey": "id"}},
+        "accesskey and secretkey alone",
+    ),
+    (
+        OPERATED,
+        "storage.ca",
+        {"existingSecret": {"name": "ca", "key": "tls.pem"}},
+        "from the key ca.crt alone",
+    ),
+    (PROD, "milvus.roles", {"proxy": {"replicas": 1}}, "one pod is one failure"),
+    (
+        PROD,
+        "milvus.roles",
+        {"proxy": {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}}},
+        "autoscaling.minReplicas: one pod is one failure",
+    ),
     (PROD, "images", {"overrides": {"etcd": "quay.io/coreos/etcd:v3"}}, "has no digest"),
 ]
 
@@ -214,12 +278,12 @@ def test_every_rule_has_been_seen_to_fail():
     failed = set()
     for document, path, value, _ in MISTAKES:
         sections = _sections(filled(with_(document, path, value)), [])
-        for rule in rules._RULES:
+        for rule in registry.RULES:
             needed = inspect.signature(rule).parameters
             if all(name in sections for name in needed):
                 found = list(rule(**{name: sections[name] for name in needed}))
                 failed |= {rule.__name__} if found else set()
-    assert failed == {rule.__name__ for rule in rules._RULES}
+    assert failed == {rule.__name__ for rule in registry.RULES}
 
 
 def test_insecure_endpoint_is_accepted_when_told():

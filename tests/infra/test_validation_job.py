@@ -5,6 +5,7 @@ import pytest
 import yaml
 from declaring import CONFIG, DEV, PROD, Declared, changed, declare, shown
 
+from infra.images import lock_file
 from validation import target as targets
 from validation.errors import ConfigurationError
 from validation.in_cluster import LAST, fetch, stored_runs, upload
@@ -95,6 +96,13 @@ def test_a_changed_rule_makes_a_new_run(tmp_path):
         template = shown(declare(document).workloads()["Job/milvus-validation"])
         found.append(template["metadata"]["annotations"]["milvus-kit/configuration"])
     assert found[0] != found[1]
+
+
+def test_rules_are_looked_for_beside_the_stacks():
+    document = changed(DEV, validation={"enabled": True, "rules": "local.slo.yaml"})
+    data = declare(document).one("ConfigMap", "milvus-validation")["data"]
+    beside = lock_file().parent / "local.slo.yaml"
+    assert data["rules.yaml"] == beside.read_text(encoding="utf-8")
 
 
 def test_rules_that_are_not_there_are_named():

@@ -36,6 +36,19 @@ def show(stack: Stack = None, file: File = None) -> None:
 
 
 @app.command()
+def images(stack: Stack = None, file: File = None) -> None:
+    """List every image that a stack runs; with mirrors, what to copy and where to."""
+    from infra.images import copies, used
+
+    path, name = _chosen(stack, file)
+    settings = _checked(path, name)
+    sources = {mirrored: public for public, mirrored in copies(settings).items()}
+    for reference in sorted(set(used(settings).values())):
+        source = sources.get(reference)
+        typer.echo(f"{source} {reference}" if source else reference)
+
+
+@app.command()
 def reference() -> None:
     """Print the reference of all keys, as in docs/settings.md."""
     from infra.settings.reference import markdown

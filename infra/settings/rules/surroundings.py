@@ -1,0 +1,108 @@
+"""Rules of what stands around: access, Secrets and files that must be there, images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.settings.cluster import Cluster
+from infra.settings.files import beside_stacks
+from infra.settings.milvus import Milvus
+from infra.settings.model import Access, existing_secrets_in
+from infra.settings.problem import Problem
+from infra.settings.rules.registry import rule
+from infra.settings.services import Etcd, Images, Log, ValidationJob
+from infra.settings.storage import Minio, Storage
+
+
+@rule
+def _access_is_complete(milvus: Milvus, storage: Storage) -> Iterator[Problem]:
+    yield from _access(milvus.access, "milvus.access")
+    if isinstance(storage, Minio):
+        yield from _access(storage.access, "storage.access")
+        ports = [a.node_port for a in (milvus.access, storage.access) if a.node_port]
+        if len(ports) != len(set(ports)):
+            yield Problem(
+                "storage.access.nodePort", "milvus.access has the same port", seen=str(ports[0])
+            )
+
+
+def _access(access: Access, key: str) -> Iterator[Problem]:
+    if access.type == "NodePort" and (access.host is None or access.node_port is None):
+        yield Problem(
+            key, "a NodePort needs host and nodePort", remedy="say where clients will connect"
+        )
+    if access.type != "NodePort" and access.node_port is not None:
+        yield Problem(
+            f"{key}.nodePort", "this goes with type: NodePort", seen=str(access.node_port)
+        )
+    if access.type == "LoadBalancer" and access.host is None:
+        yield Problem(
+            f"{key}.host",
+            "the certificate and the target need the name that clients use",
+            remedy="give the name that DNS will have for the load balancer",
+        )
+
+
+@rule
+def _existing_secrets_have_a_namespace(
+    kubernetes: Cluster, storage: Storage, milvus: Milvus, log: Log
+) -> Iterator[Problem]:
+    if not kubernetes.create_namespace:
+        return
+    for section, part in (("storage", storage), ("milvus", milvus), ("log", log)):
+        for key in existing_secrets_in(part, section):
+            yield Problem(
+                key,
+                f"this Secret is to be there first, and the namespace {kubernetes.namespace} is"
+                " only made by the deployment",
+                remedy="make the namespace and the Secret, and set kubernetes.createNamespace:"
+                " false",
+            )
+
+
+@rule
+def _images_are_pinned(
+    images: Images, milvus: Milvus, validation: ValidationJob
+) -> Iterator[Problem]:
+    if not images.require_digest:
+        return
+    given = {f"images.overrides.{name}": ref for name, ref in images.overrides.items()}
+    if milvus.image:
+        given["milvus.image"] = milvus.image
+    if validation.image:
+        given["validation.image"] = validation.image
+    for key, reference in given.items():
+        if "@sha256:" not in reference:
+            yield Problem(
+                key,
+                "this image has no digest",
+                seen=repr(reference),
+                remedy="add @sha256:..., or set images.requireDigest: false",
+            )
+
+
+@rule
+def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
+    if not validation.enabled or validation.rules is None:
+        return
+    path = beside_stacks(validation.rules)
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        yield Problem(
+            "validation.rules",
+            f"cannot read the rules: {getattr(error, 'strerror', None) or 'not UTF-8'}",
+            seen=repr(str(path)),
+            remedy="give a path that starts in stacks/, such as default.slo.yaml",
+        )
+
+
+@rule
+def _etcd_authenticates_by_certificate(etcd: Etcd) -> Iterator[Problem]:
+    if etcd.auth and not etcd.tls:
+        yield Problem(
+            "etcd.auth",
+            "etcd authenticates its clients by certificate, and TLS is off",
+            seen="True",
+            remedy="set etcd.tls: true, or etcd.auth: false",
+        )

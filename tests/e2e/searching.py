@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from types import TracebackType
 from typing import Self
 
+import grpc
 import numpy as np
 from pymilvus import MilvusClient, MilvusException
 
@@ -83,6 +85,11 @@ class Searching:
         )
         return answered, failed
 
+    def longest_gap(self, start: float) -> float:
+        """Return the longest time without a right answer since then."""
+        times = [start, *(at for at in list(self.answered) if at > start)]
+        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+
     def _search(self) -> None:
         client = MilvusClient(self.uri)
         at = 0
@@ -91,7 +98,7 @@ class Searching:
             try:
                 found = client.search(NAME, [self.vectors[at].tolist()], limit=1, timeout=5)
                 right = bool(found[0]) and found[0][0]["id"] == at
-            except (MilvusException, IndexError, ValueError):
+            except (MilvusException, grpc.RpcError, IndexError, ValueError):
                 right = False
             (self.answered if right else self.failed).append(time.monotonic())
         client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import boto3
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e import host, server_side
 from tests.e2e.deployment import Deployment
+from tests.e2e.searching import Searching
 
 STACK = "ci"
 NAMESPACE = "milvus-ci"
@@ -119,9 +121,19 @@ def test_a_changed_setting_replaces_only_the_pods_that_use_it(deployment):
 
 
 @pytest.mark.ends_the_stack
-def test_an_upgrade_changes_the_version_and_keeps_the_data(deployment):
-    deployment.edit(lambda config: config["milvus-kit:milvus"].update(version="2.3.5"))
-    deployment.up()
+def test_an_upgrade_under_searches_changes_the_version_and_keeps_the_data(deployment):
+    uri = deployment.pulumi.output(STACK, "target")["milvus"]["uri"]
+    with Searching(uri) as searching:
+        deployment.edit(lambda config: config["milvus-kit:milvus"].update(version="2.3.5"))
+        start = time.monotonic()
+        deployment.up()
+        ready = time.monotonic()
+        # The rows were written before the upgrade, and each search knows which one is nearest.
+        seconds = searching.answers_since(ready, 120)
+        gap = searching.longest_gap(start)
+    deployment.progress.say(
+        f"upgrade: right answers {seconds:.1f} s after `up`; none for {gap:.1f} s in between"
+    )
     assert any(image.endswith(":v2.3.5") for image in _images(deployment))
     assert not any(image.endswith(":v2.3.3") for image in _images(deployment))
     status, output = deployment.validate("--profile", "smoke")

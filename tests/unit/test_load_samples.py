@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from validation.load.open_loop import _samples, schedule
 from validation.load.plan import Plan
-from validation.load.samples import MAX_CPU, MAX_LAG_MS, counted, saturation
+from validation.load.samples import MAX_CPU, MAX_LAG_ARRIVALS, MAX_LAG_MS, counted, saturation
 from validation.load.worker import Job, Record
 from validation.milvus.wire import Endpoint
 
@@ -79,18 +79,24 @@ def test_several_workers_are_put_together_in_order_of_the_schedule():
 
 
 def test_a_client_that_keeps_up_is_not_saturated():
-    assert saturation(np.full(100, MAX_LAG_MS - 1), MAX_CPU - 0.1) is None
+    assert saturation(np.full(100, MAX_LAG_MS - 1), MAX_CPU - 0.1, rate=5_000) is None
 
 
 def test_a_client_behind_its_schedule_is_saturated():
     lag = np.zeros(100)
     lag[:3] = MAX_LAG_MS + 50
-    assert "p99 of the send lag" in str(saturation(lag, 0.1))
+    assert "p99 of the send lag" in str(saturation(lag, 0.1, rate=5_000))
 
 
 def test_a_client_at_the_end_of_its_core_is_saturated():
-    assert "of a core" in str(saturation(np.zeros(100), 0.97))
+    assert "of a core" in str(saturation(np.zeros(100), 0.97, rate=100))
 
 
 def test_failures_are_counted_by_kind():
     assert counted(["", "a", "b", "a", ""]) == {"a": 2, "b": 1}
+
+
+def test_at_low_rates_a_client_may_be_late_by_a_few_gaps_and_no_more():
+    gap = 1000 / 100
+    assert saturation(np.full(100, MAX_LAG_ARRIVALS * gap - 1), 0.1, rate=100) is None
+    assert saturation(np.full(100, MAX_LAG_ARRIVALS * gap + 1), 0.1, rate=100)

@@ -74,7 +74,7 @@ def open_loop(
         for process in processes:
             _tell(process, begin)
         records = [_record(process) for process in processes]
-    return _samples(jobs, records)
+    return _samples(jobs, records, rate=rate)
 
 
 def schedule(
@@ -99,7 +99,7 @@ def schedule(
     return np.sort(random.random(count)) * seconds
 
 
-def _samples(jobs: list[Job], records: list[Record]) -> Samples:
+def _samples(jobs: list[Job], records: list[Record], *, rate: float) -> Samples:
     """Put the workers' records together in the order of the schedule."""
     offsets = np.concatenate([job.offsets_s for job in jobs])
     sent = np.concatenate([record.sent_s for record in records])
@@ -117,7 +117,7 @@ def _samples(jobs: list[Job], records: list[Record]) -> Samples:
         errors=counted(failures[order].tolist()),
         seconds=ended - float(offsets.min()),
         client_cpu=sum(record.cpu for record in records),
-        saturated=saturation(lag, max(record.cpu for record in records)),
+        saturated=saturation(lag, max(record.cpu for record in records), rate=rate),
     )
 
 

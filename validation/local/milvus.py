@@ -169,7 +169,15 @@ def configuration(
         "mq": {"type": "rocksmq"},
         "rocksmq": {"path": str(folder / "milvus" / "rocksmq")},
         "rootCoord": {"ip": host, "port": ports["rootcoord"]},
-        "queryCoord": {"ip": host, "port": ports["querycoord"]},
+        # The server's own loops wake up in whole seconds, which suits a cluster. On one host they
+        # are most of what loading a small collection takes.
+        "queryCoord": {
+            "ip": host,
+            "port": ports["querycoord"],
+            "checkInterval": 200,
+            "distPullInterval": 100,
+            "checkHandoffInterval": 500,
+        },
         "dataCoord": {"ip": host, "port": ports["datacoord"]},
         "indexNode": {"ip": host, "port": ports["indexnode"]},
         "queryNode": {"ip": host, "port": ports["querynode"]},
@@ -177,10 +185,11 @@ def configuration(
         "proxy": {
             "ip": host,
             "port": ports["proxy"],
+            "timeTickInterval": 50,
             "internalPort": ports["internal"],
             "http": {"enabled": False},
         },
-        "indexCoord": {"bindIndexNodeMode": {"enable": False}},
+        "indexCoord": {"bindIndexNodeMode": {"enable": False}, "scheduler": {"interval": 100}},
         "log": {
             "level": "info",
             "stdout": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from validation.milvus.connection import Connection
 from validation.milvus.schema import ID, SPARSE, VECTOR
 
 BATCH = 100
+CONCURRENT = 8
+"""Requests under way at once. Correctness is asked here, not latency (`validation.load`)."""
+
 RRF_CONSTANT = 60
 """Of reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009."""
 HYBRID_CANDIDATES = 50
@@ -207,14 +211,21 @@ def _asked(
     """Ask in batches, queries of the same filter together; put the answers back in order."""
     ids: list[list[Any]] = [[] for _ in range(queries)]
     distances = np.full((queries, k), np.nan)
-    for condition, rows in _by_condition(filters, queries).items():
-        for at in range(0, len(rows), batch):
-            part = np.array(rows[at : at + batch])
-            with connection.explained(doing):
-                answered = ask(part, condition)
-                for row, hits in zip(part, answered, strict=True):
-                    ids[row] = [hit[ID] for hit in hits][:k]
-                    distances[row, : len(ids[row])] = [hit["distance"] for hit in hits][:k]
+    parts = [
+        (np.array(rows[at : at + batch]), condition)
+        for condition, rows in _by_condition(filters, queries).items()
+        for at in range(0, len(rows), batch)
+    ]
+
+    def answer(part: tuple[np.ndarray, str]) -> None:
+        with connection.explained(doing):
+            for row, hits in zip(part[0], ask(*part), strict=True):
+                ids[row] = [hit[ID] for hit in hits][:k]
+                distances[row, : len(ids[row])] = [hit["distance"] for hit in hits][:k]
+
+    # Each request with strong consistency waits for the next time tick: several wait together.
+    with ThreadPoolExecutor(1 if connection.is_lite else CONCURRENT) as pool:
+        list(pool.map(answer, parts))
     found = np.array([len(one) for one in ids], dtype=np.int64)
     texts = any(isinstance(key, str) for one in ids for key in one)
     keys = np.full((queries, k), "" if texts else -1, dtype=object if texts else np.int64)

@@ -42,7 +42,7 @@ def test_uniform_arrivals_have_equal_gaps():
 def test_latency_runs_from_the_intended_moment_so_that_waiting_in_the_client_counts():
     job = Job(PLAN, np.arange(3), np.array([0.0, 0.1, 0.2]), 0)
     record = Record(np.array([0.0, 0.3, 0.3]), np.array([0.05, 0.35, 0.36]), ["", "", ""], 0.1)
-    found = _samples([job], [record])
+    found = _samples([job], [record], rate=100)
     assert found.latencies_ms == pytest.approx([50, 250, 160])
     assert found.lag_ms == pytest.approx([0, 200, 100])
     assert "fell behind" in str(found.saturated)
@@ -56,7 +56,7 @@ def test_failed_and_lost_requests_count_as_infinitely_slow():
         ["", "incomplete: 3 of 10 hits", "gRPC: no reply"],
         0.1,
     )
-    found = _samples([job], [record])
+    found = _samples([job], [record], rate=100)
     assert found.latencies_ms == pytest.approx([50, np.inf, np.inf])
     assert found.failed.tolist() == [0, 1, 1]
     assert found.errors == {"incomplete: 3 of 10 hits": 1, "gRPC: no reply": 1}
@@ -72,7 +72,7 @@ def test_several_workers_are_put_together_in_order_of_the_schedule():
         Record(np.array([0.0, 0.2]), np.array([0.01, 0.23]), ["", "a"], 0.2),
         Record(np.array([0.1, 0.3]), np.array([0.12, 0.34]), ["", ""], 0.3),
     ]
-    found = _samples(jobs, records)
+    found = _samples(jobs, records, rate=100)
     assert found.offsets_s.tolist() == [0.0, 0.1, 0.2, 0.3]
     assert found.latencies_ms == pytest.approx([10, 20, np.inf, 40])
     assert found.client_cpu == 0.5

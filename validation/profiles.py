@@ -64,7 +64,7 @@ PROFILES = {
             queries=1_000,
             serial_searches=1_000,
             offered_rate=100,
-            offered_seconds=10,
+            offered_seconds=6,
         ),
         Profile(
             name="soak",

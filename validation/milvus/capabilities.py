@@ -20,6 +20,9 @@ from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec, index_named
 from validation.milvus.ownership import collection_name, drop_ours
 
+EMBEDDED = "-lite"
+"""How the server of the PyPI package ends its version, such as ``v2.3.5-lite``."""
+
 _DISKANN_ROWS = 2_048
 """Milvus builds no index at all for segments of fewer than 1,024 rows; those prove nothing."""
 _DIM = 16
@@ -110,6 +113,11 @@ def _with_texts(connection: Connection, collection: str, seconds: float) -> Data
 def _diskann(connection: Connection, collection: str, seconds: float) -> None:
     if connection.is_lite:
         raise UnsupportedError("Milvus Lite has no DISKANN", seen=connection.server_version)
+    if connection.server_version.endswith(EMBEDDED):
+        raise UnsupportedError(
+            "the server of the Python package is built without DISKANN: a build never ends",
+            seen=connection.server_version,
+        )
     dataset = _small(_DISKANN_ROWS, None)
     index = index_named("DISKANN")
     _load(connection, dataset, collection, index, seconds)

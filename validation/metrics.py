@@ -156,6 +156,12 @@ _ALL = (
         "read the error codes in the evidence and Milvus's proxy log",
         highest=1.0,
     ),
+    _count(
+        "storage.rules_broken",
+        "rules",
+        "The S3 store keeps the rules that Milvus relies on.",
+        "`milvus-kit preflight` says for each rule which part of Milvus needs it and what to set",
+    ),
     Metric(
         "storage.persisted_ratio",
         "ratio",

@@ -29,7 +29,10 @@ _RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 _PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 _STEP: pytest.StashKey[Step] = pytest.StashKey()
 
-FAMILIES = ("identity", "data", "recall", "retrieval", "latency", "storage", "lifecycle", "limits")
+FAMILIES = (
+    *("identity", "conformance", "data", "recall", "retrieval", "latency", "storage"),
+    *("attribution", "lifecycle", "limits"),
+)
 """The order in which check families run; what may disturb the server comes last."""
 
 

@@ -32,6 +32,9 @@ from validation.verdict import Rule
 
 LOCAL_RULES = "stacks/local.slo.yaml"
 
+TRY_FAMILIES = tuple(one for one in FAMILIES if one not in {"conformance", "attribution"})
+"""What `try` leaves out, since it is about a store of one's own, and `try` is to take a minute."""
+
 LITE_FAMILIES = ("identity", "retrieval")
 """What the second target of `try` is for: keyword and hybrid search on the corpus."""
 
@@ -184,7 +187,8 @@ def try_here(choices: Choices, *, keep: bool) -> ExitCode:
             with stack:
                 prepared()
                 target_file = stack.folder / "target.yaml"
-                run.run_suite(choices.suite(target_file, run.rules_copy, run.folder))
+                asked = choices.suite(target_file, run.rules_copy, run.folder)
+                run.run_suite(dataclasses.replace(asked, families=TRY_FAMILIES))
             if stack.target.milvus.deployment != "lite":
                 lite_file = stack.folder / "local-lite.yaml"
                 targets.save(lite_target(stack.folder), lite_file)

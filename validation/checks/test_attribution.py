@@ -7,7 +7,7 @@ from validation.attribution.measure import measure, slo_of
 from validation.errors import MilvusKitError
 from validation.load.plan import search_plan
 
-pytestmark = pytest.mark.family("storage")
+pytestmark = pytest.mark.family("attribution")
 
 LOAD, SEARCH = "storage.share_of_cold_load", "storage.share_of_slow_search"
 

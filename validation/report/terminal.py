@@ -207,6 +207,9 @@ def _print_checks(results: Results, console: Console) -> None:
 
 
 def _print_verdict(results: Results, folder: Path, console: Console) -> None:
+    for said in wording.answers(results):
+        console.print()
+        console.print(Text(said))
     advisory = [gate for gate in results.gates if not gate.required]
     console.print()
     if advisory:

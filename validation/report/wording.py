@@ -64,6 +64,7 @@ _FAMILY_OF = {
 USUAL_CONFIDENCE = 0.95
 """The confidence that the tables' headings name; a rule's own is said beside its interval."""
 
+_NAMED_CHECKS = 3
 _KEPT = {"\n", "\t"}
 
 
@@ -202,13 +203,26 @@ def unmeasured(results: Results) -> list[str]:
         and (seen.metric, seen.target, frozenset(seen.labels.items())) not in judged
     ]
     open_checks = {gate.check for gate in results.gates if gate.outcome is not Outcome.PASS}
-    lines += [
-        f"{line(check.id)}{f' at {line(check.target)}' if check.target else ''}: "
-        f"{line(check.message) or 'no reason was given'}"
-        for check in results.checks
-        if check.outcome == "skipped" and check.id not in open_checks
-    ]
+    skipped: dict[tuple[str, str], list[str]] = {}
+    for check in results.checks:
+        if check.outcome == "skipped" and check.id not in open_checks:
+            why = line(check.message) or "no reason was given"
+            skipped.setdefault((line(check.target), why), []).append(line(check.id))
+    for (target, why), ids in skipped.items():
+        # Many checks that one reason left out are one line.
+        named = ids if len(ids) <= _NAMED_CHECKS else [f"{len(ids)} checks"]
+        lines += [f"{one}{f' at {target}' if target else ''}: {why}" for one in named]
     return lines
+
+
+def answers(results: Results) -> list[str]:
+    """Return what observations answer in a sentence, such as what binds a stack; each once."""
+    said = [
+        f"{line(seen.target)}: {line(seen.evidence['answer'])}"
+        for seen in results.observations
+        if isinstance(seen.evidence.get("answer"), str)
+    ]
+    return list(dict.fromkeys(said))
 
 
 def unruled(results: Results) -> list[str]:

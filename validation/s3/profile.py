@@ -85,20 +85,28 @@ def compose(
     )
 
 
-def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome, str]:
-    """Return whether this store can carry Milvus, and why not.
+def required_of(findings: Iterable[Finding], wal: Wal | None = None) -> list[str]:
+    """Return the checks that have to hold.
 
     What Milvus needs is required, and what was declared; what only Woodpecker needs is required
-    where Woodpecker on this store was declared. A required check that was not measured, or
-    not run, leaves it open: never a pass.
+    where Woodpecker on this store was declared.
     """
     needs = {Need.MILVUS, Need.DECLARED}
     if wal is Wal.WOODPECKER_EMBEDDED:
         needs.add(Need.WOODPECKER)
     by = {finding.id: finding for finding in findings}
-    required = [
+    return [
         one.id for one in CHECKS if one.need in needs and (one.id not in by or by[one.id].applies)
     ]
+
+
+def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome, str]:
+    """Return whether this store can carry Milvus, and why not.
+
+    A required check that was not measured, or not run, leaves it open: never a pass.
+    """
+    by = {finding.id: finding for finding in findings}
+    required = required_of(by.values(), wal)
     broken = [name for name in required if name in by and by[name].outcome is Outcome.FAIL]
     if broken:
         return Outcome.FAIL, f"{len(broken)} required rules are broken: {', '.join(broken)}"

@@ -21,7 +21,7 @@ from validation.report.results import Results, State
 from validation.resources import find
 from validation.runs import assemble
 from validation.selftest.faults import FAULTS, UNPLANTED, Fault
-from validation.session import LITE_FAMILIES, LOCAL_RULES
+from validation.session import LITE_FAMILIES, LOCAL_RULES, TRY_FAMILIES
 from validation.suite import Suite
 from validation.target import Target
 from validation.verdict import Outcome, Rule
@@ -182,7 +182,14 @@ class _Bench:
     def _run(self, target: Target, name: str, *, lite: bool) -> Results:
         folder = self.folder / name.replace(" ", "-")
         folder.mkdir()
-        asked = Suite(folder / "target.yaml", self.rules_file, PROFILE, folder, quiet=True)
+        asked = Suite(
+            folder / "target.yaml",
+            self.rules_file,
+            PROFILE,
+            folder,
+            families=TRY_FAMILIES,
+            quiet=True,
+        )
         targets.save(target, asked.target_file)
         suite.run_here(asked)
         if lite:

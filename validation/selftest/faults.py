@@ -83,9 +83,9 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault(
             "delayed-replies",
-            "every 10th piece of an answer is 0.6 s late",
+            "every 20th answer is 0.6 s late",
             tails(_SERIAL, _OFFERED),
-            plants.stalling_line(every=10, seconds=0.6),
+            plants.stalling_line(every=20, seconds=0.6),
         ),
         Fault(
             "leaking-filter",
@@ -132,9 +132,9 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault(
             "slow-server",
-            "every piece of an answer is 80 ms late",
+            "every answer is 60 ms late",
             medians(_SERIAL),
-            plants.stalling_line(every=1, seconds=0.08),
+            plants.stalling_line(every=1, seconds=0.06),
         ),
         Fault(
             "failing-searches",

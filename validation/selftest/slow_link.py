@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 
 _CHUNK = 1 << 16
+_SHORT = 1 << 12
+"""Only short pieces are held back: answers to searches, and not the megabytes of a read-back, which
+would take minutes and prove nothing more."""
 
 
 @contextlib.contextmanager
@@ -57,8 +60,8 @@ def _pump(source: socket.socket, sink: socket.socket, every: int, seconds: float
         pieces = 0
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                pieces += 1
-                if every and pieces % every == 0:
+                pieces += len(data) < _SHORT
+                if every and len(data) < _SHORT and pieces % every == 0:
                     time.sleep(seconds)
                 sink.sendall(data)
         for one in (source, sink):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -59,13 +60,14 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
     keep = pulumi.ResourceOptions(
         protect=settings.storage.protect, retain_on_delete=settings.storage.retain_on_delete
     )
-    place = cluster(settings, needs=needs, opts=keep)
+    # Everything waits for it: nothing is touched by a program that contradicts the first day.
     first_day = DayZero(settings, keep)
+    after = pulumi.ResourceOptions.merge(keep, pulumi.ResourceOptions(depends_on=[first_day]))
+    place = cluster(settings, needs=needs, opts=after)
+    place = dataclasses.replace(place, ready=(*place.ready, first_day))
     authority = Authority(f"{PROJECT}-{stack}")
     storage = store.deploy("storage", settings, cluster=place, authority=authority)
-    milvus = deployment.deploy(
-        settings, place, storage, authority, pulumi.ResourceOptions(depends_on=[first_day])
-    )
+    milvus = deployment.deploy(settings, place, storage, authority)
     observe(settings, place)
     validation_job.run(settings, place, storage, milvus, stack=stack)
     return target(stack, settings, place, storage, milvus)

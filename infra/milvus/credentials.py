@@ -69,8 +69,10 @@ def purposes(role: str, version: str, secrets: Secrets) -> tuple[str, ...]:
     used = ["s3"]
     if secrets.etcd_tls:
         used.append("etcd-tls")
-    if secrets.log.password or secrets.log.ca:
+    if secrets.log.password:
         used.append("log")
+    if secrets.log.ca:
+        used.append("log-ca")
     if secrets.server_tls and role in {"proxy", STANDALONE}:
         used.append("server-tls")
     coordinator = role in {"rootcoord", "mixcoord", STANDALONE}
@@ -97,6 +99,12 @@ def for_role(role: str, version: str, secrets: Secrets) -> RoleSecrets:
         mounts += [
             {"name": "s3-ca", "mountPath": path, "subPath": "ca.crt", "readOnly": True}
             for path in SYSTEM_CA_FILES
+        ]
+    if secrets.storage.checksums == "when_required":
+        # Read by the AWS SDK under Milvus's C++ client; some stores keep its trailing checksums.
+        env += [
+            {"name": f"AWS_{what}", "value": "when_required"}
+            for what in ("REQUEST_CHECKSUM_CALCULATION", "RESPONSE_CHECKSUM_VALIDATION")
         ]
     annotations = {
         f"milvus-kit/{purpose}": secrets.fingerprints[purpose]

@@ -141,7 +141,10 @@ class Identities:
         if ca is None:
             return password, None
         if ca.existing_secret is not None:
-            return password, SecretKeyRef(ca.existing_secret.name, ca.existing_secret.key)
+            there = ca.existing_secret
+            text = values.text_of(values.existing(there.name, self._cluster, LOG_CA), there.key)
+            self._fingerprints["log-ca"] = values.fingerprint(text)
+            return password, SecretKeyRef(there.name, there.key)
         pem = pulumi.Output.from_input(ca.pem or "")
         return password, self._own(LOG_CA, {wiring.CA_KEY: pem}, "log-ca", key=wiring.CA_KEY)
 
@@ -150,7 +153,7 @@ class Identities:
     ) -> tuple[SecretKeyRef, pulumi.Output[str]]:
         value = values.value(source, self._cluster, name)
         if source.existing_secret is not None:
-            self._fingerprints[purpose] = values.fingerprint(value)
+            self._fingerprints[purpose] = values.fingerprint(value, guessable=True)
             return SecretKeyRef(source.existing_secret.name, source.existing_secret.key), value
         return self._own(name, {PASSWORD_KEY: value}, purpose), value
 
@@ -162,7 +165,8 @@ class Identities:
         *,
         key: str = PASSWORD_KEY,
     ) -> SecretKeyRef:
-        self._fingerprints[purpose] = values.fingerprint(*data.values())
+        guessable = key == PASSWORD_KEY
+        self._fingerprints[purpose] = values.fingerprint(*data.values(), guessable=guessable)
         self._made.append(
             k8s.core.v1.Secret(
                 name,

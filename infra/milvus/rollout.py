@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.kubernetes.contract import ClusterContract
 from infra.milvus import pods
+from infra.provider import Provider
 from validation.errors import UnreachableError
 
 TIMEOUT_SECONDS = 3600
@@ -69,10 +70,8 @@ def wait(
         time.sleep(period)
 
 
-class RolloutProvider(ResourceProvider):
+class RolloutProvider(Provider):
     """Looks at the pods whenever the custom resource has changed."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait until the pods are there."""

@@ -66,12 +66,22 @@ def value(source: SecretValue, cluster: ClusterContract, purpose: str) -> pulumi
     return text_of(existing(there.name, cluster, purpose), there.key)
 
 
-def fingerprint(*parts: pulumi.Input[str]) -> pulumi.Output[str]:
+def fingerprint(*parts: pulumi.Input[str], guessable: bool = False) -> pulumi.Output[str]:
     """Return a hash that changes when any part does; it is no secret itself.
 
     A pod template that carries it rolls when the Secret it reads has changed.
+
+    Args:
+        parts: What is fingerprinted.
+        guessable: Somebody may have chosen it: it is hashed slowly, as stored passwords are, so
+            that who reads pods cannot try a dictionary on it.
     """
-    joined = pulumi.Output.all(*parts).apply(
-        lambda found: hashlib.sha256("\0".join(str(part) for part in found).encode()).hexdigest()
-    )
-    return pulumi.Output.unsecret(joined)
+
+    def hashed(found: list[str]) -> str:
+        text = "\0".join(str(part) for part in found).encode()
+        if guessable:
+            salt = b"milvus-kit/fingerprint"  # the same everywhere, or a second `up` would roll
+            return hashlib.scrypt(text, salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+        return hashlib.sha256(text).hexdigest()
+
+    return pulumi.Output.unsecret(pulumi.Output.all(*parts).apply(hashed))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from infra.settings.files import beside_stacks
 from infra.settings.problem import Problem
@@ -43,6 +43,23 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
     yield from _addressing(storage, profile)
     if embedded:
         yield from _woodpecker(profile)
+
+
+def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"] | None:
+    """Return when clients are to add checksums, as the recorded profile decides; None: unknown."""
+    if storage.conformance_profile is None:
+        return None
+    try:
+        profile = json.loads(beside_stacks(storage.conformance_profile).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # `problems` has said so, unless the profile is about to be recorded
+    match _decision(profile, "checksums"):
+        case "when_required":
+            return "when_required"
+        case "when_supported":
+            return "when_supported"
+        case _:
+            return None
 
 
 def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:

@@ -52,6 +52,8 @@ class StorageContract:
         versioning: Declared versioning.
         object_lock: Declared object lock.
         encryption: Declared encryption at rest.
+        checksums: When clients add checksums of their own, as the store's recorded profile decides;
+            None: as each client does by default.
         ready: Resources that must exist before the bucket can be used.
     """
 
@@ -72,6 +74,7 @@ class StorageContract:
     versioning: Literal["off", "enabled", "suspended"] | None = None
     object_lock: bool | None = None
     encryption: str | None = None
+    checksums: Literal["when_required", "when_supported"] | None = None
     ready: tuple[pulumi.Resource, ...] = ()
 
     @property

@@ -8,7 +8,7 @@ import pulumi
 
 from infra.kubernetes.contract import ClusterContract
 from infra.secrets import values
-from infra.settings import Settings
+from infra.settings import Settings, conformance
 from infra.settings.storage import S3, X10000, GreenLake
 from infra.storage import policy, wiring
 from infra.storage.contract import StorageContract
@@ -61,7 +61,9 @@ def _provisioned(
         "client_secret": values.configured(greenlake.client_secret),
         "task_timeout": greenlake.task_timeout_seconds,
     }
-    guarded = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=storage.protect))
+    guarded = pulumi.ResourceOptions.merge(
+        opts, pulumi.ResourceOptions(protect=storage.protect, depends_on=list(cluster.ready))
+    )
     bucket = GreenLakeBucket(
         "milvus-bucket",
         {
@@ -129,5 +131,6 @@ def _contract(
         versioning=storage.versioning,
         object_lock=storage.object_lock,
         encryption=storage.encryption,
+        checksums=conformance.checksums(storage),
         ready=ready + (ca.made if ca else ()),
     )

@@ -20,7 +20,7 @@ from infra.provider import Provider
 from infra.storage import policy
 from infra.storage.minio_admin import MinioAdmin
 
-SECRETS = ["kubeconfig", "root_secret_key", "secret_key"]
+SECRETS = ["kubeconfig", "root_secret_key", "access_key", "secret_key"]
 
 
 def admin(props: dict[str, Any]) -> MinioAdmin:

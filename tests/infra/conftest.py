@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import functools
 import warnings
 
 import declaring
+import kubernetes_validate.utils
 import pytest
 
 # What the provider of each resource would answer, for those that compute something.
 declaring.GENERATED.setdefault("GreenLakeUser", ("secret_key",))
+
+# Kubernetes's definitions are megabytes of JSON, which would be read again for every object.
+kubernetes_validate.utils.schema_contents = functools.cache(
+    kubernetes_validate.utils.schema_contents
+)
 
 
 @pytest.fixture(autouse=True)

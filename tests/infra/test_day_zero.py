@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from declaring import DEV, PROD, changed, settings_of
+from declaring import DEV, PROD, STANDALONE, changed, declare, settings_of
 
-from infra.day_zero import KEYS, REASONS, DayZeroProvider, facts
+from infra.day_zero import FACTS, DayZeroProvider, facts
 
 
 def failures(olds, news):
@@ -12,17 +12,53 @@ def failures(olds, news):
 
 def test_first_day_is_free():
     news = facts(settings_of(PROD))
-    assert set(news) == set(KEYS)
+    assert set(news) == {*FACTS, "version"}
     assert failures({}, news) == []
 
 
-@pytest.mark.parametrize("key", REASONS)
+@pytest.mark.parametrize("key", FACTS)
 def test_what_was_decided_on_the_first_day_is_refused_at_preview(key):
-    olds = facts(settings_of(PROD))
+    olds = facts(settings_of(PROD)) | {key: "earlier"}
     (found,) = failures(olds, olds | {key: "other"})
     assert found[0] == key
-    assert KEYS[key] in found[1]
-    assert "milvus-backup" in found[1]
+    assert FACTS[key].key in found[1]
+    assert "go back to the earlier value" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "fact"),
+    [
+        ("etcd", {"members": 3}, "members"),
+        ("etcd", {"volume": {"size": "99Gi"}}, "etcd_volume"),
+        ("etcd", {"volume": {"size": "20Gi", "storageClass": "fast"}}, "etcd_volume"),
+        ("storage", {"volume": {"size": "99Gi"}}, "storage_volume"),
+        ("milvus", {"dataVolume": {"size": "99Gi"}}, "data_volume"),
+        ("kubernetes", {"namespace": "other"}, "namespace"),
+    ],
+)
+def test_a_change_of_settings_that_would_lose_data_is_seen(section, value, fact):
+    olds, news = (
+        facts(settings_of(document))
+        for document in (STANDALONE, changed(STANDALONE, **{section: value}))
+    )
+    assert [name for name, _ in failures(olds, news)] == [fact]
+
+
+def test_a_part_that_was_not_there_may_come_and_go():
+    olds = facts(settings_of(DEV))
+    kafka = changed(DEV, log=None) | {"log": {"type": "kafka", "mode": "create"}}
+    news = facts(settings_of(kafka)) | {"log": olds["log"]}
+    assert news["log_volume"]
+    assert failures(olds, news) == []
+    assert failures(news, olds) == []
+
+
+def test_everything_in_the_cluster_waits_for_the_comparison():
+    for document in (DEV, PROD):
+        declared = declare(document)
+        objects = [one for one in declared.resources if one.type.startswith("kubernetes:")]
+        late = [one.name for one in objects if "day-zero" not in one.depends_on]
+        assert late == []
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 
 import declaring
 import pytest
 from declaring import CLUSTER_23, CONFIG, DEV, PROD, STANDALONE, Hidden, changed, declare, shown
 
+from infra.settings import conformance
 from validation.errors import ConfigurationError
 
 EVERYTHING = changed(
@@ -160,6 +163,60 @@ def test_a_rotated_log_password_rolls_exactly_the_roles_of_milvus(rotated):
     after = marks(EVERYTHING)
     changed_names = {name.split("/")[1] for name in before if before[name] != after[name]}
     assert changed_names == {*ROLES, "milvus-proxy"}
+
+
+def test_a_new_ca_of_the_log_rolls_exactly_the_roles_of_milvus():
+    def with_ca(pem):
+        return changed(EVERYTHING, log={"ca": {"pem": pem}})
+
+    pem = PROD["storage"]["ca"]["pem"]
+    assert rolled(with_ca(pem), with_ca(pem.replace("AA", "BB"))) == {*ROLES, "milvus-proxy"}
+
+
+def test_a_new_ca_of_the_log_in_a_secret_of_the_sites_own_is_seen_too(monkeypatch):
+    real, held = declaring._Remembers.new_resource, []
+
+    def answer(self, args):
+        id_, outputs = real(self, args)
+        if args.resource_id and args.typ == "kubernetes:core/v1:Secret":
+            outputs["data"] = {"ca.crt": base64.b64encode(held[-1]).decode()}
+        return id_, outputs
+
+    monkeypatch.setattr(declaring._Remembers, "new_resource", answer)
+    secret = {"existingSecret": {"name": "kafka-ca", "key": "ca.crt"}}
+    document = changed(EVERYTHING, log={"ca": secret}, kubernetes={"createNamespace": False})
+    found = []
+    for held_now in (b"one", b"two"):
+        held.append(held_now)
+        found.append(marks(document)["Deployment/milvus-proxy"])
+    assert found[0] != found[1]
+
+
+def test_who_reads_pods_cannot_try_a_dictionary_on_a_chosen_password():
+    template = shown(declare(EVERYTHING).workloads()["Deployment/milvus-mixcoord"])
+    annotations = template["metadata"]["annotations"]
+    for purpose, secret in (("root-password", "rootPassword"), ("log", "logPassword")):
+        fast = hashlib.sha256(CONFIG[secret].encode()).hexdigest()
+        assert annotations[f"milvus-kit/{purpose}"] != fast
+
+
+@pytest.mark.parametrize(("choice", "told"), [("when_required", True), ("when_supported", False)])
+def test_milvus_adds_checksums_as_the_recorded_profile_decides(tmp_path, choice, told):
+    path = tmp_path / "profile.json"
+    document = {
+        "schema": conformance.SCHEMA,
+        "storage": {"endpoint": "https://s3.example.com", "bucket": "milvus"},
+        "verdict": "pass",
+        "decisions": {"checksums": {"choice": choice, "reason": "measured"}},
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    declared = declare(changed(PROD, storage={"conformanceProfile": str(path)}))
+    for name, template in declared.workloads().items():
+        if not name.startswith("Deployment/milvus-"):
+            continue
+        env = {item["name"]: item.get("value") for item in template["spec"]["containers"][0]["env"]}
+        for variable in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
+            assert env.get(variable) == ("when_required" if told else None), name
 
 
 def test_a_rotated_root_password_rolls_the_coordinator_alone(rotated):

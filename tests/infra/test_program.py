@@ -20,7 +20,7 @@ PEM = PROD["storage"]["ca"]["pem"]
 SIZES = st.sampled_from(["1Gi", "20Gi", "1Ti"])
 KEY = {"config": {"accessKey": "s3AccessKey", "secretKey": "s3SecretKey"}}
 slow = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
 

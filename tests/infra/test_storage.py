@@ -63,7 +63,7 @@ def test_contract_says_what_the_settings_say(case):
 
 def test_every_field_of_the_contract_is_given(case):
     name, _, _, contract = case
-    optional = {"ca", "ca_pem", "pods", "encryption"}
+    optional = {"ca", "ca_pem", "pods", "encryption", "checksums"}
     for field in dataclasses.fields(contract):
         if field.name not in optional:
             assert getattr(contract, field.name) is not None, (name, field.name)

@@ -18,6 +18,7 @@ OWNED_VARIABLES = (
     *(f"{section.upper()}_" for section in OWNED),
     "COMMON_SECURITY_",
     "COMMON_STORAGETYPE",
+    "AWS_",
     "MILVUSCONF",
     "SSL_CERT_FILE",
 )

@@ -10,6 +10,8 @@
 - ``scaling``: disruption budgets and autoscalers
 - ``services``, ``root_password``, ``snapshot``
 
+``plans`` puts together what each of them is made of.
+
 Pure, and usable without Pulumi: ``topology`` (what a version is made of), ``sizing`` and ``nodes``
 (what a data set needs), ``capacity`` (both, for one stack), ``pods`` (what every pod has).
 """

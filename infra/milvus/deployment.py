@@ -15,6 +15,7 @@ from infra.milvus import (
     log,
     network,
     operator,
+    plans,
     rollout,
     root_password,
     scaling,
@@ -25,14 +26,13 @@ from infra.milvus import (
     workloads,
 )
 from infra.milvus.capacity import Capacity, plan
-from infra.milvus.configuration import Inputs, ObjectStore
 from infra.milvus.contract import MilvusContract
-from infra.milvus.credentials import Secrets, sets_first_password
+from infra.milvus.credentials import sets_first_password
 from infra.milvus.identity import ROOT_USER, Identities, Identity
 from infra.secrets.authority import Authority
 from infra.settings import Settings
 from infra.settings.services import Kafka, Woodpecker
-from infra.storage.contract import SecretKeyRef, StorageContract
+from infra.storage.contract import StorageContract
 from validation.target import Role
 
 ROLLOUT = pulumi.CustomTimeouts(create="30m", update="60m", delete="30m")
@@ -81,15 +81,15 @@ class Milvus(pulumi.ComponentResource):
             pulumi.ResourceOptions.merge(opts, ours),
         )
         self._settings, self._cluster, self._storage = settings, cluster, storage
-        etcd_plan = _etcd_plan(settings, cluster)
+        etcd_plan = plans.etcd_plan(settings, cluster)
         identity = Identities(settings, cluster, authority, etcd_plan, self._after()).create()
-        access = log.access(settings, cluster.namespace, _log_secrets(identity))
+        access = log.access(settings, cluster.namespace, plans.log_secrets(identity))
         self._network(capacities, access)
         etcd_server = self._etcd(etcd_plan, identity)
         log_servers = self._log(etcd_plan, identity, etcd_server)
-        secrets = _secrets(storage, access, identity)
-        inputs = _inputs(settings, capacities, storage, etcd_plan, access)
-        work = self._work_plan(inputs, secrets)
+        secrets = plans.secrets(storage, access, identity)
+        inputs = plans.inputs(settings, capacities, storage, etcd_plan, access)
+        work = plans.work_plan(settings, cluster, inputs, secrets)
         before = [etcd_server, *log_servers, *storage.ready, *identity.made]
         last = self._roles(capacities, work, before)
         self._budgets(capacities)
@@ -137,31 +137,17 @@ class Milvus(pulumi.ComponentResource):
         settings, cluster = self._settings, self._cluster
         mine = pulumi.ResourceOptions(parent=self)
         match settings.log:
-            case Kafka(mode="create"):
-                kafka_plan = kafka.KafkaPlan(
-                    namespace=cluster.namespace,
-                    image=resolve("kafka", settings.images),
-                    settings=settings.log,
-                    storage_class=cluster.storage_class,
-                    retain=settings.storage.retain_on_delete,
-                    pull_secrets=cluster.pull_secrets,
-                    pull_policy=settings.images.pull_policy,
-                )
+            case Kafka(mode="create") as wanted:
+                kafka_plan = plans.kafka_plan(settings, cluster, wanted)
                 return [kafka.SingleKafka(kafka_plan, after=cluster.ready, opts=mine)]
-            case Woodpecker(mode="service"):
-                service_plan = woodpecker.WoodpeckerPlan(
-                    namespace=cluster.namespace,
-                    image=resolve("woodpecker", settings.images),
-                    settings=settings.log,
-                    storage=self._storage,
-                    store=_object_store(self._storage),
-                    etcd=etcd_plan.store(),
-                    etcd_secret=identity.etcd_client_tls,
-                    storage_class=cluster.storage_class,
-                    retain=settings.storage.retain_on_delete,
-                    required_spread=settings.production,
-                    pull_secrets=cluster.pull_secrets,
-                    pull_policy=settings.images.pull_policy,
+            case Woodpecker(mode="service") as wanted:
+                service_plan = plans.woodpecker_plan(
+                    settings,
+                    cluster,
+                    self._storage,
+                    mine=wanted,
+                    metadata=etcd_plan,
+                    identity=identity,
                 )
                 prints = {"milvus-kit/s3": self._storage.fingerprint}
                 if "etcd-tls" in identity.fingerprints:
@@ -176,23 +162,6 @@ class Milvus(pulumi.ComponentResource):
                 ]
             case _:
                 return []
-
-    def _work_plan(self, inputs: Inputs, secrets: Secrets) -> workloads.WorkloadPlan:
-        settings, milvus = self._settings, self._settings.milvus
-        image = resolve("milvus", settings.images, version=milvus.version, override=milvus.image)
-        gpu = None
-        if milvus.gpu.enabled:
-            gpu = milvus.image or resolve("milvus-gpu", settings.images, version=milvus.version)
-        return workloads.WorkloadPlan(
-            settings=settings,
-            namespace=self._cluster.namespace,
-            image=image,
-            gpu_image=gpu,
-            inputs=inputs,
-            secrets=secrets,
-            storage_class=self._cluster.storage_class,
-            pull_secrets=self._cluster.pull_secrets,
-        )
 
     def _roles(
         self,
@@ -335,65 +304,3 @@ def rolling_order(settings: Settings, capacities: dict[str, Capacity]) -> list[s
         return list(capacities)
     step = topology.change(milvus.upgrade_from, milvus.version)
     return [*step.add, *step.order]
-
-
-def _etcd_plan(settings: Settings, cluster: ClusterContract) -> etcd.EtcdPlan:
-    return etcd.EtcdPlan(
-        namespace=cluster.namespace,
-        image=resolve("etcd", settings.images),
-        settings=settings.etcd,
-        tls_secret="etcd-tls" if settings.etcd.tls else None,
-        storage_class=cluster.storage_class,
-        retain=settings.storage.retain_on_delete,
-        required_spread=settings.production,
-        pull_secrets=cluster.pull_secrets,
-        pull_policy=settings.images.pull_policy,
-    )
-
-
-def _log_secrets(identity: Identity) -> dict[str, SecretKeyRef]:
-    pairs = {"password": identity.log_password, "ca": identity.log_ca}
-    return {purpose: ref for purpose, ref in pairs.items() if ref is not None}
-
-
-def _secrets(storage: StorageContract, access: log.LogAccess, identity: Identity) -> Secrets:
-    return Secrets(
-        storage=storage,
-        log=access,
-        etcd_tls=identity.etcd_client_tls,
-        server_tls=identity.server_tls,
-        root_password=identity.root_password,
-        fingerprints={**identity.fingerprints, "s3": storage.fingerprint},
-    )
-
-
-def _object_store(storage: StorageContract) -> ObjectStore:
-    return ObjectStore(
-        host=storage.host,
-        port=storage.port,
-        secure=storage.secure,
-        bucket=storage.bucket,
-        root_path=storage.root_path,
-        region=storage.region,
-        virtual_host=storage.addressing == "virtual",
-        private_ca=storage.ca is not None,
-    )
-
-
-def _inputs(
-    settings: Settings,
-    capacities: dict[str, Capacity],
-    storage: StorageContract,
-    etcd_plan: etcd.EtcdPlan,
-    access: log.LogAccess,
-) -> Inputs:
-    return Inputs(
-        milvus=settings.milvus,
-        store=_object_store(storage),
-        etcd=etcd_plan.store(),
-        log=access.store,
-        # A coordinator that is replaced waits for the old one to leave; without a standby it would
-        # give up, and the rollout with it.
-        standby=frozenset(name for name, item in capacities.items() if item.role.coordinator),
-        grace_seconds={name: item.grace_seconds for name, item in capacities.items()},
-    )

@@ -77,7 +77,9 @@ def test_an_unreachable_server_ends_with_3_and_writes_nothing(command, tmp_path)
     (tmp_path / "t.yaml").write_text(
         "schema: milvus-kit/target/1\nname: t\nmilvus: {uri: 'http://127.0.0.1:1'}\n"
     )
-    code, _, said = command("validate", "--target", "t.yaml", "--rows", "2000", "--profile", "smoke")
+    code, _, said = command(
+        "validate", "--target", "t.yaml", "--rows", "2000", "--profile", "smoke"
+    )
     assert code == ExitCode.UNREACHABLE
     assert "127.0.0.1:1" in said
     assert not (tmp_path / "runs").exists()

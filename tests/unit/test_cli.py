@@ -44,8 +44,10 @@ def test_help_imports_nothing_heavy():
         [
             sys.executable,
             "-c",
-            "import sys; from validation import cli;"
-            f"print([name for name in {HEAVY} if name in sys.modules])",
+            (
+                "import sys; from validation import cli;"
+                f"print([name for name in {HEAVY} if name in sys.modules])"
+            ),
         ],
         capture_output=True,
         text=True,

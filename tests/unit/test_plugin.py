@@ -247,7 +247,7 @@ def test_a_folder_without_checks_is_refused_because_its_owner_believes_in_it(pyt
     done.stderr.fnmatch_lines(["*mine: no check in it*"])
 
 
-def test_a_broken_teardown_is_not_hidden_by_a_gate_that_failed(run, pytester):
+def test_a_broken_teardown_is_not_hidden_by_a_gate_that_failed(run):
     checks = """
         import pytest
         @pytest.fixture

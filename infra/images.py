@@ -21,18 +21,17 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
+from infra.milvus.topology import sets_first_password
 from infra.settings import Settings
 from infra.settings.cluster import KubeadmCluster
 from infra.settings.files import stacks_folder
-from infra.settings.model import Section, version_of
+from infra.settings.model import Section
 from infra.settings.parse import read_yaml
 from infra.settings.services import Images, Kafka, Woodpecker
 from infra.settings.storage import Minio
 from validation.errors import ConfigurationError
 
 SCHEMA = "milvus-kit/images/1"
-FIRST_PASSWORD_SINCE = (2, 4, 7)
-"""Older versions know no first password of root's: a Job changes the published one."""
 _Item = TypeVar("_Item")
 
 
@@ -166,7 +165,7 @@ def copies(settings: Settings) -> dict[str, str]:
 def _runs_the_kit(settings: Settings) -> bool:
     """Tell whether a Job in the cluster uses the kit's own image."""
     milvus = settings.milvus
-    sets_password = milvus.auth.enabled and version_of(milvus.version) < FIRST_PASSWORD_SINCE
+    sets_password = milvus.auth.enabled and not sets_first_password(milvus.version)
     return settings.validation.enabled or settings.etcd.snapshots is not None or sets_password
 
 

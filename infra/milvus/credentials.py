@@ -15,10 +15,9 @@ import pulumi
 from infra.milvus import pods
 from infra.milvus.configuration import ETCD_TLS_FOLDER, LOG_CA_FILE, S3_CA_FILE, TLS_FOLDER
 from infra.milvus.log import LogAccess
-from infra.milvus.topology import STANDALONE, parse_version
+from infra.milvus.topology import STANDALONE, sets_first_password
 from infra.storage.contract import SecretKeyRef, StorageContract
 
-ROOT_PASSWORD_SINCE = (2, 4, 7)
 TLS_KEYS = {key: key for key in ("tls.crt", "tls.key", "ca.crt")}
 
 SYSTEM_CA_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
@@ -57,11 +56,6 @@ class RoleSecrets:
     volumes: list[dict[str, Any]]
     mounts: list[dict[str, Any]]
     annotations: dict[str, Any]
-
-
-def sets_first_password(version: str) -> bool:
-    """Tell whether Milvus itself gives root a password at its first start (2.4.7 and later)."""
-    return parse_version(version) >= ROOT_PASSWORD_SINCE
 
 
 def purposes(role: str, version: str, secrets: Secrets) -> tuple[str, ...]:

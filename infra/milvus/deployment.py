@@ -27,7 +27,6 @@ from infra.milvus import (
 )
 from infra.milvus.capacity import Capacity, plan
 from infra.milvus.contract import MilvusContract
-from infra.milvus.credentials import sets_first_password
 from infra.milvus.identity import ROOT_USER, Identities, Identity
 from infra.secrets.authority import Authority
 from infra.settings import Settings
@@ -231,7 +230,7 @@ class Milvus(pulumi.ComponentResource):
         self, identity: Identity, last: Sequence[pulumi.Resource]
     ) -> Sequence[pulumi.Resource]:
         milvus = self._settings.milvus
-        if identity.root_password is None or sets_first_password(milvus.version):
+        if identity.root_password is None or topology.sets_first_password(milvus.version):
             return []
         job = root_password.job(
             root_password.PasswordPlan(

@@ -12,7 +12,14 @@ from typing import Any
 
 from infra.milvus import etcd, kafka, pods, woodpecker
 from infra.milvus.log import LogAccess
-from infra.milvus.topology import METRICS_PORT, PROXY_PORT, STANDALONE, Role, role_ports
+from infra.milvus.topology import (
+    METRICS_PORT,
+    PROXY_PORT,
+    STANDALONE,
+    Role,
+    role_ports,
+    sets_first_password,
+)
 from infra.milvus.workloads import NAME
 from infra.settings import Settings
 from infra.storage.contract import StorageContract
@@ -137,13 +144,18 @@ def _clients(plan: NetworkPlan) -> dict[str, Any]:
         rule["from"] = [
             *_namespaces(milvus.clients_from),
             *({"ipBlock": {"cidr": cidr}} for cidr in milvus.access.source_ranges),
-            _peer(ROOT_PASSWORD),
-            _peer(VALIDATION),
+            *([_peer(ROOT_PASSWORD)] if _sets_password(plan) else []),
+            *([_peer(VALIDATION)] if plan.settings.validation.enabled else []),
         ]
     ingress = [rule]
     if plan.settings.validation.enabled:
         ingress.append({"from": [_peer(VALIDATION)], "ports": _ports(METRICS_PORT)})
     return _policy(pods.selector(NAME, role), ingress=ingress)
+
+
+def _sets_password(plan: NetworkPlan) -> bool:
+    milvus = plan.settings.milvus
+    return milvus.auth.enabled and not sets_first_password(milvus.version)
 
 
 def _namespaces(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -254,8 +266,9 @@ def _jobs(plan: NetworkPlan) -> dict[str, Any]:
         found[SNAPSHOT] = _policy(
             pods.selector(SNAPSHOT), egress=[_to_etcd(), _to_store(plan.storage)]
         )
-    if plan.settings.milvus.auth.enabled:
-        found[ROOT_PASSWORD] = _policy(pods.selector(ROOT_PASSWORD), egress=[milvus])
+    if _sets_password(plan):
+        entrance = {"to": [_peer(NAME)], "ports": _ports(PROXY_PORT)}
+        found[ROOT_PASSWORD] = _policy(pods.selector(ROOT_PASSWORD), egress=[entrance])
     if plan.settings.validation.enabled:
         found[VALIDATION] = _policy(
             pods.selector(VALIDATION), egress=[milvus, _to_store(plan.storage)]

@@ -18,6 +18,8 @@ PROXY_INTERNAL_PORT = 19529
 HEALTH_PATH = "/healthz"
 METRICS_PATH = "/metrics"
 STANDALONE = "standalone"
+FIRST_PASSWORD_SINCE = (2, 4, 7)
+"""Older versions know no first password of root's: a Job changes the published one."""
 VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+].*)?$")
 
 
@@ -219,6 +221,11 @@ def refuse_unsupported(current: str, wanted: str) -> None:
             seen=wanted,
             remedy="go to 2.5.16 or later first, then to 2.6",
         )
+
+
+def sets_first_password(version: str) -> bool:
+    """Tell whether Milvus itself gives root a password at its first start."""
+    return parse_version(version) >= FIRST_PASSWORD_SINCE
 
 
 def logs(version: str, mode: str) -> frozenset[str]:

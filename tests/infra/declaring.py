@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,10 +183,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_KNOWN: dict[Any, Declared] = {}
+
+
 def declare(document: Mapping[str, Any], stack: str = "test") -> Declared:
-    """Return what the whole program declares for a document."""
-    settings = settings_of(document)
-    return run(lambda: program.build(settings, stack), stack)
+    """Return what the whole program declares for a document; the same is declared only once."""
+    # What tests plant elsewhere decides too. A file that a document names may have changed.
+    named = {name: value for name, value in os.environ.items() if name.startswith("MILVUS_KIT_")}
+    planted = (CONFIG, _Remembers.new_resource, _Monitor.RegisterResource, named)
+    key = (repr(document), stack, repr(planted))
+    if "rules" in repr(document) or key not in _KNOWN:
+        settings = settings_of(document)
+        _KNOWN[key] = run(lambda: program.build(settings, stack), stack)
+    return copy.deepcopy(_KNOWN[key])
+
+
+def forget() -> None:
+    """Declare everything anew from now on: something that `declare` cannot see has changed."""
+    _KNOWN.clear()
 
 
 def run(build: Callable[[], Any], stack: str = "test") -> Declared:

@@ -121,8 +121,6 @@ def test_production_has_exactly_the_flows_it_needs():
             ("woodpecker", "egress", "anyone", "TCP 443"),
             ("etcd-snapshot", "egress", "etcd", "TCP 2379"),
             ("etcd-snapshot", "egress", "anyone", "TCP 443"),
-            ("milvus-root-password", "egress", "milvus", "TCP 19530"),
-            ("milvus-root-password", "egress", "milvus", "TCP 9091"),
             ("ours", "ingress", "monitoring/*", "TCP 9091"),
             ("ours", "ingress", "monitoring/*", "TCP 2381"),
         }
@@ -143,14 +141,24 @@ def test_a_store_with_an_address_is_the_only_address_that_is_reached():
 
 def test_clients_can_be_limited_to_namespaces_and_networks():
     access = {"type": "LoadBalancer", "host": "m.example.com", "sourceRanges": ["10.0.0.0/8"]}
-    document = changed(PROD, milvus={"clientsFrom": ["apps"], "access": access})
-    clients = {flow for flow in flows(document) if flow[0] == "milvus/proxy"}
-    assert {flow[2] for flow in clients} == {
-        "apps/*",
-        "10.0.0.0/8",
-        "milvus-root-password",
-        "milvus-validation",
-    }
+    limited = {"clientsFrom": ["apps"], "access": access}
+
+    def clients(document):
+        document = changed(document, milvus=limited)
+        return {flow[2] for flow in flows(document) if flow[0] == "milvus/proxy"}
+
+    assert clients(PROD) == {"apps/*", "10.0.0.0/8"}
+    with_jobs = changed(
+        CLUSTER_23, milvus={"auth": {"enabled": True}}, validation={"enabled": True}
+    )
+    ours = {"milvus-root-password", "milvus-validation"}
+    assert clients(with_jobs) == {"apps/*", "10.0.0.0/8"} | ours
+
+
+def test_the_job_that_sets_the_password_reaches_milvus_alone():
+    found = flows(changed(CLUSTER_23, milvus={"auth": {"enabled": True}}))
+    mine = {flow for flow in found if flow[0] == "milvus-root-password"}
+    assert mine == {("milvus-root-password", "egress", "milvus", "TCP 19530")}
 
 
 def test_the_suite_reaches_milvus_and_the_store_and_is_let_in():

@@ -199,6 +199,7 @@ def test_prod_protects_and_keeps_what_holds_data():
             "RegisterResource",
             lambda self, request: (requests.append(request), real(self, request))[1],
         )
+        declaring.forget()
         declaring.declare(PROVISION)
     for name, kind in (("namespace", "Namespace"), ("milvus-bucket", "GreenLakeBucket")):
         found = flags(requests, name, kind)

@@ -39,6 +39,7 @@ KINDS = {
 def case(request) -> tuple[str, dict[str, Any], Declared, StorageContract]:
     document = KINDS[request.param]
     captured: list[StorageContract] = []
+    declaring.forget()
     with pytest.MonkeyPatch.context() as patch:
         real = program.store.deploy
 

@@ -121,4 +121,9 @@ def _notes(settings: Settings, storage: StorageContract) -> tuple[str, ...]:
         notes.append(
             "Milvus has no address outside the cluster: validate from inside it or forward a port."
         )
+    if settings.milvus.tls.mode == "mutual":
+        notes.append(
+            "Milvus asks its clients for a certificate: validate from inside the cluster, or add"
+            " milvus.tls.client_certificate_file and client_key_file to this target."
+        )
     return tuple(notes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from infra.settings.model import (
@@ -19,7 +20,31 @@ from infra.settings.model import (
     Volume,
 )
 
-Cron = Annotated[str, Field(pattern=r"^(\S+\s+){4}\S+$", examples=["17 */6 * * *"])]
+_CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CRON_PART = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/[1-9]\d*)?")
+
+
+def _cron(text: str) -> str:
+    fields = text.split()
+    if len(fields) != len(_CRON) or not all(map(_in_bounds, fields, _CRON)):
+        raise PydanticCustomError(
+            "cron", "this is not minute, hour, day, month and day of the week, all in numbers"
+        )
+    return text
+
+
+def _in_bounds(field: str, bounds: tuple[int, int]) -> bool:
+    """Tell whether each part of a field is a star, a number or a range that the field can have."""
+    for part in field.split(","):
+        match = _CRON_PART.fullmatch(part)
+        if match is None:
+            return False
+        if not all(bounds[0] <= int(one) <= bounds[1] for one in match.groups() if one is not None):
+            return False
+    return True
+
+
+Cron = Annotated[str, AfterValidator(_cron), Field(examples=["17 */6 * * *"])]
 
 
 class EtcdSnapshots(Section):

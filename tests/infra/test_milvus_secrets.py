@@ -206,8 +206,14 @@ def test_milvus_adds_checksums_as_the_recorded_profile_decides(tmp_path, choice,
     path = tmp_path / "profile.json"
     document = {
         "schema": conformance.SCHEMA,
-        "storage": {"endpoint": "https://s3.example.com", "bucket": "milvus"},
+        "storage": {
+            "endpoint": "https://s3.example.com",
+            "bucket": "milvus",
+            "region": "us-east-1",
+            "root_path": "files",
+        },
         "verdict": "pass",
+        "findings": [{"id": "addressing.path", "outcome": "pass"}],
         "decisions": {"checksums": {"choice": choice, "reason": "measured"}},
     }
     path.write_text(json.dumps(document), encoding="utf-8")

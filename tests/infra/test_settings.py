@@ -220,6 +220,9 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         "cannot be rolled back",
     ),
     (DEV, "etcd", {"auth": True}, "authenticates its clients by certificate"),
+    (DEV, "etcd", {"snapshots": {"schedule": "61 * * * *"}}, "this is not minute"),
+    (DEV, "etcd", {"snapshots": {"schedule": "1 2 3"}}, "this is not minute"),
+    (DEV, "etcd", {"snapshots": {"schedule": "x * * * *"}}, "this is not minute"),
     (DEV, "etcd", {"snapshots": {"prefix": "files/etcd"}}, "lie within each other"),
     (DEV, "validation", {"enabled": True, "rules": "no-such.yaml"}, "cannot read the rules"),
     (DEV, "milvus.access", {"sourceRanges": ["10.0.0.1/8"]}, "not a network"),
@@ -306,6 +309,11 @@ def test_prod_switches_on_what_production_needs():
     assert found.images.require_digest
 
 
+@pytest.mark.parametrize("text", ["17 */6 * * *", "0,30 1-5/2 31 12 7", "0 0 1 * 1-5"])
+def test_a_schedule_that_kubernetes_takes_is_accepted(text):
+    assert settings(with_(DEV, "etcd", {"snapshots": {"schedule": text}})).etcd.snapshots
+
+
 def test_settings_cannot_be_changed():
     found = settings(DEV)
     with pytest.raises(ValueError, match="frozen"):
@@ -317,7 +325,12 @@ def test_settings_cannot_be_changed():
 EMBEDDED = {"type": "woodpecker", "mode": "embedded"}
 PROFILE: dict[str, Any] = {
     "schema": "milvus-kit/s3-profile/1",
-    "storage": {"endpoint": "https://s3.example.com", "bucket": "milvus"},
+    "storage": {
+        "endpoint": "https://s3.example.com",
+        "bucket": "milvus",
+        "region": "us-east-1",
+        "root_path": "files",
+    },
     "verdict": "pass",
     "reason": "all rules hold",
     "decisions": {

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +229,7 @@ def test_generated_secrets_are_secret_outputs_for_the_engine(stack):
             "Password": {"value"},
             "Certificate": {"key", "ca_key"},
             "CertificateAuthority": {"key"},
-            "MinioUser": {"kubeconfig", "root_secret_key", "secret_key"},
+            "MinioUser": {"kubeconfig", "root_secret_key", "access_key", "secret_key"},
             "MinioBucket": {"kubeconfig", "root_secret_key"},
         }.get(kind, set())
         assert expected <= set(request.additionalSecretOutputs), request.name
@@ -265,3 +268,35 @@ def test_names_are_those_of_state_that_exists():
     declared, _, _ = built("dev")
     found = {(one.name, one.type) for one in declared.resources}
     assert set(STABLE.items()) <= found
+
+
+_RENDERED = """
+import hashlib, json, sys
+sys.path.insert(0, sys.argv[1])
+import declaring
+objects = declaring.declare(declaring.PROD).kubernetes()
+lines = sorted(json.dumps(one, sort_keys=True) for one in objects)
+print(hashlib.sha256("\\n".join(lines).encode()).hexdigest())
+"""
+
+
+def test_another_process_renders_the_same_bytes():
+    hashes = set()
+    for seed in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _RENDERED, str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        hashes.add(done.stdout)
+    assert len(hashes) == 1
+
+
+def test_target_says_when_clients_need_a_certificate():
+    found: list[dict[str, Any]] = []
+    document = declaring.changed(declaring.DEV, milvus={"tls": {"mode": "mutual"}})
+    settings = declaring.settings_of(document)
+    run(lambda: program.build(settings, "test").apply(found.append))
+    assert any("certificate" in note for note in target.parse(found[0], source="test").notes)

@@ -15,13 +15,14 @@ from pulumi import dynamic
 from infra.kubernetes.contract import KubeAccess
 from infra.kubernetes.facts import ClusterFacts, Needs, facts, problems
 from infra.kubernetes.portforward import api_client
+from infra.provider import Provider
 from validation.errors import ConfigurationError, CredentialsError, MilvusKitError, UnreachableError
 
 _ACCESS = ("kubeconfig", "kubeconfig_file", "context")
 _UNAUTHORIZED = (401, 403)
 
 
-class ClusterCheckProvider(dynamic.ResourceProvider):
+class ClusterCheckProvider(Provider):
     """Reads a cluster's facts and refuses one on which the stack does not fit."""
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:

@@ -14,6 +14,7 @@ import yaml
 from pulumi import dynamic
 
 from infra.kubernetes.contract import KubeAccess
+from infra.provider import Provider
 from infra.settings.cluster import KindCluster
 from validation.errors import MilvusKitError, MissingToolError, OwnershipError
 
@@ -21,7 +22,7 @@ _SECONDS = 900
 _NODE_REPOSITORY = "kindest/node"
 
 
-class KindProvider(dynamic.ResourceProvider):
+class KindProvider(Provider):
     """Runs ``kind`` to make, find and remove a cluster."""
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:

@@ -11,9 +11,10 @@ from pulumi import dynamic
 from infra.kubernetes.node import bootstrap, teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import RECORD, NodePlan
+from infra.provider import Provider
 
 
-class NodeProvider(dynamic.ResourceProvider):
+class NodeProvider(Provider):
     """Makes a host a node. ``plan`` is a `NodePlan` as JSON, a secret if it holds an SSH key."""
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:

@@ -31,10 +31,10 @@ selftest: $(READY) ## plant faults and see each turn its own gates red, and no o
 	@$(RUN)/milvus-kit selftest $(ARGS)
 
 e2e: $(READY) ## real clusters on this host, as root: deploy, validate, break, upgrade, destroy
-	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest tests/e2e $(ARGS)
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m pytest tests/e2e -s $(ARGS)
 
 e2e-quick: $(READY) ## the standalone stack alone, kept running between runs
-	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest tests/e2e/test_ci_stack.py --keep $(ARGS)
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m pytest tests/e2e/test_ci_stack.py --keep -s $(ARGS)
 
 e2e-clean: $(READY) ## give this host back, whatever a killed end-to-end run left on it
 	@$(RUN)/python -m tests.e2e.clean

@@ -63,8 +63,9 @@ def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"
 
 
 def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
-    recorded = profile.get("storage", {})
-    for name, value in (("endpoint", storage.endpoint), ("bucket", storage.bucket)):
+    usual = {"region": storage.region, "root_path": storage.root_path}
+    recorded = usual | profile.get("storage", {})
+    for name, value in (usual | {"endpoint": storage.endpoint, "bucket": storage.bucket}).items():
         if recorded.get(name) != value:
             yield Problem(
                 KEY,
@@ -87,11 +88,11 @@ def _verdict(profile: dict[str, Any]) -> Iterator[Problem]:
 def _addressing(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
     check = {"path": "addressing.path", "virtual": "addressing.virtual-host"}[storage.addressing]
     outcomes = {item.get("id"): item.get("outcome") for item in profile.get("findings", [])}
-    if outcomes.get(check) == "fail":
+    if outcomes.get(check) != "pass":  # a style nobody declared is not judged where it fails
         choice = _decision(profile, "addressing")
         yield Problem(
             "storage.addressing",
-            "the recorded profile shows that this store does not answer it",
+            "the recorded profile does not show that this store answers it",
             seen=repr(storage.addressing),
             remedy=f"use {choice}" if choice else _AGAIN,
         )

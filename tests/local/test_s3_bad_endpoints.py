@@ -117,8 +117,8 @@ def test_a_missing_bucket_is_a_mistake_in_the_configuration(stub):
     assert caught.value.exit_code is ExitCode.USAGE
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "ftp://x", "http://u:p@h", "http://h/b"])
-def test_an_endpoint_must_be_a_url_without_path_and_user(endpoint):
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "ftp://x", "http://h/b"])
+def test_an_endpoint_must_be_a_url_without_path(endpoint):
     with pytest.raises(ConfigurationError, match="not a URL"):
         reach(s3_servers.storage(endpoint))
 

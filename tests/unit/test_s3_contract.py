@@ -139,7 +139,7 @@ config:
   milvus-kit:kubernetes: {provider: existing, createNamespace: false}
   milvus-kit:storage: %s
   milvus-kit:milvus: {version: 3.0.0, mode: standalone}
-  milvus-kit:log: {type: woodpecker, mode: service}
+  milvus-kit:log: {type: woodpecker, mode: embedded}
 """
 
 
@@ -165,7 +165,7 @@ def test_a_stacks_storage_settings_are_used(stack):
         "vectors",
         "data",
     )
-    assert (storage.encryption, wal) == ("AES256", Wal.WOODPECKER_SERVICE)
+    assert (storage.encryption, wal) == ("AES256", Wal.WOODPECKER_EMBEDDED)
 
 
 def test_a_stack_that_makes_its_own_store_has_none_to_test_yet(stack):

@@ -114,8 +114,11 @@ class S3Server:
 
     @property
     def health_path(self) -> str:
-        """The path that answers 200 once the server is ready."""
-        return "/moto-api/" if self.provider == "emulator" else "/minio/health/ready"
+        """The path that answers 200 once objects can be stored.
+
+        MinIO's ``/minio/health/ready`` answers 200 before that.
+        """
+        return "/moto-api/" if self.provider == "emulator" else "/minio/health/cluster"
 
 
 def end_container(server: S3Server, port: int) -> None:

@@ -14,10 +14,43 @@ from infra.settings import PROJECT
 from infra.settings.model import ConfigSecret, SecretValue
 from validation.errors import ConfigurationError
 
+_LONGEST_KEY = 200
+"""Longer secrets are documents (kubeconfigs, certificates), which may well end with a new line."""
+
+
+class WrongSecretError(ConfigurationError, pulumi.RunError):
+    """A secret is not there, or cannot be one.
+
+    It shows only once the value is known, when Pulumi prints a traceback for everything that is
+    no RunError.
+    """
+
 
 def configured(name: ConfigSecret) -> pulumi.Output[str]:
-    """Return a secret of the stack's own configuration."""
-    return pulumi.Output.secret(pulumi.Config(PROJECT).require_secret(str(name)))
+    """Return a secret of the stack's own configuration.
+
+    Raises:
+        WrongSecretError: When it is applied: see `usable`.
+    """
+    secret = pulumi.Config(PROJECT).require_secret(str(name))
+    remedy = f"set it again: `pulumi config set --secret {name}`"
+    where = f"configuration key {name}"
+    return pulumi.Output.secret(secret).apply(lambda text: usable(text, where, remedy))
+
+
+def usable(text: str, where: str, remedy: str) -> str:
+    """Return a secret that is not empty and was not pasted with white space around it.
+
+    Raises:
+        WrongSecretError: It is one of both.
+    """
+    if not text.strip():
+        raise WrongSecretError("the secret is empty", where=where, remedy=remedy)
+    if len(text) < _LONGEST_KEY and text != text.strip():
+        raise WrongSecretError(
+            "the secret begins or ends with white space", where=where, remedy=remedy
+        )
+    return text
 
 
 def existing(name: str, cluster: ClusterContract, purpose: str) -> k8s.core.v1.Secret:
@@ -39,19 +72,24 @@ def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
     """Return what one key of a Secret holds, as a Pulumi secret.
 
     Raises:
-        ConfigurationError: When it is applied: the Secret is there and has no such key.
+        WrongSecretError: When it is applied: the Secret is there and has no such key, or what it
+            holds is not `usable`.
     """
     name = secret.pulumi_resource_name
 
     def text(data: Mapping[str, str] | None) -> str:
+        where = f"existing Secret, read as {name}"
         if data is not None and key not in data:
-            raise ConfigurationError(
+            raise WrongSecretError(
                 f"the Secret has no key {key}",
-                where=f"existing Secret, read as {name}",
+                where=where,
                 seen=sorted(data),
                 remedy="add it, or name one of the keys that are there",
             )
-        return base64.b64decode((data or {}).get(key, "")).decode()
+        if data is None:  # not known yet
+            return ""
+        text = base64.b64decode(data[key]).decode()
+        return usable(text, f"{where}, key {key}", "put the secret alone into it")
 
     return pulumi.Output.secret(secret.data).apply(text)
 

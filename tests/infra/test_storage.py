@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import declaring
+import pulumi
 import pytest
 from declaring import CONFIG, DEV, PROD, Declared, Hidden, changed, declare, shown
 
@@ -281,3 +282,14 @@ def test_existing_secret_without_the_key_is_named(monkeypatch):
         ConfigurationError, match="storage-key-site: the Secret has no key accesskey"
     ):
         declare(document)
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"), [("", "is empty"), (" ", "is empty"), ("key\n", "white space")]
+)
+def test_a_secret_that_cannot_be_one_is_named_and_not_shown(monkeypatch, planted, told):
+    monkeypatch.setitem(CONFIG, "s3SecretKey", planted)
+    with pytest.raises(ConfigurationError, match=f"s3SecretKey: the secret .*{told}") as caught:
+        declare(PROD)
+    assert isinstance(caught.value, pulumi.RunError)  # Pulumi shows it without a traceback
+    assert "key\n" not in str(caught.value)

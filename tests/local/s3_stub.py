@@ -137,6 +137,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.busy:
             self.server.busy -= 1
             raise S3Error(503, "SlowDown")
+        stranger = self.server.keys.access not in self.lower.get("authorization", "")
+        if stranger and self.server.broken("strangers are throttled"):
+            raise S3Error(429, "TooManyRequests")
 
     def fail(self, error: S3Error) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{error.code}</Code></Error>"
@@ -215,10 +218,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _authorise(self) -> None:
         server = self.server
+        if self.bucket_name == "tenant" and server.broken("a tenant's bucket has a bad name"):
+            raise S3Error(400, "InvalidBucketName")
         if self.bucket_name == "tenant" and not server.broken("access.other-bucket"):
             raise S3Error(403, "AccessDenied")
-        inside = not self.key or self.key.startswith("files/")
+        inside = (self.key or self.query.get("prefix", "files/")).startswith("files/")
+        if self.command == "DELETE" and server.broken("whatever is there may be deleted"):
+            return
         if not inside and not server.broken("access.other-prefix"):
+            raise S3Error(403, "AccessDenied")
+        if self.query.keys() & {"versioning", "object-lock"} and server.broken("settings are kept"):
             raise S3Error(403, "AccessDenied")
 
     def _body(self) -> bytes:

@@ -239,6 +239,8 @@ class Operations:
     def _conditions(self, *, multipart: bool = False) -> None:
         current = self.bucket.current(self.key)
         if self.headers.get("if-none-match") == "*":
+            if multipart and self.broken("no conditional completion"):
+                raise S3Error(412, "PreconditionFailed")
             if self.bucket.versioned and self.broken("conditional.versioned"):
                 raise S3Error(501, "NotImplemented")
             if self.key in self.bucket.tombs and self.broken("conditional.after-delete"):
@@ -439,10 +441,10 @@ class Operations:
 
     def _put_part(self) -> None:
         self._parts()[int(self.query["partNumber"])] = self.body
-        if self.broken("multipart.invisible"):
+        if self.body == b"only part" and self.broken("multipart.invisible"):
             self._store(self.body)
         md5 = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
-        self.http.answer(headers={"ETag": f'"{md5}"'})
+        self.http.answer(headers={} if self.broken("no ETag") else {"ETag": f'"{md5}"'})
 
     def post_object(self) -> None:
         if "uploads" in self.query:

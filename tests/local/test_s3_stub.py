@@ -114,6 +114,39 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
     assert profile.decisions.stack["milvus-kit:log"]["type"] == "kafka"
 
 
+@pytest.mark.parametrize(
+    ("fault", "check", "outcome", "said"),
+    [
+        ("strangers are throttled", "access.unknown-key", Outcome.NOT_MEASURED, "too busy"),
+        ("a tenant's bucket has a bad name", "access.other-bucket", Outcome.FAIL, "not refused"),
+        ("whatever is there may be deleted", "access.other-prefix", Outcome.FAIL, "DELETE"),
+        ("no conditional completion", "conditional.multipart", Outcome.FAIL, "412"),
+        ("no ETag", "multipart.out-of-order", Outcome.FAIL, "lacks 'ETag'"),
+    ],
+)
+def test_an_answer_that_only_looks_like_the_right_one_is_no_pass(
+    stub, storage, *, fault, check, outcome, said
+):
+    stub.faults = {fault}
+    findings, _ = outcomes(storage, [TABLE[check]])
+    assert findings[check].outcome is outcome
+    assert said in findings[check].reason
+
+
+def test_a_key_that_may_not_ask_for_settings_sees_by_a_write_whether_versions_are_kept(
+    stub, storage
+):
+    stub.faults = {"settings are kept"}
+    names = ("protection.milvus-unversioned", "protection.milvus-unlocked")
+    checks = [TABLE[name] for name in names]
+    seen = []
+    for versioned in (False, True):
+        stub.buckets["milvus"].versioned = versioned
+        findings, _ = outcomes(storage, checks)
+        seen.append(tuple(findings[name].outcome for name in names))
+    assert seen == [(Outcome.PASS, Outcome.PASS), (Outcome.FAIL, Outcome.NOT_MEASURED)]
+
+
 def test_without_the_races_the_log_is_not_called_safe(storage):
     checks = [one for one in ABOUT_LOG if one.id != "conditional.race"]
     profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=tuple(checks))

@@ -30,34 +30,49 @@ from validation.s3.workspace import Workspace
 _GARBAGE = "garbage collection deletes and nothing is freed: the bucket grows for ever"
 _LOST = "an attacker or a mistake with the key destroys the backups"
 _MADE = "no backup bucket was named; on one made for this"
-_ABSENT = frozenset({404, 501})
+_UNTOLD = frozenset({400, 403, 404, 501})
 
 
 @check("protection.milvus-unversioned", by="garbage collection", breaks=_GARBAGE)
 def milvus_unversioned(space: Workspace) -> Evidence:
     """Milvus's own bucket has no versioning."""
-    try:
-        status = space.s3.get_bucket_versioning(Bucket=space.bucket).get("Status")
-    except boto.ClientError as error:
-        if status_of(error) not in _ABSENT:
-            raise
-        return {"answer": f"{status_of(error)} {error_code(error)}"}
+    status = _setting(space.s3.get_bucket_versioning, space).get("Status", "never enabled")
     require(status != "Enabled", "versioning is enabled on Milvus's bucket", status=status)
-    return {"status": status or "never enabled"}
+    version = _version(space)
+    require(version is None, "a write to Milvus's bucket made a version", version=version)
+    return {"status": status}
+
+
+def _version(space: Workspace) -> str | None:
+    """Return the version that a write to Milvus's bucket makes; None if it makes none."""
+    key = space.key()
+    found = space.s3.put_object(Bucket=space.bucket, Key=key, Body=b"once").get("VersionId")
+    return None if found == "null" else found  # as S3 says where versioning was suspended
+
+
+def _setting(ask: Callable[..., dict[str, Any]], space: Workspace) -> dict[str, Any]:
+    """Return a setting of Milvus's bucket; where it is not told, the answer as its ``Status``.
+
+    Milvus's key need not be allowed to ask: 403 says nothing, and what a write does says all.
+    """
+    try:
+        return ask(Bucket=space.bucket)
+    except boto.ClientError as error:
+        if status_of(error) not in _UNTOLD:
+            raise
+        return {"Status": f"{status_of(error)} {error_code(error)}"}
 
 
 @check("protection.milvus-unlocked", by="garbage collection", breaks=_GARBAGE)
 def milvus_unlocked(space: Workspace) -> Evidence:
     """Milvus's own bucket has no object lock."""
-    try:
-        found = space.s3.get_object_lock_configuration(Bucket=space.bucket)
-    except boto.ClientError as error:
-        if status_of(error) not in _ABSENT | {400}:
-            raise
-        return {"answer": f"{status_of(error)} {error_code(error)}"}
+    found = _setting(space.s3.get_object_lock_configuration, space)
     enabled = found.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
     require(not enabled, "object lock is enabled on Milvus's bucket")
-    return None
+    forbidden = found.get("Status", "").startswith("403")
+    if forbidden and _version(space) is not None:  # only what keeps versions can lock
+        raise UnsupportedError("the key may not ask for object lock, and the bucket keeps versions")
+    return {"status": found.get("Status", "not enabled")}
 
 
 @check(

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import botocore.exceptions as boto
 
-from validation.s3.client import Keys, endpoint_of, error_code, keys_of, status_of
+from validation.s3.client import THROTTLED, Keys, endpoint_of, error_code, keys_of, status_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
 from validation.s3.wire import exchange, link
 from validation.s3.workspace import Workspace
 
 _LEAK = "anyone who reaches the endpoint can read or change every vector"
 _REFUSALS = frozenset({400, 401, 403})
+_FORBIDDEN = frozenset({401, 403})
+"""What refuses a good key: a 400 says that the request was wrong, not that it is not allowed."""
 _CLIENT_ERRORS = range(400, 500)
 """A stranger may be told anything but success, or a failure of the store."""
+_BUSY = frozenset({429, 503})
 
 
 def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
@@ -33,12 +37,15 @@ def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
         try:
             call()
         except boto.ClientError as error:
+            if error_code(error) in THROTTLED or status_of(error) in _BUSY:
+                raise  # that refuses nobody
             answers[name] = f"{status_of(error)} {error_code(error)}"
             require(
                 status_of(error) in _CLIENT_ERRORS, f"{name} by {who} is not refused", **answers
             )
             continue
         require(False, f"{name} by {who} was allowed", **answers)
+    require(space.get(key) == b"private", f"{who} was refused and changed the object", **answers)
     return answers
 
 
@@ -72,19 +79,29 @@ def other_bucket(space: Workspace) -> Evidence:
     bucket = space.permissions.other_bucket
     if bucket is None:
         raise NotDeclaredError("no other bucket was named (--other-bucket)")
-    answers = {}
     absent = f"milvus-kit-preflight-{space.run}"
-    for name, call in (
-        ("LIST", lambda: space.s3.list_objects_v2(Bucket=bucket, MaxKeys=1)),
-        ("GET", lambda: space.s3.get_object(Bucket=bucket, Key=absent)),
-    ):
+    return _all_forbidden(
+        {
+            "LIST": lambda: space.s3.list_objects_v2(Bucket=bucket, MaxKeys=1),
+            "GET": lambda: space.s3.get_object(Bucket=bucket, Key=absent),
+        },
+        f"in bucket {bucket}",
+    )
+
+
+def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> Evidence:
+    """Require that the Milvus key is refused whatever it asks."""
+    answers: dict[str, str] = {}
+    for name, call in calls.items():
         try:
             call()
         except boto.ClientError as error:
+            if error_code(error) in THROTTLED or status_of(error) in _BUSY:
+                raise
             answers[name] = f"{status_of(error)} {error_code(error)}"
-            require(status_of(error) in _REFUSALS, f"{name} there is not refused", **answers)
+            require(status_of(error) in _FORBIDDEN, f"{name} {where} is not refused", **answers)
             continue
-        require(False, f"{name} in bucket {bucket} was allowed", **answers)
+        require(False, f"{name} {where} was allowed", **answers)
     return answers
 
 
@@ -95,18 +112,23 @@ def other_bucket(space: Workspace) -> Evidence:
     need=Need.DECLARED,
 )
 def other_prefix(space: Workspace) -> Evidence:
-    """The Milvus key is refused outside its root path (reads of an absent key only)."""
+    """The Milvus key is refused outside its root path (asked for a key nobody has).
+
+    A key that may not list is told 403 of any absent object, so that GET alone proves nothing.
+    DELETE tells whether it may; it can hit nothing, since the name is this run's own.
+    """
     if not space.permissions.prefix_isolation:
         raise NotDeclaredError("isolation by prefix was not declared (--prefix-isolation)")
-    key = f"milvus-kit-preflight-{space.run}-outside/absent"
-    try:
-        space.s3.get_object(Bucket=space.bucket, Key=key)
-    except boto.ClientError as error:
-        answer = f"{status_of(error)} {error_code(error)}"
-        require(status_of(error) in _REFUSALS, "not refused outside the root path", answer=answer)
-        return {"answer": answer}
-    require(False, "an absent key outside the root path was read")
-    return None
+    folder = f"milvus-kit-preflight-{space.run}-outside/"
+    there = {"Bucket": space.bucket, "Key": f"{folder}absent"}
+    return _all_forbidden(
+        {
+            "LIST": lambda: space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder, MaxKeys=1),
+            "GET": lambda: space.s3.get_object(**there),
+            "DELETE": lambda: space.s3.delete_object(**there),
+        },
+        "outside the root path",
+    )
 
 
 def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:

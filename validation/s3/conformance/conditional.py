@@ -111,24 +111,31 @@ def after_delete(space: Workspace) -> Evidence:
     need=Need.WOODPECKER,
 )
 def multipart(space: Workspace) -> Evidence:
-    """A multipart upload completed with If-None-Match: * refuses an existing key."""
+    """A multipart upload completed with If-None-Match: * makes a key and replaces none."""
     key = space.key()
-    upload = space.upload(key)
-    done = send_parts(space, key, upload, [b"large block"])
-    space.s3.put_object(Bucket=space.bucket, Key=key, Body=b"first")
+    first, second = (_uploaded(space, key, body) for body in (b"first block", b"second block"))
+    space.s3.complete_multipart_upload(**first)
+    require(space.get(key) == b"first block", "the completed object differs from its part")
     try:
-        space.s3.complete_multipart_upload(
-            Bucket=space.bucket,
-            Key=key,
-            UploadId=upload,
-            MultipartUpload={"Parts": done},
-            IfNoneMatch="*",
-        )
+        space.s3.complete_multipart_upload(**second)
     except boto.ClientError as error:
         require(status_of(error) == _EXISTS, "not 412", status=status_of(error))
-        require(space.get(key) == b"first", "a refused completion changed the object")
+        require(space.get(key) == b"first block", "a refused completion changed the object")
         return
     require(False, "an existing key was overwritten by a conditional completion")
+
+
+def _uploaded(space: Workspace, key: str, body: bytes) -> dict[str, Any]:
+    """Return what completes an upload on condition that the key does not exist."""
+    upload = space.upload(key)
+    done = send_parts(space, key, upload, [body])
+    return {
+        "Bucket": space.bucket,
+        "Key": key,
+        "UploadId": upload,
+        "MultipartUpload": {"Parts": done},
+        "IfNoneMatch": "*",
+    }
 
 
 @check(

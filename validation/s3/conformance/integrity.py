@@ -8,6 +8,7 @@ from collections.abc import Callable
 import botocore.exceptions as boto
 
 from validation.s3.checksums import ALGORITHMS, checksum, content_md5
+from validation.s3.client import status_of
 from validation.s3.conformance.model import Evidence, Need, check, require
 from validation.s3.conformance.objects import noise
 from validation.s3.signing import Payload
@@ -41,7 +42,9 @@ def _refused(space: Workspace, key: str, what: str, **request: object) -> Eviden
     require(400 <= reply.status < 500, f"{what} was answered {reply}")  # noqa: PLR2004
     try:
         space.get(key)
-    except boto.ClientError:
+    except boto.ClientError as error:
+        if status_of(error) != 404:  # noqa: PLR2004  (anything else does not say that it is absent)
+            raise
         return {"answer": str(reply)}
     require(False, f"{what} was refused and stored all the same")
     return None

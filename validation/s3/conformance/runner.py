@@ -17,7 +17,7 @@ from validation.s3.conformance.model import Check, Need, NotDeclaredError, RuleB
 from validation.s3.workspace import BusyError, Workspace
 from validation.verdict import Outcome
 
-_TRANSPORT = (boto.BotoCoreError, UnreachableError, ResponseParserError)
+_TRANSPORT = (boto.BotoCoreError, UnreachableError, ResponseParserError, OSError)
 
 
 class Finding(BaseModel):
@@ -118,6 +118,8 @@ def _once(space: Workspace, check: Check) -> _Seen:
         return _Seen(Outcome.NOT_MEASURED, error.what, applies=applies)
     except boto.ClientError as error:
         return _answered(error)
+    except KeyError as error:  # boto3 leaves out of an answer what the store left out
+        return _Seen(Outcome.FAIL, f"the answer lacks {error}")
     except _TRANSPORT as error:
         said = error.what if isinstance(error, MilvusKitError) else type(error).__name__
         reason = f"the answer broke off or was not S3: {said}"

@@ -133,7 +133,7 @@ def protocol(space: Workspace) -> Evidence:
             raise UnsupportedError(f"this host's OpenSSL cannot ask for TLS 1.1: {error}") from None
     try:
         found = _handshake(space, context)
-    except (ssl.SSLError, OSError) as error:
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
         reason = str(getattr(error, "reason", "") or "")
         if reason == "NO_PROTOCOLS_AVAILABLE":
             raise UnsupportedError("this host's OpenSSL cannot ask for TLS 1.1") from None

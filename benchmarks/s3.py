@@ -24,7 +24,9 @@ import obstore
 import stamina
 from obstore.store import S3Store
 
-from validation.cache import cache_folder
+from validation.local.minio import choose, end_container
+from validation.local.ports import pick
+from validation.progress import Progress
 from validation.s3.client import connect
 from validation.s3.performance import Meter, Plan, fast_store
 from validation.s3.workspace import opened
@@ -32,7 +34,6 @@ from validation.target import SecretRef, Storage
 
 CASES = ((8 << 20, 16, 256), (64 << 10, 64, 4_000))
 ROUNDS = 5
-PORT = 19_321
 
 
 def main(arguments: list[str]) -> int:
@@ -93,30 +94,33 @@ def _storage(endpoint: str, bucket: str) -> Storage:
 
 @contextmanager
 def _minio() -> Iterator[Storage]:
-    """Run a MinIO from the cache on loopback."""
-    binary = next((cache_folder() / "toolchain").glob("minio-*/bin/minio"), None)
-    if binary is None:
-        sys.exit("there is no MinIO in the cache: run `milvus-kit local up` once, or name a store")
-    os.environ["AWS_ACCESS_KEY_ID"] = "benchmark"
-    os.environ["AWS_SECRET_ACCESS_KEY"] = secrets.token_hex(16)
-    environment = {
-        **os.environ,
-        "MINIO_ROOT_USER": os.environ["AWS_ACCESS_KEY_ID"],
-        "MINIO_ROOT_PASSWORD": os.environ["AWS_SECRET_ACCESS_KEY"],
-        "MINIO_BROWSER": "off",
-    }
-    endpoint = f"http://127.0.0.1:{PORT}"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [str(binary), "server", "--address", f"127.0.0.1:{PORT}", "--quiet", folder]
-        process = subprocess.Popen(command, env=environment, cwd=Path(folder))
+    """Run a MinIO of our own on loopback."""
+    access, secret = "benchmark", secrets.token_hex(16)
+    os.environ.update(AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret)
+    with tempfile.TemporaryDirectory(prefix="milvus-kit-bench-") as name:
+        folder = Path(name)
+        (folder / "s3").mkdir()
+        server, port = choose(Progress(), folder), pick(("s3",))["s3"]
+        if server.provider != "minio":
+            sys.exit("no MinIO can be run here, and the speed of an emulator says nothing")
+        environment = {**os.environ, **server.environment(access, secret)}
+        endpoint = f"http://127.0.0.1:{port}"
+        process = subprocess.Popen(
+            server.command(folder, port),
+            env=environment,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=50, timeout=30):
                 with attempt:
-                    httpx.get(f"{endpoint}/minio/health/cluster").raise_for_status()
+                    httpx.get(endpoint + server.health_path).raise_for_status()
             yield _storage(endpoint, "benchmark")
         finally:
             process.terminate()
             process.wait()
+            end_container(server, port)
 
 
 if __name__ == "__main__":

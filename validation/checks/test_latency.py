@@ -3,8 +3,8 @@
 import pytest
 
 from validation import workload
+from validation.load import plan
 from validation.load.open_loop import open_loop
-from validation.load.plan import search_plan
 from validation.load.serial import serial
 
 pytestmark = pytest.mark.family("latency")
@@ -19,7 +19,7 @@ def index(generated_collection, profile):
 @pytest.fixture(scope="module")
 def searches(connection, generated, generated_collection, index):
     """The searches, serialised once."""
-    return search_plan(
+    return plan.search_plan(
         connection,
         generated_collection.name,
         generated.queries.vectors,

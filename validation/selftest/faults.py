@@ -133,7 +133,7 @@ FAULTS: dict[str, Fault] = {
         Fault(
             "slow-server",
             "every answer is 60 ms late",
-            medians(_SERIAL),
+            either(medians(_SERIAL), tails(_OFFERED)),
             plants.stalling_line(every=1, seconds=0.06),
         ),
         Fault(

@@ -1,5 +1,7 @@
 """The self-test's own judgement: which gates had to turn red, and which must not."""
 
+import dataclasses
+
 import pytest
 
 from tests.builders import build
@@ -98,3 +100,11 @@ def test_every_fault_is_about_a_rule_in_force(name):
 def test_excuses_are_only_for_gates_that_are_there():
     known = {rule.gate for rule in RULES} | {"checks.assertions"}
     assert set(UNPLANTED) <= known
+
+
+def test_a_gate_that_may_turn_red_need_not(clean):
+    own, other = green(clean, METRIC), green(clean, "identity.mismatches")
+    loose = dataclasses.replace(fault(METRIC), may_turn_red=metrics("identity.mismatches"))
+    for red in (own, own | other):
+        assert compare(loose, clean, turned(clean, dict.fromkeys(red, Outcome.FAIL))).caught
+    assert not compare(loose, clean, turned(clean, dict.fromkeys(other, Outcome.FAIL))).caught

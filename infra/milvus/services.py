@@ -24,6 +24,10 @@ def client_service(milvus: Milvus, namespace: str) -> Any:
     if access.node_port:
         port["nodePort"] = access.node_port
     spec: dict[str, Any] = {"type": access.type, "selector": entrance(milvus), "ports": [port]}
+    if access.source_ranges and access.type != "ClusterIP":
+        # Otherwise nodes put their own address in the place of the client's, which NetworkPolicies
+        # then compare with these ranges.
+        spec["externalTrafficPolicy"] = "Local"
     if access.source_ranges and access.type == "LoadBalancer":
         spec["loadBalancerSourceRanges"] = list(access.source_ranges)
     metadata = pods.metadata(NAME, namespace, pods.labels(NAME, "service"))

@@ -148,6 +148,10 @@ def service(plan: MinioPlan) -> dict[str, Any]:
         "selector": pods.selector(NAME),
         "ports": [port],
     }
+    if access.source_ranges and access.type != "ClusterIP":
+        # Otherwise nodes put their own address in the place of the client's, which NetworkPolicies
+        # then compare with these ranges.
+        spec["externalTrafficPolicy"] = "Local"
     if access.source_ranges and access.type == "LoadBalancer":
         spec["loadBalancerSourceRanges"] = list(access.source_ranges)
     labelled = pods.labels(NAME, "object-storage")

@@ -179,3 +179,15 @@ def test_every_port_that_a_policy_names_is_one_that_a_pod_opens(document):
     }
     inside = {int(flow[3].split()[1]) for flow in flows(document) if flow[1] == "ingress"}
     assert inside <= opened
+
+
+@pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort"])
+def test_networks_that_may_connect_are_compared_with_the_clients_own_address(kind):
+    access = {"type": kind, "host": "m.example.com", "sourceRanges": ["10.0.0.0/8"]}
+    port = {"nodePort": 30500} if kind == "NodePort" else {}
+    store = {"access": access | ({"nodePort": 30501} if port else {})}
+    declared = declare(changed(DEV, milvus={"access": access | port}, storage=store))
+    for name in ("milvus", "minio"):
+        assert declared.one("Service", name)["spec"]["externalTrafficPolicy"] == "Local"
+    inside = declare(DEV).one("Service", "milvus")["spec"]
+    assert "externalTrafficPolicy" not in inside

@@ -185,6 +185,12 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         "diskann.volume.storageClass",
     ),
     (DEV, "milvus.access", {"type": "NodePort"}, "needs host and nodePort"),
+    (
+        with_(DEV, "milvus.access", NODE_PORT),
+        "milvus.clientsFrom",
+        ["apps"],
+        "clientsFrom alone lets none in",
+    ),
     (DEV, "milvus.access", {"nodePort": 30001}, "type: NodePort"),
     (DEV, "milvus.access", {"type": "LoadBalancer"}, "milvus.access.host"),
     (DEV, "storage.tls", {"mode": "existing"}, "existingSecret goes with"),

@@ -17,6 +17,13 @@ from infra.settings.storage import Minio, Storage
 @rule
 def _access_is_complete(milvus: Milvus, storage: Storage) -> Iterator[Problem]:
     yield from _access(milvus.access, "milvus.access")
+    outside = milvus.access.type != "ClusterIP"
+    if outside and milvus.clients_from and not milvus.access.source_ranges:
+        yield Problem(
+            "milvus.access.sourceRanges",
+            f"a {milvus.access.type} is for clients outside, and clientsFrom alone lets none in",
+            remedy="name their networks, or leave clientsFrom out",
+        )
     if isinstance(storage, Minio):
         yield from _access(storage.access, "storage.access")
         ports = [a.node_port for a in (milvus.access, storage.access) if a.node_port]

@@ -15,8 +15,8 @@ help: ## show this list
 try: $(READY) ## from here to a verdict: start Milvus and S3 on this host, load, check, judge
 	@$(RUN)/milvus-kit try $(ARGS)
 
-test: $(READY) ## the fast tests, on real servers where that matters (under 5 minutes)
-	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest $(ARGS)
+test: $(READY) ## the fast tests, on real servers where that matters
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY) ## formatting, lint and types
 	@$(RUN)/ruff format --check .

@@ -8,7 +8,7 @@ from validation.errors import ConfigurationError
 from validation.s3.faults.script import Fault, Kind
 
 HOLD_SECONDS = 8.0
-_GET = frozenset({"GET"})
+_GET, _PUT = frozenset({"GET"}), frozenset({"PUT"})
 _DATA = "/(insert_log|stats_log|index_files)/"
 
 
@@ -69,6 +69,21 @@ FAULTS: dict[str, Scripted] = {
             "corrupted",
             "one bit is wrong in every object that is downloaded",
             (Fault(Kind.CORRUPT, methods=_GET, path=_DATA),),
+        ),
+        Scripted(
+            "corrupted-upload",
+            "one bit is wrong in every other object that is uploaded",
+            (Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2),),
+        ),
+        Scripted(
+            "lost-answer",
+            "every other upload is stored, and the connection is reset before that is said",
+            (Fault(Kind.LOST_ANSWER, methods=_PUT, every=2),),
+        ),
+        Scripted(
+            "revoked-key",
+            "every request is answered 403 InvalidAccessKeyId, as while a key is replaced",
+            (Fault(Kind.REVOKED_KEY),),
         ),
     )
 }

@@ -7,7 +7,12 @@ import pytest
 from infra.settings import conformance
 from infra.settings.storage import S3
 
-RECORDED = {"endpoint": "http://h:9", "bucket": "vectors", "region": "us-east-1", "root_path": "files"}
+RECORDED = {
+    "endpoint": "http://h:9",
+    "bucket": "vectors",
+    "region": "us-east-1",
+    "root_path": "files",
+}
 
 
 @pytest.fixture

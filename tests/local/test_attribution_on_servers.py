@@ -44,9 +44,20 @@ def found(measured):
     return {stretch: part.bound for stretch, part in measured.parts().items()}
 
 
-def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(embedded_target):
-    with loaded(embedded_target) as (connection, name, plan):
-        measured = measure(connection, name, plan, warm=40, cold=10)
+@pytest.fixture(scope="module")
+def collection(embedded_target):
+    """One loaded collection, its connection and plan: building it is what takes time."""
+    with loaded(embedded_target) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def measured(collection):
+    connection, name, plan = collection
+    return measure(connection, name, plan, warm=40, cold=10)
+
+
+def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(measured):
     cold, warm, replay = measured.load.reads, measured.warm.reads, measured.replay
     assert cold is not None
     assert warm is not None
@@ -58,19 +69,17 @@ def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(embedd
     assert replay.bytes >= measured.load.index_bytes
 
 
-def test_a_store_on_the_same_host_leaves_the_stack_compute_bound(embedded_target):
-    with loaded(embedded_target) as (connection, name, plan):
-        measured = measure(connection, name, plan, warm=40, cold=10)
-        answer = measured.answer(None)
+def test_a_store_on_the_same_host_leaves_the_stack_compute_bound(measured):
+    answer = measured.answer(None)
     assert answer.bound is Bound.COMPUTE, answer.line
 
 
-def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(embedded_target):
+def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(
+    embedded_target, collection
+):
+    name = collection[1]
     host, _, port = embedded_target.milvus.uri.removeprefix("http://").partition(":")
-    with (
-        loaded(embedded_target) as (_, name, _),
-        stalling(host, int(port), every=1, seconds=0.05) as slow,
-    ):
+    with stalling(host, int(port), every=1, seconds=0.05) as slow:
         uri = f"http://127.0.0.1:{slow}"
         milvus = embedded_target.milvus.model_copy(update={"uri": uri})
         dataset = generate(ROWS, 64, queries=20)
@@ -117,9 +126,9 @@ def test_a_slow_store_turns_the_answer_to_storage(behind_a_proxy):
     assert found(measured)["warm"] is Bound.COMPUTE
 
 
+@pytest.mark.usefixtures("measured")
 def test_metrics_name_the_families_that_the_attribution_rests_on(embedded_target):
-    with loaded(embedded_target):
-        seen = metrics.scrape(embedded_target.milvus)
+    seen = metrics.scrape(embedded_target.milvus)
     for name in (
         "internal_storage_request_latency_count",
         "milvus_storage_request_latency_count",

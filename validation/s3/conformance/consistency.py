@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import botocore.exceptions as boto
 
@@ -70,31 +71,33 @@ def read_after_overwrite(space: Workspace) -> Evidence:
 
 @check("consistency.list-after-write", by="recovery, garbage collection", breaks=_BREAKS)
 def list_after_write(space: Workspace) -> Evidence:
-    """A new object is listed at once."""
+    """A new object is listed at once, for another client too."""
+    reader = space.client()
     folder = space.folder()
     keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
 
     def one(number: int) -> str:
         space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")
-        return "" if _listed(space, keys[number]) else "a new object is not listed"
+        return "" if _listed(space, reader, keys[number]) else "a new object is not listed"
 
     return _rounds(space, one)
 
 
 @check("consistency.list-after-delete", by="recovery, garbage collection", breaks=_BREAKS)
 def list_after_delete(space: Workspace) -> Evidence:
-    """A deleted object is no longer listed."""
+    """A deleted object is no longer listed, for another client neither."""
+    reader = space.client()
     folder = space.folder()
     keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
 
     def one(number: int) -> str:
         space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")
         space.s3.delete_object(Bucket=space.bucket, Key=keys[number])
-        return "a deleted object is listed" if _listed(space, keys[number]) else ""
+        return "a deleted object is listed" if _listed(space, reader, keys[number]) else ""
 
     return _rounds(space, one)
 
 
-def _listed(space: Workspace, key: str) -> bool:
-    page = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=key)
+def _listed(space: Workspace, reader: Any, key: str) -> bool:
+    page = reader.list_objects_v2(Bucket=space.bucket, Prefix=key)
     return key in [entry["Key"] for entry in page.get("Contents", ())]

@@ -9,6 +9,7 @@ import pytest
 import s3_servers
 import s3_stub
 
+from validation.s3 import performance
 from validation.s3.client import Keys, connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
@@ -27,7 +28,8 @@ def stub():
 
 
 @pytest.fixture
-def space(stub):
+def space(stub, monkeypatch):
+    monkeypatch.setattr(performance, "PIECE", 1 << 20)  # so that the larger size comes in pieces
     stub.reset()
     with opened(s3_servers.storage(stub.endpoint)) as workspace:
         yield workspace

@@ -1,6 +1,11 @@
 """Settings that all tests share."""
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+# gRPC reads it when it is first imported, which any test file may do before the kit does.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 pytest_plugins = ["pytester"]
 

@@ -167,12 +167,6 @@ def _endpoint(target: Target, cleanup: contextlib.ExitStack) -> Endpoint:
             seen=name if parts.scheme else milvus.uri.rpartition("@")[2],
             remedy="write http://HOST:19530, https://HOST:19530, or a path ending in .db",
         )
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "the address holds a user or a password",
-            where=f"milvus.uri: {name}",
-            remedy="write them as milvus.auth, the password as a reference",
-        )
     tls, secure = milvus.tls, parts.scheme == "https" or milvus.tls.mode != "off"
     certificate, key = _own_certificate(tls)
     token = ""

@@ -49,12 +49,10 @@ def kubernetes(tools: Toolchain) -> list[Image]:
 
 
 def etcd(tools: Toolchain, *names: str) -> Image:
-    """Return etcd with etcdctl and a shell."""
-    files = {
-        tools.command("etcd"): "/usr/local/bin/etcd",
-        tools.command("etcdctl"): "/usr/local/bin/etcdctl",
-    }
-    own = bases.binaries(f"etcd-{parts.ETCD_VERSION}", files)
+    """Return etcd with etcdctl, etcdutl and a shell."""
+    commands = ("etcd", "etcdctl", "etcdutl")
+    files = {tools.command(name): f"/usr/local/bin/{name}" for name in commands}
+    own = bases.binaries(f"etcd-and-tools-{parts.ETCD_VERSION}", files)
     return Image(names, (bases.debian(), own), labels={_VERSION: parts.ETCD_VERSION})
 
 

@@ -97,6 +97,13 @@ ETCDCTL = GoPart(
     f"v{ETCD_VERSION}",
     {"etcdctl": "go.etcd.io/etcd/etcdctl/v3"},
 )
+ETCDUTL = GoPart(
+    "etcdutl",
+    ETCD_VERSION,
+    "go.etcd.io/etcd/etcdutl/v3",
+    f"v{ETCD_VERSION}",
+    {"etcdutl": "go.etcd.io/etcd/etcdutl/v3"},
+)
 COREDNS = GoPart(
     "coredns",
     COREDNS_VERSION,
@@ -120,7 +127,7 @@ MINIO = GoPart(
     {"minio": "github.com/minio/minio"},
 )
 
-GO_PARTS = (PULUMI, KUBERNETES, ETCD, ETCDCTL, COREDNS, LOCAL_PATH, MINIO)
+GO_PARTS = (PULUMI, KUBERNETES, ETCD, ETCDCTL, ETCDUTL, COREDNS, LOCAL_PATH, MINIO)
 
 SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 SDK_SCRIPTS = {

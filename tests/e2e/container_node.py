@@ -1,0 +1,262 @@
+"""A container that behaves as a host of its own: for what needs a second node, or SSH.
+
+Made with plain tools, since there is no container engine here: a Debian root file system, namespaces
+(``container_node.sh``), a bridge of the run's own, sshd with a fresh host key. Each one is recorded
+before it is begun, so that a killed run's containers are found and removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.e2e.images import bases
+from validation.errors import MilvusKitError
+
+FOLDER = Path("/var/lib/milvus-kit/containers")
+BRIDGE = "mkn0"
+GATEWAY = "10.213.1.1"
+IMAGES = "/var/lib/milvus-kit/images"
+"""Where the image archives are inside."""
+_COMMANDS = "/usr/local/bin"
+_SCRIPT = Path(__file__).with_suffix(".sh")
+_SECONDS = 20.0
+_PACKAGES = (
+    "ca-certificates",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "ethtool",
+    "ipset",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "mount",
+    "nftables",
+    "openssh-server",
+    "procps",
+    "runc",
+    "socat",
+)
+_SSHD = """ListenAddress {address}
+HostKey /etc/ssh/ssh_host_ed25519_key
+AuthorizedKeysFile /etc/ssh/authorized_keys
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+UsePAM no
+PrintMotd no
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContainerNode:
+    """A running container.
+
+    Args:
+        name: Its host name.
+        address: In the network of the containers.
+        host_key: The public key that its sshd shows: type and base64.
+        key: File with the private key that it lets in, as root.
+    """
+
+    name: str
+    address: str
+    host_key: str
+    key: Path
+
+    @property
+    def root(self) -> Path:
+        """Return its root folder, seen from the machine."""
+        return FOLDER / self.name / "root"
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell script inside, as root and past sshd."""
+        record = json.loads((FOLDER / self.name / "record.json").read_text(encoding="utf-8"))
+        inside = ["nsenter", "-t", str(record["pid"]), "-a", "/bin/sh", "-ec", script]
+        return subprocess.run(inside, capture_output=True, text=True, check=False, timeout=60)
+
+
+def start(name: str, number: int, *, commands: Path, archives: Path, key: Path) -> ContainerNode:
+    """Start a container, and wait until its sshd listens.
+
+    Args:
+        name: Its host name.
+        number: Last part of its address.
+        commands: Folder with kubeadm, kubelet and kubectl.
+        archives: Folder with the image archives that it imports.
+        key: File with a private key; its public one is beside it.
+
+    Raises:
+        MilvusKitError: It did not come up; with what it said.
+    """
+    own = FOLDER / name
+    own.mkdir(parents=True)  # a container of that name is an error, and the name is its claim
+    address = f"{GATEWAY.rsplit('.', 1)[0]}.{number}"
+    node = ContainerNode(name, address, _prepare(own / "root", address, key), key)
+    _bridge()
+    with (own / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *("/bin/sh", str(_SCRIPT), "enter", name, str(node.root), address, GATEWAY),
+                *(f"{commands}:{_COMMANDS}", f"{archives}:{IMAGES}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _connect(node, process)
+    return node
+
+
+def remove(name: str) -> None:
+    """End everything of a container and remove its files.
+
+    Raises:
+        MilvusKitError: A process of it does not end.
+    """
+    groups = _groups(name)
+    deadline = time.monotonic() + _SECONDS
+    while pids := {pid for group in groups for pid in _members(group)}:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            raise MilvusKitError("processes of a container do not end", where=name, seen=pids)
+        time.sleep(0.05)
+    for group in groups:
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()
+    _ip("link", "del", _link(name), check=False)
+    shutil.rmtree(FOLDER / name)
+    for folder in (FOLDER, FOLDER.parent):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    if not FOLDER.exists():
+        _ip("link", "del", BRIDGE, check=False)
+
+
+def remove_all() -> list[str]:
+    """Remove every container that a run left here; return their names."""
+    names = sorted(one.name for one in FOLDER.iterdir()) if FOLDER.exists() else []
+    for name in names:
+        remove(name)
+    return names
+
+
+def leftovers(names: Sequence[str]) -> list[str]:
+    """Return what is still here of containers: cgroups, interfaces, files."""
+    found = [f"cgroup {group}" for name in names for group in _groups(name)]
+    links = _ip("-o", "link", "show")
+    found += [f"interface {one}" for one in (BRIDGE, *map(_link, names)) if f" {one}" in links]
+    return found + [f"file {FOLDER}"] * FOLDER.exists()
+
+
+def _prepare(root: Path, address: str, key: Path) -> str:
+    """Fill a root file system; return its public host key."""
+    root.mkdir()
+    subprocess.run(["tar", "-xf", str(_debian()), "-C", str(root)], check=True)
+    ssh = root / "etc/ssh"
+    for old in ssh.glob("ssh_host_*"):
+        old.unlink()
+    host = ssh / "ssh_host_ed25519_key"
+    make_key(host)
+    (ssh / "sshd_config").write_text(_SSHD.format(address=address), encoding="utf-8")
+    shutil.copy(key.with_suffix(".pub"), ssh / "authorized_keys")
+    (root / "etc/resolv.conf").write_text(f"nameserver {GATEWAY}\n", encoding="utf-8")
+    return " ".join(host.with_suffix(".pub").read_text(encoding="utf-8").split()[:2])
+
+
+def make_key(path: Path) -> Path:
+    """Make an SSH key without a passphrase; return its path."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+def _debian() -> Path:
+    included = ",".join(_PACKAGES)
+    key = hashlib.sha256(included.encode()).hexdigest()[:8]
+    suite = bases.DEBIAN_SUITE
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", suite]
+
+    def make(tar: Path) -> None:
+        subprocess.run([*command, str(tar)], check=True)
+
+    return bases.layer(f"node-{suite}-{key}", make)
+
+
+def _bridge() -> None:
+    if f" {BRIDGE}:" not in _ip("-o", "link", "show"):
+        _ip("link", "add", BRIDGE, "type", "bridge")
+        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
+        # Nothing from inside goes further than this machine.
+        Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/forwarding").write_text("0", encoding="utf-8")
+
+
+def _connect(node: ContainerNode, process: subprocess.Popen[bytes]) -> None:
+    """Give the container its network and wait for sshd."""
+    link, own = _link(node.name), FOLDER / node.name
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + _SECONDS
+    connected = False
+    while process.poll() is None and time.monotonic() < deadline:
+        first = children.read_text(encoding="utf-8").split()
+        if first and not connected and _is_apart(first[0]):
+            _ip("link", "add", link, "type", "veth", "peer", "eth0", "netns", first[0])
+            _ip("link", "set", link, "master", BRIDGE, "up")
+            record = json.dumps({"pid": int(first[0]), "since": time.time()})
+            (own / "record.json").write_text(record, encoding="utf-8")
+            connected = True
+        if connected and _listens(node.address):
+            return
+        time.sleep(0.05)
+    said = (own / "log").read_text(encoding="utf-8", errors="replace")[-500:]
+    remove(node.name)
+    raise MilvusKitError(f"a container did not come up: {said}", where=node.name)
+
+
+def _is_apart(pid: str) -> bool:
+    """Tell whether a process has a network of its own: it is the container's first one then."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    except OSError:
+        return False
+
+
+def _listens(address: str) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((address, 22)) == 0
+
+
+def _groups(name: str) -> list[Path]:
+    return sorted(Path("/sys/fs/cgroup").glob(f"*/milvus-kit-{name}"))
+
+
+def _members(group: Path) -> set[int]:
+    return {
+        int(pid)
+        for folder, _, _ in os.walk(group)
+        for pid in (Path(folder) / "cgroup.procs").read_text(encoding="utf-8").split()
+    }
+
+
+def _link(name: str) -> str:
+    return f"mkn-{name}"[:15]  # no interface may have a longer name
+
+
+def _ip(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=check)
+    return done.stdout

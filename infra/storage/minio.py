@@ -60,6 +60,7 @@ class Minio(pulumi.ComponentResource):
             image=resolve("minio", settings.images),
             tls_secret=tls_secret,
             storage_class=cluster.storage_class,
+            retain=storage.retain_on_delete,
             pull_secrets=cluster.pull_secrets,
             pull_policy=settings.images.pull_policy,
         )
@@ -81,11 +82,10 @@ class Minio(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, provider=cluster.provider, depends_on=ready)
         k8s.core.v1.Service("minio", **objects.service(self.plan), opts=child)
         k8s.networking.v1.NetworkPolicy("minio", **objects.network_policy(self.plan), opts=child)
-        document = objects.statefulset(self.plan)
         # A new root key reaches the server only when it starts again.
-        document["spec"]["template"]["metadata"]["annotations"] = {
-            "milvus-kit/root-key": values.fingerprint(root.secret)
-        }
+        document = objects.statefulset(
+            self.plan, {"milvus-kit/root-key": values.fingerprint(root.secret)}
+        )
         keep = pulumi.ResourceOptions(
             depends_on=before,
             protect=self.plan.settings.protect,
@@ -182,6 +182,7 @@ def _bucket_and_key(
             "access_key": access_key.secret,
             "secret_key": secret_key.secret,
             "policy_name": POLICY,
+            "bucket": storage.bucket,
             "policy": policy.for_bucket(storage.bucket),
         },
         pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[bucket])),

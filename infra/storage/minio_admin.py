@@ -13,7 +13,7 @@ import json
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -66,6 +66,35 @@ class MinioAdmin:
     access_key: str
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
+
+    def as_user(self, access_key: str, secret_key: str) -> MinioAdmin:
+        """Return a client for the same server with another key."""
+        return replace(self, access_key=access_key, secret_key=secret_key)
+
+    def ask(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        """Send one S3 request and return the answer, whatever its status.
+
+        Raises:
+            UnreachableError: The server does not answer, or its volume is full.
+        """
+        target = quote(path) + (f"?{urlencode(query)}" if query else "")
+        try:
+            reply = self._patiently(method, target, body)
+        except _NotReadyError as error:
+            raise UnreachableError(
+                f"MinIO does not answer: {error}",
+                where=f"{self.server_name}:{self.port}",
+                remedy="look at the pod's events and log",
+            ) from None
+        if reply.status == http.HTTPStatus.INSUFFICIENT_STORAGE:
+            raise UnreachableError(
+                f"MinIO's volume is full: it refuses {method} {path}",
+                where=f"{self.server_name}:{self.port}",
+                remedy="enlarge storage.volume.size, or free space on the disk behind the volume",
+            )
+        return reply
 
     def has_bucket(self, bucket: str) -> bool:
         """Tell whether the bucket is there."""
@@ -145,15 +174,7 @@ class MinioAdmin:
         *,
         allow: set[int] | frozenset[int] = frozenset(),
     ) -> Reply:
-        target = quote(path) + (f"?{urlencode(query)}" if query else "")
-        try:
-            reply = self._patiently(method, target, body)
-        except _NotReadyError as error:
-            raise UnreachableError(
-                f"MinIO does not answer: {error}",
-                where=f"{self.server_name}:{self.port}",
-                remedy="look at the pod's events and log",
-            ) from None
+        reply = self.ask(method, path, query, body)
         if reply.status < http.HTTPStatus.BAD_REQUEST or reply.status in allow:
             return reply
         if reply.status == http.HTTPStatus.FORBIDDEN:
@@ -195,7 +216,8 @@ class MinioAdmin:
                     remedy="the server may still run with an earlier certificate: restart it",
                 ) from None
             raise _NotReadyError(str(error) or type(error).__name__) from None
-        if reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        full = reply.status == http.HTTPStatus.INSUFFICIENT_STORAGE
+        if reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR and not full:
             raise _NotReadyError(f"status {reply.status}")
         return reply
 

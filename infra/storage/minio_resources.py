@@ -17,7 +17,7 @@ from pulumi.dynamic import (
 
 from infra.kubernetes.portforward import forwarded
 from infra.provider import Provider
-from infra.storage import policy
+from infra.storage import minio_key, policy
 from infra.storage.minio_admin import MinioAdmin
 
 SECRETS = ["kubeconfig", "root_secret_key", "access_key", "secret_key"]
@@ -118,7 +118,10 @@ class UserProvider(Provider):
     def _put(self, props: dict[str, Any]) -> dict[str, Any]:
         server = admin(props)
         server.put_policy(props["policy_name"], props["policy"])
-        server.put_user(props["access_key"], props["secret_key"], props["policy_name"])
+        access_key, secret_key = props["access_key"], props["secret_key"]
+        server.put_user(access_key, secret_key, props["policy_name"])
+        user = server.as_user(access_key, secret_key)
+        minio_key.require_usable(server, user, props["bucket"], props["policy_name"])
         return {**props, "attached": props["policy_name"]}
 
 

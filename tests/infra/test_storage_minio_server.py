@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.secrets import x509
-from infra.storage import policy
+from infra.storage import minio_key, policy
 from infra.storage.minio_resources import BucketProvider, UserProvider, admin
 from validation.errors import CredentialsError, OwnershipError, UnreachableError
 
@@ -102,6 +102,7 @@ def user_props(server, bucket="milvus", **changes):
         "access_key": "MILVUSACCESSKEY",
         "secret_key": "planted-milvus-secret",
         "policy_name": "milvus",
+        "bucket": bucket,
         "policy": policy.for_bucket(bucket),
     }
     return server | props | changes
@@ -168,6 +169,28 @@ def test_milvus_key_can_do_nothing_else(server, client, call, arguments):
     with pytest.raises(ClientError) as caught:
         getattr(client, call)(**arguments)
     assert caught.value.response["Error"]["Code"] == "AccessDenied"
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("action", [*policy.BUCKET_ACTIONS, *policy.OBJECT_ACTIONS])
+def test_key_whose_policy_lacks_an_action_is_refused_by_its_name(server, action):
+    lacking = policy.for_bucket("milvus")
+    for statement in lacking["Statement"]:
+        statement["Action"] = [one for one in statement["Action"] if one != action]
+    with pytest.raises(CredentialsError, match=f"may not {action}\n|may not {action}$") as caught:
+        UserProvider().create(user_props(server, policy=lacking))
+    assert "bucket milvus, policy milvus" in str(caught.value)
+    root = s3(server, ROOT, ROOT_SECRET)
+    assert root.list_objects_v2(Bucket="milvus", Prefix=minio_key.PREFIX)["KeyCount"] == 0
+    assert "Uploads" not in root.list_multipart_uploads(Bucket="milvus")
+
+
+@pytest.mark.usefixtures("bucket")
+def test_key_for_another_bucket_is_refused_with_everything_it_may_not(server):
+    with pytest.raises(CredentialsError) as caught:
+        UserProvider().create(user_props(server, policy=policy.for_bucket("foreign")))
+    every = [*policy.BUCKET_ACTIONS, *policy.OBJECT_ACTIONS]
+    assert [action for action in every if action not in str(caught.value)] == []
 
 
 def test_milvus_key_is_no_administrator(server, user):

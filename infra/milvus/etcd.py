@@ -17,8 +17,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.milvus import pods
+from infra.milvus import pods, stateful
 from infra.milvus.configuration import MetadataStore
+from infra.milvus.stateful import ServerPlan
 from infra.settings.services import Etcd as EtcdSettings
 
 NAME = "etcd"
@@ -32,18 +33,11 @@ GRACE_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class EtcdPlan:
+class EtcdPlan(ServerPlan):
     """What etcd's objects are made of."""
 
-    namespace: str
-    image: str
     settings: EtcdSettings
     tls_secret: str | None = None
-    storage_class: str | None = None
-    retain: bool = False
-    required_spread: bool = False
-    pull_secrets: tuple[str, ...] = ()
-    pull_policy: str = "IfNotPresent"
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -97,62 +91,35 @@ class Etcd(pulumi.ComponentResource):
         self.service = k8s.core.v1.Service(NAME, **service(plan), opts=child)
         self.members = k8s.apps.v1.StatefulSet(NAME, **stateful_set(plan, annotations), opts=child)
         if plan.settings.members > 1:
-            k8s.policy.v1.PodDisruptionBudget(NAME, **disruption_budget(plan), opts=child)
+            budget = stateful.quorum_budget(NAME, plan.namespace)
+            k8s.policy.v1.PodDisruptionBudget(NAME, **budget, opts=child)
         self.register_outputs({})
 
 
 def service(plan: EtcdPlan) -> Any:
-    """Return the headless Service: members find each other before they are ready."""
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": pods.selector(NAME),
-            "ports": [
-                {"name": "client", "port": CLIENT_PORT, "targetPort": "client"},
-                {"name": "peer", "port": PEER_PORT, "targetPort": "peer"},
-            ],
-        },
-    }
+    """Return the headless Service."""
+    ports = [
+        {"name": "client", "port": CLIENT_PORT, "targetPort": "client"},
+        {"name": "peer", "port": PEER_PORT, "targetPort": "peer"},
+    ]
+    return stateful.headless_service(NAME, plan.namespace, ports)
 
 
 def stateful_set(plan: EtcdPlan, annotations: dict[str, Any] | None = None) -> Any:
-    """Return the members. All start at once, because a quorum cannot form one by one."""
-    labelled = pods.labels(NAME, NAME)
-    volume = pods.claim("data", plan.settings.volume, plan.storage_class)
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, labelled),
-        "spec": {
-            "serviceName": NAME,
-            "replicas": plan.settings.members,
-            "podManagementPolicy": "Parallel",
-            "selector": {"matchLabels": pods.selector(NAME)},
-            "persistentVolumeClaimRetentionPolicy": pods.retention(retain=plan.retain),
-            "volumeClaimTemplates": [volume],
-            "template": {
-                "metadata": {"labels": labelled, "annotations": annotations or {}},
-                "spec": pods.pod_spec(
-                    containers=[_container(plan)],
-                    volumes=_volumes(plan),
-                    grace_seconds=GRACE_SECONDS,
-                    pull_secrets=plan.pull_secrets,
-                    **pods.placement(plan.settings.placement),
-                    **pods.spread(
-                        pods.selector(NAME), plan.settings.members, required=plan.required_spread
-                    ),
-                ),
-            },
+    """Return the members."""
+    return stateful.stateful_set(
+        NAME,
+        plan,
+        volume=plan.settings.volume,
+        pod={
+            "containers": [_container(plan)],
+            "volumes": _volumes(plan),
+            "grace_seconds": GRACE_SECONDS,
         },
-    }
-
-
-def disruption_budget(plan: EtcdPlan) -> Any:
-    """Return the budget: of three members one may be away, or the quorum is lost."""
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": pods.selector(NAME)}},
-    }
+        annotations=annotations or {},
+        replicas=plan.settings.members,
+        placement=plan.settings.placement,
+    )
 
 
 def _container(plan: EtcdPlan) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.milvus import pods
+from infra.milvus import pods, stateful
 from infra.milvus.configuration import checksum
+from infra.milvus.stateful import ServerPlan
 from infra.settings.model import bytes_of
 from infra.settings.services import Kafka as KafkaSettings
 
@@ -31,16 +32,10 @@ HEAP_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class KafkaPlan:
+class KafkaPlan(ServerPlan):
     """What Kafka's objects are made of."""
 
-    namespace: str
-    image: str
     settings: KafkaSettings
-    storage_class: str | None = None
-    retain: bool = False
-    pull_secrets: tuple[str, ...] = ()
-    pull_policy: str = "IfNotPresent"
 
     @property
     def cluster_id(self) -> str:
@@ -113,46 +108,25 @@ def config_map(plan: KafkaPlan) -> Any:
 
 
 def service(plan: KafkaPlan) -> Any:
-    """Return the headless Service; a broker must reach itself before it is ready."""
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": pods.selector(NAME),
-            "ports": [{"name": "kafka", "port": PORT, "targetPort": "kafka"}],
-        },
-    }
+    """Return the headless Service."""
+    ports = [{"name": "kafka", "port": PORT, "targetPort": "kafka"}]
+    return stateful.headless_service(NAME, plan.namespace, ports)
 
 
 def stateful_set(plan: KafkaPlan) -> Any:
     """Return the broker."""
-    labelled = pods.labels(NAME, NAME)
-    annotations = {"milvus-kit/configuration": checksum(properties(plan))}
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, labelled),
-        "spec": {
-            "serviceName": NAME,
-            # In order, a pod that never got ready would keep its own repair from being rolled out.
-            "podManagementPolicy": "Parallel",
-            "replicas": 1,
-            "selector": {"matchLabels": pods.selector(NAME)},
-            "persistentVolumeClaimRetentionPolicy": pods.retention(retain=plan.retain),
-            "volumeClaimTemplates": [pods.claim("data", plan.settings.volume, plan.storage_class)],
-            "template": {
-                "metadata": {"labels": labelled, "annotations": annotations},
-                "spec": pods.pod_spec(
-                    containers=[_container(plan)],
-                    volumes=[
-                        {"name": "configuration", "configMap": {"name": NAME}},
-                        *pods.scratch("tmp"),
-                    ],
-                    grace_seconds=GRACE_SECONDS,
-                    pull_secrets=plan.pull_secrets,
-                ),
-            },
+    configuration = {"name": "configuration", "configMap": {"name": NAME}}
+    return stateful.stateful_set(
+        NAME,
+        plan,
+        volume=plan.settings.volume,
+        pod={
+            "containers": [_container(plan)],
+            "volumes": [configuration, *pods.scratch("tmp")],
+            "grace_seconds": GRACE_SECONDS,
         },
-    }
+        annotations={"milvus-kit/configuration": checksum(properties(plan))},
+    )
 
 
 def _container(plan: KafkaPlan) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
-from infra.milvus import pods
+from infra.milvus import pods, stateful
 from infra.milvus.configuration import (
     ETCD_TLS_FOLDER,
     LogStore,
@@ -27,6 +27,7 @@ from infra.milvus.configuration import (
     ObjectStore,
     checksum,
 )
+from infra.milvus.stateful import ServerPlan
 from infra.settings.services import Woodpecker as WoodpeckerSettings
 from infra.storage.contract import StorageContract
 
@@ -42,21 +43,14 @@ GRACE_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class WoodpeckerPlan:
+class WoodpeckerPlan(ServerPlan):
     """What the service's objects are made of."""
 
-    namespace: str
-    image: str
     settings: WoodpeckerSettings
     storage: StorageContract
     store: ObjectStore
     etcd: MetadataStore
     etcd_secret: str | None = None
-    storage_class: str | None = None
-    retain: bool = False
-    required_spread: bool = False
-    pull_secrets: tuple[str, ...] = ()
-    pull_policy: str = "IfNotPresent"
 
 
 class WoodpeckerService(pulumi.ComponentResource):
@@ -79,7 +73,8 @@ class WoodpeckerService(pulumi.ComponentResource):
             **stateful_set(plan, fingerprints or {}),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.configuration, *after]),
         )
-        k8s.policy.v1.PodDisruptionBudget(NAME, **disruption_budget(plan), opts=child)
+        budget = stateful.quorum_budget(NAME, plan.namespace)
+        k8s.policy.v1.PodDisruptionBudget(NAME, **budget, opts=child)
         self.register_outputs({})
 
 
@@ -160,7 +155,7 @@ def config_map(plan: WoodpeckerPlan) -> Any:
 
 
 def service(plan: WoodpeckerPlan) -> Any:
-    """Return the headless Service; servers gossip before they are ready."""
+    """Return the headless Service."""
     ports = [
         {"name": "grpc", "port": SERVICE_PORT, "targetPort": "grpc"},
         {"name": "gossip-tcp", "port": GOSSIP_PORT, "targetPort": "gossip-tcp"},
@@ -171,56 +166,27 @@ def service(plan: WoodpeckerPlan) -> Any:
             "protocol": "UDP",
         },
     ]
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": pods.selector(NAME),
-            "ports": ports,
-        },
-    }
+    return stateful.headless_service(NAME, plan.namespace, ports)
 
 
 def stateful_set(plan: WoodpeckerPlan, fingerprints: dict[str, Any] | None = None) -> Any:
     """Return the servers."""
-    labelled = pods.labels(NAME, NAME)
-    annotations = {
-        "milvus-kit/configuration": checksum(config_map(plan)["data"]["woodpecker.yaml"]),
-        **(fingerprints or {}),
-    }
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, labelled),
-        "spec": {
-            "serviceName": NAME,
-            "replicas": plan.settings.replicas,
-            "podManagementPolicy": "Parallel",
-            "selector": {"matchLabels": pods.selector(NAME)},
-            "persistentVolumeClaimRetentionPolicy": pods.retention(retain=plan.retain),
-            "volumeClaimTemplates": [pods.claim("data", plan.settings.volume, plan.storage_class)],
-            "template": {
-                "metadata": {"labels": labelled, "annotations": annotations},
-                "spec": pods.pod_spec(
-                    initContainers=[_key_writer(plan)],
-                    containers=[_server(plan)],
-                    volumes=_volumes(plan),
-                    grace_seconds=GRACE_SECONDS,
-                    pull_secrets=plan.pull_secrets,
-                    **pods.spread(
-                        pods.selector(NAME), plan.settings.replicas, required=plan.required_spread
-                    ),
-                ),
-            },
+    return stateful.stateful_set(
+        NAME,
+        plan,
+        volume=plan.settings.volume,
+        pod={
+            "initContainers": [_key_writer(plan)],
+            "containers": [_server(plan)],
+            "volumes": _volumes(plan),
+            "grace_seconds": GRACE_SECONDS,
         },
-    }
-
-
-def disruption_budget(plan: WoodpeckerPlan) -> Any:
-    """Return the budget: a quorum survives one that is away."""
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": pods.selector(NAME)}},
-    }
+        annotations={
+            "milvus-kit/configuration": checksum(config_map(plan)["data"]["woodpecker.yaml"]),
+            **(fingerprints or {}),
+        },
+        replicas=plan.settings.replicas,
+    )
 
 
 KEY_SCRIPT = f"""set -eu

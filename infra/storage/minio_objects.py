@@ -6,16 +6,19 @@ and its layout of certificates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.milvus import pods
+from infra.milvus import pods, stateful
+from infra.milvus.stateful import ServerPlan
 from infra.settings.storage import Minio
 
 NAME = "minio"
 # Not "minio": a Service of that name would set MINIO_PORT in every pod with service links, which
 # Milvus takes for its own configuration.
 SERVICE = "object-store"
+COMPONENT = "object-storage"
 ROOT_SECRET = "minio-root"  # noqa: S105  (a name)
 TLS_SECRET = "minio-tls"  # noqa: S105  (a name)
 ROOT_USER, ROOT_PASSWORD = "user", "password"
@@ -25,16 +28,11 @@ _DATA, _CERTIFICATES = "/data", "/etc/minio/certs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinioPlan:
+class MinioPlan(ServerPlan):
     """What MinIO's objects are made of."""
 
     settings: Minio
-    namespace: str
-    image: str
     tls_secret: str | None
-    storage_class: str | None
-    pull_secrets: tuple[str, ...] = ()
-    pull_policy: str = "IfNotPresent"
 
     @property
     def scheme(self) -> str:
@@ -67,38 +65,26 @@ class MinioPlan:
         return f"{self.scheme}://{access.host}:{access.node_port or PORT}"
 
 
-def statefulset(plan: MinioPlan) -> dict[str, Any]:
-    """Return the StatefulSet."""
-    select = pods.selector(NAME)
-    labelled = pods.labels(NAME, "object-storage")
+def statefulset(plan: MinioPlan, annotations: Mapping[str, Any]) -> Any:
+    """Return the server."""
     volumes = pods.scratch("tmp")
     if plan.tls_secret:
         keys = {"tls.crt": "public.crt", "tls.key": "private.key"}
         volumes.append(pods.secret_volume("certificates", plan.tls_secret, keys))
-    return {
-        "metadata": pods.metadata(NAME, plan.namespace, labelled),
-        "spec": {
-            "serviceName": SERVICE,
-            # In order, a pod that never got ready would keep its own repair from being rolled out.
-            "podManagementPolicy": "Parallel",
-            "replicas": 1,
-            "selector": {"matchLabels": select},
-            "persistentVolumeClaimRetentionPolicy": pods.retention(
-                retain=plan.settings.retain_on_delete
-            ),
-            "template": {
-                "metadata": {"labels": labelled},
-                "spec": pods.pod_spec(
-                    containers=[_container(plan)],
-                    volumes=volumes,
-                    grace_seconds=GRACE_SECONDS,
-                    pull_secrets=plan.pull_secrets,
-                    **pods.placement(plan.settings.placement),
-                ),
-            },
-            "volumeClaimTemplates": [pods.claim("data", plan.settings.volume, plan.storage_class)],
+    return stateful.stateful_set(
+        NAME,
+        plan,
+        volume=plan.settings.volume,
+        pod={
+            "containers": [_container(plan)],
+            "volumes": volumes,
+            "grace_seconds": GRACE_SECONDS,
         },
-    }
+        annotations=annotations,
+        placement=plan.settings.placement,
+        service=SERVICE,
+        component=COMPONENT,
+    )
 
 
 def _container(plan: MinioPlan) -> dict[str, Any]:
@@ -154,7 +140,7 @@ def service(plan: MinioPlan) -> dict[str, Any]:
         spec["externalTrafficPolicy"] = "Local"
     if access.source_ranges and access.type == "LoadBalancer":
         spec["loadBalancerSourceRanges"] = list(access.source_ranges)
-    labelled = pods.labels(NAME, "object-storage")
+    labelled = pods.labels(NAME, COMPONENT)
     metadata = pods.metadata(SERVICE, plan.namespace, labelled)
     if access.annotations:
         metadata["annotations"] = dict(access.annotations)
@@ -172,7 +158,7 @@ def network_policy(plan: MinioPlan) -> dict[str, Any]:
     if access.type != "ClusterIP" and not access.source_ranges:
         del rule["from"]
     return {
-        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, "object-storage")),
+        "metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, COMPONENT)),
         "spec": {
             "podSelector": {"matchLabels": pods.selector(NAME)},
             "policyTypes": ["Ingress", "Egress"],

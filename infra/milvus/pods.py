@@ -168,8 +168,3 @@ def claim(name: str, volume: Volume, storage_class: str | None) -> dict[str, Any
     if chosen:
         spec["storageClassName"] = chosen
     return {"metadata": {"name": name}, "spec": spec}
-
-
-def retention(*, retain: bool) -> dict[str, str]:
-    """Return what becomes of a StatefulSet's claims when it is deleted or scaled down."""
-    return {"whenDeleted": "Retain" if retain else "Delete", "whenScaled": "Retain"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.milvus import credentials, hardware, pods
+from infra.milvus import credentials, hardware, pods, stateful
 from infra.milvus.capacity import Capacity
 from infra.milvus.configuration import (
     CONFIG_FOLDER,
@@ -207,12 +207,5 @@ def _volume(plan: WorkloadPlan) -> dict[str, Any]:
     volume = plan.settings.milvus.data_volume
     if volume is None:
         return {}
-    return {
-        "serviceName": NAME,
-        # In order, a pod that never got ready would keep its own repair from being rolled out.
-        "podManagementPolicy": "Parallel",
-        "volumeClaimTemplates": [pods.claim("data", volume, plan.storage_class)],
-        "persistentVolumeClaimRetentionPolicy": pods.retention(
-            retain=plan.settings.storage.retain_on_delete
-        ),
-    }
+    retain = plan.settings.storage.retain_on_delete
+    return stateful.own_volume(NAME, volume, storage_class=plan.storage_class, retain=retain)

@@ -126,13 +126,19 @@ def pod_spec(
 
     Service links would set MINIO_PORT and the like wherever a Service is called minio, which
     Milvus reads as its own configuration and dies of.
+
+    The last lines of a container that failed become part of its state, where `pulumi up` and
+    `kubectl describe pod` show them.
     """
+    last_words = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    if "initContainers" in more:
+        more["initContainers"] = [last_words | one for one in more["initContainers"]]
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": grace_seconds,
-        "containers": containers,
+        "containers": [last_words | one for one in containers],
         "volumes": volumes,
         **more,
     }

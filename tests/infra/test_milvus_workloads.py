@@ -62,6 +62,12 @@ def test_every_pod_meets_the_restricted_standard_with_a_read_only_image(declared
             assert context["capabilities"] == {"drop": ["ALL"]}, name
 
 
+def test_the_last_lines_of_a_container_that_failed_are_told_with_its_state(declared):
+    for name, template in templates(declared).items():
+        for container in containers(template):
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError", name
+
+
 def test_every_image_has_a_version(declared):
     for name, template in templates(declared).items():
         for container in containers(template):

@@ -13,6 +13,7 @@ from tests.e2e import clean, evidence, host, project
 from tests.e2e.deployment import Deployment
 from tests.e2e.engine import Engine, engine
 from tests.e2e.images.bundle import image_archives
+from tests.e2e.memory import MemoryWatch
 from tests.e2e.toolchain import provide
 from tests.e2e.toolchain.provide import Toolchain
 from validation.errors import MilvusKitError
@@ -57,6 +58,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"not tried: it stands on {earlier}, which failed", pytrace=False)
 
 
+_MEMORY = pytest.StashKey[MemoryWatch]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    watch = config.stash.get(_MEMORY, None)
+    if watch is not None:
+        terminalreporter.write_line(watch.sentence())
+
+
 @pytest.fixture(scope="session")
 def progress() -> Progress:
     return Progress()
@@ -72,13 +84,15 @@ def tools(progress: Progress) -> Toolchain:
 
 
 @pytest.fixture(scope="session")
-def run_folder(request: pytest.FixtureRequest, progress: Progress) -> Path:
-    """A folder of this run's own, or the kept stack's."""
+def run_folder(request: pytest.FixtureRequest, progress: Progress) -> Iterator[Path]:
+    """A folder of this run's own, or the kept stack's; memory is watched while it is used."""
     fresh = project.runs_folder() / f"e2e-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     folder = project.kept_folder() if request.config.getoption("--keep") else fresh
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     progress.say(f"evidence: {folder}")
-    return folder
+    with MemoryWatch(folder / "memory.tsv") as watch:
+        request.config.stash[_MEMORY] = watch
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ Each function returns a layer: a tar file in the cache, made once for each versi
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -37,7 +39,9 @@ DEBIAN_INCLUDED = (
     "nftables",
     "python3-minimal",
 )
+PACKAGES = "/opt/milvus-kit/packages"
 KAFKA_VERSION = "3.9.1"
+_LEFT_OUT = frozenset({"..", "__pycache__", "tests"})
 _JRE_MODULES = "java.base,java.management,java.naming,java.security.sasl,java.sql,jdk.unsupported"
 _KAFKA_COMMANDS = {
     "kafka-storage.sh": "kafka.tools.StorageTool",
@@ -167,38 +171,58 @@ def kafka() -> Path:
     return layer(f"kafka-{KAFKA_VERSION}", make)
 
 
-def python_packages(distribution: str) -> Path:
-    """Return a layer with what a distribution needs to run, from this Python's own packages."""
-    names = sorted(_closure(distribution) - {distribution})
+def python_packages(distribution: str, extras: Iterable[str] = ()) -> Path:
+    """Return a layer with what a distribution needs to run, from this Python's own packages.
+
+    Args:
+        distribution: Its name; it is left out itself.
+        extras: Which of its optional parts are wanted.
+    """
+    names = sorted(_closure(distribution, extras) - {distribution})
     found = {name: metadata.distribution(name) for name in names}
-    text = " ".join(f"{name}=={one.version}" for name, one in found.items())
+    text = " ".join(
+        ["compiled", *sorted(_LEFT_OUT), *(f"{name}=={one.version}" for name, one in found.items())]
+    )
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def make(tar: Path) -> None:
-        entries = []
-        for one in found.values():
-            for file in one.files or []:
-                source = Path(str(one.locate_file(file)))
-                if ".." not in file.parts and "__pycache__" not in file.parts and source.is_file():
-                    entries.append(Entry(source, f"/opt/milvus-kit/packages/{file}"))
-        write_layer(tar, entries)
+        with tempfile.TemporaryDirectory() as folder:
+            for one in found.values():
+                for file in one.files or []:
+                    source = Path(str(one.locate_file(file)))
+                    if _LEFT_OUT.isdisjoint(file.parts) and source.is_file():
+                        target = Path(folder, file)
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copy(source, target)
+            compileall.compile_dir(
+                folder,
+                quiet=2,  # some packages come with a file for another Python
+                workers=0,
+                stripdir=folder,
+                prependdir=PACKAGES,
+                # A layer's files are all of the same age, so their time says nothing of the code.
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+            write_layer(tar, [Entry(Path(folder), PACKAGES, frozenset())])
 
     return layer(f"python-{key}", make)
 
 
-def _closure(name: str) -> set[str]:
-    done: set[str] = set()
-    waiting = [name]
+def _closure(name: str, extras: Iterable[str]) -> set[str]:
+    done: set[tuple[str, str]] = set()
+    waiting = [(name, extra) for extra in ("", *extras)]
     while waiting:
-        one = waiting.pop().lower().replace("_", "-")
+        one = waiting.pop()
         if one in done:
             continue
         done.add(one)
-        for text in metadata.requires(one) or []:
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(requirement.name)
-    return done
+        distribution, extra = one
+        for text in metadata.requires(distribution) or []:
+            wanted = Requirement(text)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
+                found = wanted.name.lower().replace("_", "-")
+                waiting += [(found, part) for part in ("", *wanted.extras)]
+    return {distribution for distribution, _ in done}
 
 
 def _milvus_files(version: str, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 from tests.e2e.images import bases
@@ -12,6 +13,10 @@ from tests.e2e.toolchain.provide import Toolchain
 
 _VERSION = "org.opencontainers.image.version"
 _ROOT = Path(__file__).resolve().parents[3]
+# As in the Dockerfile, which a test compares with them.
+KIT_FOLDERS = ("infra", "validation", "stacks", "sample_data")
+KIT_EXTRAS: tuple[str, ...] = ()
+KIT_WORKDIR = "/runs"
 
 
 def kubernetes(tools: Toolchain) -> list[Image]:
@@ -103,28 +108,39 @@ def kit(work: Path, *names: str) -> Image:
         work: A folder for the layer with the code, which changes from run to run.
         names: Of the image.
     """
-    launcher = work / "milvus-kit"
+    launcher, python = work / "milvus-kit", work / "python"
     launcher.write_text(
         "#!/usr/bin/python3\nimport sys\nfrom validation.cli import main\nsys.exit(main())\n",
         encoding="utf-8",
     )
     launcher.chmod(0o755)
-    folders = ("validation", "infra", "sample_data", "stacks")
-    there = [_ROOT / name for name in folders if (_ROOT / name).is_dir()]
-    entries = [Entry(folder, f"/opt/milvus-kit/{folder.name}") for folder in there]
+    python.symlink_to("/usr/bin/python3")  # Debian has no plain `python`, the published base has
     code = write_layer(
         work / "kit.tar",
-        [*entries, Entry(launcher, "/usr/local/bin/milvus-kit")],
-        ["/tmp", "/work"],
+        [
+            *(Entry(_ROOT / name, f"/opt/milvus-kit/{name}") for name in KIT_FOLDERS),
+            *_installed("milvus-kit"),
+            Entry(launcher, "/usr/local/bin/milvus-kit"),
+            Entry(python, "/usr/local/bin/python"),
+        ],
+        ["/tmp", KIT_WORKDIR],
     )
     return Image(
         names,
-        (bases.debian(), bases.python_packages("milvus-kit"), code),
+        (bases.debian(), bases.python_packages("milvus-kit", KIT_EXTRAS), code),
         ("/usr/local/bin/milvus-kit",),
-        {"PYTHONPATH": "/opt/milvus-kit:/opt/milvus-kit/packages", "HOME": "/tmp"},
+        {"PYTHONPATH": f"/opt/milvus-kit:{bases.PACKAGES}", "PYTHONUNBUFFERED": "1"},
         user="1000:1000",
-        workdir="/work",
+        workdir=KIT_WORKDIR,
     )
+
+
+def _installed(name: str) -> list[Entry]:
+    """Return what makes a distribution an installed one: its version, and its pytest plugin."""
+    found = metadata.distribution(name)
+    folder = f"/opt/milvus-kit/{name.replace('-', '_')}-{found.version}.dist-info"
+    files = {file.name: Path(str(found.locate_file(file))) for file in found.files or []}
+    return [Entry(files[one], f"{folder}/{one}") for one in ("METADATA", "entry_points.txt")]
 
 
 def _single(tools: Toolchain, part: parts.GoPart, target: str) -> Path:

@@ -9,17 +9,19 @@ ARG BASE=docker.io/library/python:3.12.12-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-# The versions and hashes of requirements.lock, without what only development needs.
+# The versions and hashes of requirements.lock, without what development, Pulumi and clusters need;
+# compiled here, since nothing can be written where it runs.
 RUN python -m venv /opt/tools && /opt/tools/bin/pip install --quiet "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)"
-RUN /opt/tools/bin/uv pip compile pyproject.toml --extra infra --extra cluster --constraint requirements.lock \
+RUN /opt/tools/bin/uv pip compile pyproject.toml --constraint requirements.lock \
       --generate-hashes --quiet --output-file runtime.lock \
  && python -m venv /opt/milvus-kit \
- && /opt/tools/bin/uv pip install --quiet --python /opt/milvus-kit/bin/python --require-hashes -r runtime.lock
+ && /opt/tools/bin/uv pip install --quiet --compile-bytecode --python /opt/milvus-kit/bin/python \
+      --require-hashes -r runtime.lock
 COPY infra ./infra
 COPY validation ./validation
 COPY stacks ./stacks
 COPY sample_data ./sample_data
-RUN /opt/tools/bin/uv pip install --quiet --python /opt/milvus-kit/bin/python --no-deps .
+RUN /opt/tools/bin/uv pip install --quiet --compile-bytecode --python /opt/milvus-kit/bin/python --no-deps .
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="milvus-kit" \

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tarfile
+from pathlib import Path
 
+from tests.e2e.images import recipes
 from tests.e2e.images.archive import Entry, Image, write_archive, write_layer
+from tests.e2e.project import ROOT
 
 
 def _layer(folder, name="one"):
@@ -37,3 +41,21 @@ def test_a_layer_that_images_share_is_in_the_archive_once(tmp_path):
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
     assert config["rootfs"]["diff_ids"] == [f"sha256:{digest}"]
     assert config["config"]["Entrypoint"] == ["/usr/bin/one"]
+
+
+def test_the_kits_own_image_is_made_of_what_the_dockerfile_puts_there(tmp_path):
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    image = recipes.kit(tmp_path, "kit/own:1")
+    with tarfile.open(image.layers[-1]) as layer:
+        names = set(layer.getnames())
+    for folder in re.findall(r"^COPY (\w+) \./\1$", dockerfile, re.MULTILINE):
+        assert f"opt/milvus-kit/{folder}" in names
+    assert "usr/local/bin/milvus-kit" in names
+    assert "usr/local/bin/python" in names  # what the Jobs' commands begin with
+    assert tuple(re.findall(r"--extra (\w+)", dockerfile)) == recipes.KIT_EXTRAS
+    said = dict(
+        re.findall(r"^(USER|WORKDIR) (\S+)$", dockerfile.rpartition("FROM")[2], re.MULTILINE)
+    )
+    assert said == {"USER": image.user, "WORKDIR": image.workdir}
+    assert re.findall(r'^ENTRYPOINT \["([^"]+)"\]', dockerfile, re.MULTILINE) == ["milvus-kit"]
+    assert [Path(command).name for command in image.entrypoint] == ["milvus-kit"]

@@ -117,6 +117,10 @@ def _notes(settings: Settings, storage: StorageContract) -> tuple[str, ...]:
         notes.append(
             "S3 over RDMA, which the X10000 offers, is not used: Milvus speaks S3 over TCP."
         )
+    if settings.production and settings.etcd.spread != "required":
+        notes.append(
+            "etcd's members may share a host, whose failure would then take the metadata away."
+        )
     if settings.milvus.access.host is None:
         notes.append(
             "Milvus has no address outside the cluster: validate from inside it or forward a port."

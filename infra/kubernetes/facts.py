@@ -8,8 +8,9 @@ from typing import Any
 
 from infra.settings.model import bytes_of, cores_of
 
-OLDEST = (1, 28)
-"""The oldest Kubernetes minor version whose objects these programs use."""
+OLDEST = (1, 30)
+"""The oldest Kubernetes minor version that knows everything these programs use: the pause before a
+proxy's stop (``preStop.sleep``) came with it."""
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 

@@ -107,7 +107,7 @@ class Inputs:
     """All that milvus.yaml is made of.
 
     ``standby`` names the coordinators that have more than one replica; ``grace_seconds`` is how
-    long each role may take to stop.
+    long each role may take from the signal to stop until it is killed.
     """
 
     milvus: Milvus
@@ -123,8 +123,7 @@ def for_role(role: Role, inputs: Inputs) -> str:
     document = everything(inputs)
     grace = inputs.grace_seconds.get(role.name)
     if grace is not None:
-        # Milvus must give up before Kubernetes does, or a stop is always a kill; the pause before
-        # the stop counts against the same time.
+        # Milvus must give up before Kubernetes does, or a stop is always a kill.
         margin = max(STOP_MARGIN_SECONDS, grace // STOP_MARGIN_SHARE)
         seconds = max(STOP_SECONDS, grace - margin)
         if role.name == STANDALONE:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.milvus import kafka, pods, woodpecker
-from infra.milvus.configuration import DATA_FOLDER, LOG_CA_FILE, LogStore
+from infra.milvus.configuration import DATA_FOLDER, LOG_CA_FILE, LogStore, newer_than_23
 from infra.settings import Settings
 from infra.settings.model import SecretValue
 from infra.settings.services import Kafka, Log, Pulsar, RocksMq, Woodpecker
@@ -78,17 +78,17 @@ def access(
         case Kafka(mode="create"):
             return LogAccess(
                 wal=wal,
-                store=_kafka_store((kafka.address(namespace),), log),
+                store=_kafka_store((kafka.address(namespace),), log, settings.milvus.version),
                 pods=pods.selector(kafka.NAME),
                 ports=(kafka.PORT,),
             )
         case Kafka():
-            return _adopted_kafka(log, wal, secrets)
+            return _adopted_kafka(log, settings.milvus.version, secrets)
         case Pulsar():
-            return _adopted_pulsar(log, wal, secrets)
+            return _adopted_pulsar(log, secrets)
 
 
-def _kafka_store(brokers: tuple[str, ...], log: Kafka) -> LogStore:
+def _kafka_store(brokers: tuple[str, ...], log: Kafka, version: str) -> LogStore:
     protocol = ("SASL_" if log.sasl else "") + ("SSL" if log.tls else "PLAINTEXT")
     section: dict[str, Any] = {
         "brokerList": ",".join(brokers),
@@ -102,17 +102,22 @@ def _kafka_store(brokers: tuple[str, ...], log: Kafka) -> LogStore:
         section["saslPassword"] = ""
     if log.tls:
         section["ssl"] = {"enabled": True} | ({"tlsCaCert": LOG_CA_FILE} if log.ca else {})
+    if log.ca and not newer_than_23(version):
+        # kafka.ssl came late in 2.3; before, these sections are handed to librdkafka as they are,
+        # which would else look where the pods have the store's CA.
+        for client in ("consumer", "producer"):
+            section[client] = {"ssl": {"ca": {"location": LOG_CA_FILE}}}
     return LogStore(type="kafka", sections={"kafka": section})
 
 
-def _adopted_kafka(log: Kafka, wal: Wal, secrets: dict[str, SecretKeyRef]) -> LogAccess:
+def _adopted_kafka(log: Kafka, version: str, secrets: dict[str, SecretKeyRef]) -> LogAccess:
     env = []
     password = secrets.get("password")
     if log.sasl and password:
         env = [pods.secret_env("KAFKA_SASL_PASSWORD", password.name, password.key)]
     return LogAccess(
-        wal=wal,
-        store=_kafka_store(log.brokers, log),
+        wal=wal_of(log),
+        store=_kafka_store(log.brokers, log, version),
         env=env,
         hosts=tuple(broker.rsplit(":", 1)[0] for broker in log.brokers),
         ports=tuple(sorted({int(broker.rsplit(":", 1)[1]) for broker in log.brokers})),
@@ -121,7 +126,7 @@ def _adopted_kafka(log: Kafka, wal: Wal, secrets: dict[str, SecretKeyRef]) -> Lo
     )
 
 
-def _adopted_pulsar(log: Pulsar, wal: Wal, secrets: dict[str, SecretKeyRef]) -> LogAccess:
+def _adopted_pulsar(log: Pulsar, secrets: dict[str, SecretKeyRef]) -> LogAccess:
     section: dict[str, Any] = {
         "address": f"pulsar{'+ssl' if log.tls else ''}://{log.host}:{log.port}",
         "port": log.port,
@@ -139,7 +144,7 @@ def _adopted_pulsar(log: Pulsar, wal: Wal, secrets: dict[str, SecretKeyRef]) -> 
             {"name": "PULSAR_AUTH_PARAMS", "value": "token:$(PULSAR_TOKEN)"},
         ]
     return LogAccess(
-        wal=wal,
+        wal=wal_of(log),
         store=LogStore(type="pulsar", sections={"pulsar": section}),
         env=env,
         hosts=(log.host,),

@@ -26,7 +26,7 @@ def etcd_plan(settings: Settings, cluster: ClusterContract) -> etcd.EtcdPlan:
         tls_secret="etcd-tls" if settings.etcd.tls else None,
         storage_class=cluster.storage_class,
         retain=settings.storage.retain_on_delete,
-        required_spread=settings.production,
+        required_spread=settings.etcd.spread == "required",
         pull_secrets=cluster.pull_secrets,
         pull_policy=settings.images.pull_policy,
     )
@@ -139,5 +139,9 @@ def inputs(
         # A coordinator that is replaced waits for the old one to leave; without a standby it would
         # give up, and the rollout with it.
         standby=frozenset(name for name, item in capacities.items() if item.role.coordinator),
-        grace_seconds={name: item.grace_seconds for name, item in capacities.items()},
+        # Kubernetes counts the pause before a stop as a part of it.
+        grace_seconds={
+            name: item.grace_seconds - workloads.drain_seconds(name, settings)
+            for name, item in capacities.items()
+        },
     )

@@ -20,7 +20,6 @@ from infra.settings import Settings
 
 NAME = "milvus"
 WORK_FOLDER = "/milvus"
-READY_SECONDS = 30
 PROGRESS_SECONDS = 1800
 PROXY_DRAIN_SECONDS = 15
 
@@ -79,7 +78,7 @@ def workload(capacity: Capacity, plan: WorkloadPlan) -> Any:
     spec: dict[str, Any] = {
         "selector": {"matchLabels": select},
         "template": pod_template(capacity, plan),
-        "minReadySeconds": READY_SECONDS if plan.settings.production else 0,
+        "minReadySeconds": plan.settings.milvus.ready_seconds,
     }
     if capacity.autoscaling is None:  # otherwise the autoscaler owns the number
         spec["replicas"] = capacity.replicas
@@ -196,11 +195,14 @@ def probes() -> dict[str, Any]:
     }
 
 
-def _before_stop(role: str, plan: WorkloadPlan) -> dict[str, Any]:
+def drain_seconds(role: str, settings: Settings) -> int:
     """Return the pause in which clients stop choosing a proxy that is about to leave."""
-    if role not in {"proxy", STANDALONE} or not plan.settings.production:
-        return {}
-    return {"lifecycle": {"preStop": {"sleep": {"seconds": PROXY_DRAIN_SECONDS}}}}
+    return PROXY_DRAIN_SECONDS if role in {"proxy", STANDALONE} and settings.production else 0
+
+
+def _before_stop(role: str, plan: WorkloadPlan) -> dict[str, Any]:
+    seconds = drain_seconds(role, plan.settings)
+    return {"lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}} if seconds else {}
 
 
 def _volume(plan: WorkloadPlan) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 
 PROD: dict[str, Any] = {
     "storage": {"protect": True, "retainOnDelete": True},
-    "milvus": {"auth": {"enabled": True}, "tls": {"mode": "server"}},
+    "milvus": {"auth": {"enabled": True}, "tls": {"mode": "server"}, "readySeconds": 30},
     "etcd": {
         "members": 3,
         "auth": True,
         "tls": True,
+        "spread": "required",
         "snapshots": {},
         "resources": {"cpu": "1", "memory": "4Gi"},
     },

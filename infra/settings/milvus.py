@@ -184,6 +184,11 @@ class Milvus(Section):
     roles: dict[RoleName, Role] = Field(
         default={}, description="only what differs from sizing and defaults"
     )
+    ready_seconds: Annotated[int, Field(ge=0, le=600)] = Field(
+        default=0,
+        description="how long a new pod stays ready before the next one is replaced"
+        " (minReadySeconds); default in prod: 30",
+    )
     configuration: dict[str, Any] = Field(
         default={}, description="further milvus.yaml keys, nested as there; no secrets"
     )

@@ -66,6 +66,11 @@ class Etcd(Section):
     volume: Volume = Volume(size="20Gi")
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     placement: Placement = Placement()
+    spread: Literal["required", "preferred"] = Field(
+        default="preferred",
+        description="required: each member on a host of its own, or not at all; default in prod:"
+        " required",
+    )
     snapshots: EtcdSnapshots | None = Field(
         default=None, description="none: no snapshots; default in prod: every six hours"
     )

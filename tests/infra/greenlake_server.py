@@ -2,7 +2,8 @@
 
 It keeps buckets, users and access policies of one system, answers writes with 202 and a task that
 takes some polls to end, shows a new user's secret key once, and breaks on request: answers lost
-before or after the deed, 401, 429, 503, tasks that fail.
+before or after the deed, 401, 429, 503, tasks that fail. What it does can be made to take effect on
+a real store, which may also refuse it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,23 @@ class Fault:
     times: int = 1
 
 
+class RefusedError(Exception):
+    """The store refuses what the API took on: the task fails, with this reason."""
+
+
+class Store:
+    """What buckets, policies and users take effect on; this one keeps nothing."""
+
+    def make(self, kind: str, name: str, body: dict[str, Any]) -> None:
+        """Make or change a bucket or an access policy."""
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remove a bucket, an access policy or a user."""
+
+    def give(self, user: str, secret_key: str, policies: list[str]) -> None:
+        """Give a user its access policies, and only these."""
+
+
 @dataclass
 class State:
     """What the system holds, and what it was asked."""
@@ -53,24 +71,24 @@ class State:
     page: int = 1000
     conflicts_while_busy: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
-    made: Callable[[str, str, str | None], None] | None = None
+    store: Store = field(default_factory=Store)
 
     def count(self, method: str, path: str) -> int:
         return sum(one == (method, path) for one in self.requests)
 
 
 class GreenLakeServer:
-    """The server on a free port of this host; ``with`` starts and ends it."""
+    """The server on a port of this host, a free one if none is named; ``with`` runs it."""
 
-    def __init__(self, made: Callable[[str, str, str | None], None] | None = None) -> None:
-        self.state = State(made=made)
+    def __init__(self, store: Store | None = None, port: int = 0) -> None:
+        self.state = State(store=store or Store())
         state = self.state
 
         class Handler(_Handler):
             pass
 
         Handler.state = state
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
@@ -226,9 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             if kind == "buckets":
                 shown |= {"compression": body.get("compression") == "ENABLED"}
                 shown |= {"versioning": "Disabled"}
+            self.state.store.make(kind, name, shown)
             self.state.things[kind][name] = shown
-            if self.state.made and kind == "buckets":
-                self.state.made(kind, name, None)
 
         return self._task(deed, fails)
 
@@ -237,22 +254,33 @@ class _Handler(BaseHTTPRequestHandler):
             return 404, _error(404)
         if kind == "buckets" and "compression" in body:
             body = {**body, "compression": body["compression"] == "ENABLED"}
-        return self._task(lambda: self.state.things[kind][name].update(body), fails)
+
+        def deed() -> None:
+            self.state.store.make(kind, name, {**self.state.things[kind][name], **body})
+            self.state.things[kind][name].update(body)
+
+        return self._task(deed, fails)
 
     def _delete(self, kind: str, name: str, _: Any, fails: bool) -> tuple[int, dict[str, Any]]:
         if name not in self.state.things[kind]:
             return 404, _error(404)
-        return self._task(lambda: self.state.things[kind].pop(name, None), fails)
+
+        def deed() -> None:
+            self.state.store.remove(kind, name)
+            self.state.things[kind].pop(name, None)
+
+        return self._task(deed, fails)
 
     def _apply(self, body: Any) -> None:
-        self.state.things["users"][body["name"]]["policies"] = body["policies"]
-        self.state.applied[body["name"]] = body["policies"]
-        if self.state.made:
-            self.state.made("users", body["name"], self.state.keys[body["name"]])
+        user, policies = body["name"], body["policies"]
+        self.state.store.give(user, self.state.keys[user], policies)
+        self.state.things["users"][user]["policies"] = policies
+        self.state.applied[user] = policies
 
     def _task(self, deed: Callable[[], Any], fails: bool) -> tuple[int, dict[str, Any]]:
         task = secrets.token_hex(8)
-        self.state.tasks[task] = {"deed": deed, "left": self.state.polls, "fails": fails}
+        reason = "no space left" if fails else ""
+        self.state.tasks[task] = {"deed": deed, "left": self.state.polls, "fails": reason}
         if not self.state.polls:
             self._poll(task)
         uri = f"/rest/vega/v1/tasks/{task}"
@@ -265,11 +293,14 @@ class _Handler(BaseHTTPRequestHandler):
         if task["left"]:
             task["left"] -= 1
             return 200, {"id": name, "state": "RUNNING"}
+        if task["deed"] and not task["fails"]:
+            deed, task["deed"] = task["deed"], None
+            try:
+                deed()
+            except RefusedError as error:
+                task["fails"] = str(error)
         if task["fails"]:
-            return 200, {"id": name, "state": "FAILED", "error": {"error": "no space left"}}
-        if task["deed"]:
-            task["deed"]()
-            task["deed"] = None
+            return 200, {"id": name, "state": "FAILED", "error": {"error": task["fails"]}}
         return 200, {"id": name, "state": "SUCCEEDED"}
 
 

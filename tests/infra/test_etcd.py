@@ -3,8 +3,9 @@ from __future__ import annotations
 import boto3
 import httpx
 import pytest
-from declaring import DEV, PROD, changed, declare, shown
+from declaring import DEV, PROD, changed, declare, run, settings_of, shown
 
+from infra import program
 from infra.milvus import snapshot_upload
 from validation.errors import ConfigurationError
 
@@ -39,6 +40,24 @@ def test_two_members_never_share_a_host_in_production():
     rules = spec["affinity"]["podAntiAffinity"]
     (term,) = rules["requiredDuringSchedulingIgnoredDuringExecution"]
     assert term["topologyKey"] == "kubernetes.io/hostname"
+
+
+def test_a_stack_may_put_them_on_one_host_and_its_target_says_so():
+    alone = changed(PROD, etcd={"spread": "preferred"})
+    spec = shown(declare(alone).workloads()["StatefulSet/etcd"])["spec"]
+    assert list(spec["affinity"]["podAntiAffinity"]) == [
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    found: dict[str, list] = {}
+    for name, document in {"alone": alone, "apart": PROD}.items():
+        settings = settings_of(document)
+        run(
+            lambda settings=settings, name=name: program.build(settings, "test").apply(
+                lambda one: found.setdefault(name, one["notes"])
+            )
+        )
+    assert any("may share a host" in note for note in found["alone"])
+    assert not any("may share a host" in note for note in found["apart"])
 
 
 def test_members_certificates_name_each_member_and_clients_certificates_name_nobody():

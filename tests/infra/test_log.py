@@ -100,6 +100,15 @@ def test_an_adopted_kafka_is_reached_with_tls_and_a_password_by_reference():
     assert (ca["secretName"], ca["items"]) == ("kafka-ca", [{"key": "root.pem", "path": "ca.crt"}])
 
 
+def test_a_milvus_without_tls_settings_for_kafka_hands_the_ca_to_its_library():
+    old = changed(ADOPTED, milvus={"version": "2.3.5", "mode": "cluster"})
+    kafka = milvus_yaml(old, "datanode")["kafka"]
+    where = {"ssl": {"ca": {"location": "/milvus/tls/log/ca.crt"}}}
+    assert kafka["consumer"] == kafka["producer"] == where
+    assert "consumer" not in milvus_yaml(ADOPTED, "datanode")["kafka"]
+    assert "consumer" not in milvus_yaml(CLUSTER_23, "datanode")["kafka"]
+
+
 def test_an_adopted_pulsar_gets_its_token_from_the_kubelet():
     pulsar = milvus_yaml(PULSAR, "datanode")["pulsar"]
     assert pulsar["address"] == "pulsar+ssl://p.example.com:6651"

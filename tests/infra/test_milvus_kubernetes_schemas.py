@@ -10,6 +10,7 @@ from declaring import CLUSTER_23, DEV, PROD, STANDALONE, changed, declare
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from infra.kubernetes.facts import OLDEST
 from infra.milvus import topology
 from validation.errors import ConfigurationError
 
@@ -32,12 +33,12 @@ FULL = changed(
 WITH_JOB = changed(CLUSTER_23, milvus={"auth": {"enabled": True}, "tls": {"mode": "server"}})
 
 
-def check(document) -> int:
+def check(document, version: str = VERSION) -> int:
     """Validate every object of a document and return their number."""
     objects = [item for item in declare(document).kubernetes() if item["kind"] != "Release"]
     for item in objects:
         if not item["apiVersion"].startswith(FOREIGN):
-            kubernetes_validate.validate(item, VERSION, strict=True)
+            kubernetes_validate.validate(item, version, strict=True)
     return len(objects)
 
 
@@ -48,6 +49,12 @@ def check(document) -> int:
 )
 def test_every_object_meets_the_schema_of_kubernetes(document):
     assert check(document) > 15
+
+
+def test_the_oldest_kubernetes_that_is_let_in_knows_every_field():
+    assert check(FULL, ".".join(map(str, OLDEST))) > 15
+    with pytest.raises(kubernetes_validate.ValidationError, match="sleep"):
+        check(FULL, "1.28")
 
 
 def test_the_check_sees_a_wrong_field():

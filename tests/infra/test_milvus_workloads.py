@@ -154,9 +154,24 @@ def test_production_gives_minutes_to_drain_and_milvus_gives_up_before_kubernetes
         seconds = int(text.split("gracefulStopTimeout: ")[1].split()[0])
         pause = 15 if name == "proxy" else 0
         assert seconds + pause < grace, name
+    short = changed(PROD, milvus={"roles": {"proxy": {"terminationGraceSeconds": 30}}})
+    text = declare(short).one("ConfigMap", "milvus-proxy")["data"]["milvus.yaml"]
+    assert "gracefulStopTimeout: 5\n" in text
     assert milvus_pods(declared)["querynode"]["spec"]["terminationGracePeriodSeconds"] == 600
     stop = milvus_pods(declared)["proxy"]["spec"]["containers"][0]["lifecycle"]["preStop"]
     assert stop == {"sleep": {"seconds": 15}}
+
+
+def test_a_new_pod_proves_itself_in_production_before_the_next_one_is_replaced():
+    seconds = {
+        document["environment"]: declare(document).one("Deployment", "milvus-proxy")["spec"][
+            "minReadySeconds"
+        ]
+        for document in (DEV, PROD)
+    }
+    assert seconds == {"dev": 0, "prod": 30}
+    own = declare(changed(PROD, milvus={"readySeconds": 5}))
+    assert own.one("Deployment", "milvus-proxy")["spec"]["minReadySeconds"] == 5
 
 
 def test_every_role_with_more_than_one_replica_has_a_disruption_budget_and_is_spread():

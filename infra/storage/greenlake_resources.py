@@ -7,7 +7,7 @@ taken over.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pulumi
 from pulumi.dynamic import (
@@ -40,15 +40,6 @@ def api(props: dict[str, Any]) -> GreenLake:
     )
 
 
-def _moved(olds: dict[str, Any], news: dict[str, Any]) -> bool:
-    """Tell whether the way to the system has changed, which a later delete must know."""
-    return any(olds.get(key) != news.get(key) for key in CONNECTION)
-
-
-def _replaced(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-    return [key for key in ("name", "system_id") if olds[key] != news[key]]
-
-
 def _refuse(kind: str, name: str, remedy: str) -> OwnershipError:
     return OwnershipError(
         f"there is a {kind} of that name already, and this stack did not make it",
@@ -57,40 +48,78 @@ def _refuse(kind: str, name: str, remedy: str) -> OwnershipError:
     )
 
 
-class GreenLakeBucketProvider(Provider):
-    """A bucket. Its id is its name."""
+class _ThingProvider(Provider):
+    """What bucket, policy and user have in common: the name is the id, and the system tells."""
+
+    kind: ClassVar[str]
+    """As the API names the collection."""
+    identity: ClassVar[tuple[str, ...]] = ("name", "system_id")
+    """What cannot be changed in place."""
+    delete_before_replace: ClassVar[bool | None] = None
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at the thing as it is."""
+        there = api(props).find(self.kind, id_)
+        if there is None:
+            return ReadResult("", props)
+        return ReadResult(id_, {**props, **self._seen(there)})
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Replace the thing for another identity; put anything else right in place."""
+        replaces = [key for key in self.identity if olds[key] != news[key]]
+        # The way to the system counts too: a later delete must know it.
+        moved = any(olds.get(key) != news.get(key) for key in CONNECTION)
+        changes = bool(replaces) or moved or self._drifted(olds, news)
+        return DiffResult(
+            changes=changes, replaces=replaces, delete_before_replace=self.delete_before_replace
+        )
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        """Delete the thing; the system refuses to delete a bucket that holds objects."""
+        api(props).delete(self.kind, id_)
+
+    def _seen(self, there: dict[str, Any]) -> dict[str, Any]:
+        """Return the properties as the system tells them."""
+        raise NotImplementedError
+
+    def _drifted(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        """Tell whether the thing has to be put right in place."""
+        raise NotImplementedError
+
+
+class GreenLakeBucketProvider(_ThingProvider):
+    """A bucket."""
+
+    kind = "buckets"
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the bucket; take over one that an interrupted run of this stack has made."""
         system = api(props)
-        there = system.find("buckets", props["name"])
+        there = system.find(self.kind, props["name"])
         if there is None:
-            compression = "ENABLED" if props["compression"] else "DISABLED"
-            system.create(
-                "buckets",
-                {
-                    "name": props["name"],
-                    "compression": compression,
-                    "bucketTags": _tags(props),
-                },
-            )
+            system.create(self.kind, {"name": props["name"], **_bucket(props)})
         elif _owner(there) != props["owner"]:
             raise _refuse("bucket", props["name"], "use mode: adopt, or choose another bucket")
         return CreateResult(props["name"], {**props, "versioning": "off"})
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the bucket as it is."""
-        there = api(props).find("buckets", id_)
-        return ReadResult(id_ if there else "", {**props, **_seen(there)} if there else props)
+    def _seen(self, there: dict[str, Any]) -> dict[str, Any]:
+        tags = [
+            {"key": tag["key"], "value": tag.get("value", "")}
+            for tag in there.get("bucketTags") or []
+            if tag["key"] != OWNER_TAG
+        ]
+        versioned = str(there.get("versioning") or "Disabled").lower()
+        return {
+            "compression": there.get("compression") in {True, "ENABLED"},
+            "tags": tags,
+            "owner": _owner(there) or "",
+            "versioning": "off" if versioned == "disabled" else versioned,
+        }
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Replace it for a new name; put tags and compression right in place."""
-        replaces = _replaced(olds, news)
-        drifted = olds.get("versioning", "off") != "off"
-        changed = any(olds[key] != news[key] for key in ("compression", "tags", "owner"))
-        return DiffResult(
-            changes=bool(replaces) or changed or drifted or _moved(olds, news), replaces=replaces
-        )
+    def _drifted(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        if olds.get("versioning", "off") != "off":
+            return True
+        return any(olds[key] != news[key] for key in ("compression", "tags", "owner"))
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Put tags and compression right. Versioning cannot be taken back by this API."""
@@ -101,18 +130,17 @@ class GreenLakeBucketProvider(Provider):
                 seen=olds["versioning"],
                 remedy="suspend it on the system, or move to a new bucket",
             )
-        compression = "ENABLED" if news["compression"] else "DISABLED"
-        api(news).update("buckets", id_, {"compression": compression, "bucketTags": _tags(news)})
+        api(news).update(self.kind, id_, _bucket(news))
         return UpdateResult({**news, "versioning": "off"})
 
-    def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Delete the bucket; the system refuses while it holds objects."""
-        api(props).delete("buckets", id_)
 
-
-def _tags(props: dict[str, Any]) -> list[dict[str, str]]:
+def _bucket(props: dict[str, Any]) -> dict[str, Any]:
+    """Return what a bucket shall be, in the API's own words."""
     tags = [*props["tags"], {"key": OWNER_TAG, "value": props["owner"]}]
-    return [{"key": tag["key"], "value": tag["value"]} for tag in tags]
+    return {
+        "compression": "ENABLED" if props["compression"] else "DISABLED",
+        "bucketTags": [{"key": tag["key"], "value": tag["value"]} for tag in tags],
+    }
 
 
 def _owner(bucket: dict[str, Any]) -> str | None:
@@ -120,59 +148,33 @@ def _owner(bucket: dict[str, Any]) -> str | None:
     return next((tag.get("value") for tag in tags if tag.get("key") == OWNER_TAG), None)
 
 
-def _seen(bucket: dict[str, Any]) -> dict[str, Any]:
-    tags = [
-        {"key": tag["key"], "value": tag.get("value", "")}
-        for tag in bucket.get("bucketTags") or []
-        if tag["key"] != OWNER_TAG
-    ]
-    versioned = str(bucket.get("versioning") or "Disabled").lower()
-    return {
-        "compression": bucket.get("compression") in {True, "ENABLED"},
-        "tags": tags,
-        "owner": _owner(bucket) or "",
-        "versioning": "off" if versioned == "disabled" else versioned,
-    }
+class GreenLakePolicyProvider(_ThingProvider):
+    """An access policy."""
 
-
-class GreenLakePolicyProvider(Provider):
-    """An access policy. Its id is its name."""
+    kind = "access-policies"
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the policy; one that says exactly the same is taken over."""
         system = api(props)
-        there = system.find("access-policies", props["name"])
+        there = system.find(self.kind, props["name"])
         if there is None:
-            system.create("access-policies", {"name": props["name"], **_body(props["policy"])})
+            system.create(self.kind, {"name": props["name"], **_body(props["policy"])})
         elif not policies.same(_document(there), props["policy"]):
             raise _refuse(
                 "access policy", props["name"], "choose another storage.greenlake.policyName"
             )
         return CreateResult(props["name"], props)
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at what the policy really allows."""
-        there = api(props).find("access-policies", id_)
-        if there is None:
-            return ReadResult("", props)
-        return ReadResult(id_, {**props, "policy": _document(there)})
+    def _seen(self, there: dict[str, Any]) -> dict[str, Any]:
+        return {"policy": _document(there)}
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Put the policy right when it allows anything else."""
-        replaces = _replaced(olds, news)
-        drifted = not policies.same(olds["policy"], news["policy"])
-        return DiffResult(
-            changes=bool(replaces) or drifted or _moved(olds, news), replaces=replaces
-        )
+    def _drifted(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        return not policies.same(olds["policy"], news["policy"])
 
     def update(self, id_: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Put the policy right."""
-        api(news).update("access-policies", id_, _body(news["policy"]))
+        api(news).update(self.kind, id_, _body(news["policy"]))
         return UpdateResult(news)
-
-    def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Delete the policy."""
-        api(props).delete("access-policies", id_)
 
 
 def _body(document: dict[str, Any]) -> dict[str, Any]:
@@ -198,13 +200,17 @@ def _document(there: dict[str, Any]) -> dict[str, Any]:
     return {"Version": there.get("version", ""), "Statement": statements}
 
 
-class GreenLakeUserProvider(Provider):
-    """A user with its access policies. Its id, and its access key, is its name."""
+class GreenLakeUserProvider(_ThingProvider):
+    """A user with its access policies. Its name is its access key too."""
+
+    kind = "users"
+    identity = (*_ThingProvider.identity, "generation")
+    delete_before_replace = True
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the user, keep the secret key that is shown this once, apply the policies."""
         system = api(props)
-        if system.find("users", props["name"]) is not None:
+        if system.find(self.kind, props["name"]) is not None:
             raise _refuse(
                 "user",
                 props["name"],
@@ -216,83 +222,60 @@ class GreenLakeUserProvider(Provider):
             system.apply_policy(props["name"], list(props["policies"]))
         except Exception:
             # Its key would be lost with this error, and the name with it.
-            system.delete("users", props["name"])
+            system.delete(self.kind, props["name"])
             raise
         return CreateResult(props["name"], {**props, "secret_key": secret_key})
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look whether the user is there, and which policies it has where the system says."""
-        there = api(props).find("users", id_)
-        if there is None:
-            return ReadResult("", props)
-        applied = there.get("policies")
-        return ReadResult(id_, {**props, "policies": applied} if applied is not None else props)
+    def _seen(self, there: dict[str, Any]) -> dict[str, Any]:
+        applied = there.get("policies")  # a system may leave them out
+        return {} if applied is None else {"policies": applied}
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Make a new user, and a new key, for another name or generation."""
-        replaces = _replaced(olds, news)
-        if olds["generation"] != news["generation"]:
-            replaces.append("generation")
-        drifted = sorted(olds["policies"]) != sorted(news["policies"])
-        return DiffResult(
-            changes=bool(replaces) or drifted or _moved(olds, news),
-            replaces=replaces,
-            delete_before_replace=True,
-        )
+    def _drifted(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        return sorted(olds["policies"]) != sorted(news["policies"])
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Apply the policies again; the key stays."""
         api(news).apply_policy(id_, list(news["policies"]))
         return UpdateResult({**news, "secret_key": olds["secret_key"]})
 
-    def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Delete the user."""
-        api(props).delete("users", id_)
+
+class _Thing(Resource):
+    """A thing of an X10000; ``computed`` names what only its provider knows."""
+
+    provided_by: ClassVar[type[_ThingProvider]]
+    computed: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        resource_name: str,
+        inputs: dict[str, pulumi.Input[Any]],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        secret = pulumi.ResourceOptions(additional_secret_outputs=SECRETS)
+        super().__init__(
+            self.provided_by(),
+            resource_name,
+            {**inputs, **dict.fromkeys(self.computed)},
+            pulumi.ResourceOptions.merge(opts, secret),
+        )
 
 
-def _options(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions.merge(
-        opts, pulumi.ResourceOptions(additional_secret_outputs=SECRETS)
-    )
-
-
-class GreenLakeBucket(Resource, name="GreenLakeBucket"):
+class GreenLakeBucket(_Thing, name="GreenLakeBucket"):
     """A bucket of an X10000."""
 
-    def __init__(
-        self,
-        resource_name: str,
-        inputs: dict[str, pulumi.Input[Any]],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__(
-            GreenLakeBucketProvider(), resource_name, {**inputs, "versioning": None}, _options(opts)
-        )
+    provided_by = GreenLakeBucketProvider
+    computed = ("versioning",)
 
 
-class GreenLakePolicy(Resource, name="GreenLakePolicy"):
+class GreenLakePolicy(_Thing, name="GreenLakePolicy"):
     """An access policy of an X10000."""
 
-    def __init__(
-        self,
-        resource_name: str,
-        inputs: dict[str, pulumi.Input[Any]],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__(GreenLakePolicyProvider(), resource_name, inputs, _options(opts))
+    provided_by = GreenLakePolicyProvider
 
 
-class GreenLakeUser(Resource, name="GreenLakeUser"):
+class GreenLakeUser(_Thing, name="GreenLakeUser"):
     """A user of an X10000. Its name is its access key."""
 
+    provided_by = GreenLakeUserProvider
+    computed = ("secret_key",)
     secret_key: pulumi.Output[str]
-
-    def __init__(
-        self,
-        resource_name: str,
-        inputs: dict[str, pulumi.Input[Any]],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        super().__init__(
-            GreenLakeUserProvider(), resource_name, {**inputs, "secret_key": None}, _options(opts)
-        )

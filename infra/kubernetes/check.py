@@ -7,19 +7,19 @@ makes is checked as soon as it is up.
 from __future__ import annotations
 
 import dataclasses
+import http
 from typing import Any
 
 import pulumi
 from pulumi import dynamic
 
+from infra.kubernetes import kubeconfig
 from infra.kubernetes.contract import KubeAccess
 from infra.kubernetes.facts import ClusterFacts, Needs, facts, problems
-from infra.kubernetes.portforward import api_client
 from infra.provider import Provider
 from validation.errors import ConfigurationError, CredentialsError, MilvusKitError, UnreachableError
 
 _ACCESS = ("kubeconfig", "kubeconfig_file", "context")
-_UNAUTHORIZED = (401, 403)
 
 
 class ClusterCheckProvider(Provider):
@@ -89,34 +89,75 @@ def look(props: dict[str, Any]) -> ClusterFacts:
     """Return the facts of the cluster that the properties lead to.
 
     Raises:
+        ConfigurationError: The kubeconfig cannot be used.
         UnreachableError: It does not answer, or does not let this identity in.
     """
     from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (half a second)
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-    client = api_client(props)
+    client = kubeconfig.api_client(props)
     where = str(client.configuration.host)
     client.configuration.retries = 1
     client.rest_client.pool_manager.connection_pool_kw["retries"] = 1
     try:
         return facts(client)
     except ApiException as error:
-        refused = error.status in _UNAUTHORIZED
-        kind = CredentialsError if refused else UnreachableError
-        raise kind(
-            f"the API server answers {error.status} {error.reason}",
-            where=where,
-            remedy="the user of the kubeconfig must be able to list nodes and storage classes"
-            if refused
-            else "check that this address is a Kubernetes API server",
-        ) from None
+        raise _refused(error, where, kubeconfig.ended(props)) from None
     except (HTTPError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise UnreachableError(
-            f"the API server does not answer: {type(reason).__name__}: {str(reason)[:200]}",
+        raise _unreached(error, where, kubeconfig.ended(props)) from None
+
+
+def _refused(error: Any, where: str, ended: str) -> UnreachableError:
+    """Return what an answer of the API server's means."""
+    what = f"the API server answers {error.status} {error.reason}"
+    if error.status == http.HTTPStatus.UNAUTHORIZED:
+        return CredentialsError(
+            f"{what}: {ended or 'it does not know the user of the kubeconfig'}",
             where=where,
-            remedy="check the kubeconfig's server, its CA, and the network between (VPN, proxy)",
-        ) from None
+            remedy=_RENEW,
+        )
+    if error.status == http.HTTPStatus.FORBIDDEN:
+        return CredentialsError(
+            what,
+            where=where,
+            remedy="the user of the kubeconfig must be able to list nodes and storage classes",
+        )
+    return UnreachableError(
+        what, where=where, remedy="check that this address is a Kubernetes API server"
+    )
+
+
+def _unreached(error: Exception, where: str, ended: str) -> UnreachableError:
+    """Return what a connection that failed means; TLS has a reason for each side."""
+    reason = getattr(error, "reason", error)
+    said = str(reason)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        why = said.partition("verify failed: ")[2].partition(" (_ssl")[0]
+        return UnreachableError(
+            f"the API server's certificate is not accepted: {why}",
+            where=where,
+            remedy="the kubeconfig's certificate-authority-data, or its server's address, is that"
+            " of another cluster",
+        )
+    if "_ALERT_" in said or ended:
+        what = f"the API server refuses the client certificate: {ended or said}"
+        return CredentialsError(what, where=where, remedy=_RENEW)
+    if local := next((why for mark, why in _LOCAL.items() if mark in said), ""):
+        return CredentialsError(local, where=where, remedy=_RENEW)
+    return UnreachableError(
+        f"the API server does not answer: {type(reason).__name__}: {said[:200]}",
+        where=where,
+        remedy="check the kubeconfig's server, its CA, and the network between (VPN, proxy)",
+    )
+
+
+_LOCAL = {
+    "KEY_VALUES_MISMATCH": "the kubeconfig's client certificate and key do not belong together",
+    "PEM lib": "the kubeconfig's client certificate or key is not PEM",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "the kubeconfig's certificate-authority-data is not PEM",
+}
+"""What OpenSSL says of files that it is given, and what that means."""
+_RENEW = "fetch the kubeconfig again: its client certificate, key or token is wrong or has ended"
 
 
 def require_fit(props: dict[str, Any]) -> ClusterFacts:

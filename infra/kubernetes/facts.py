@@ -11,6 +11,9 @@ from infra.settings.model import bytes_of, cores_of
 OLDEST = (1, 30)
 """The oldest Kubernetes minor version that knows everything these programs use: the pause before a
 proxy's stop (``preStop.sleep``) came with it."""
+_FORBIDDEN = 403
+_MOST_IMAGES = 50
+"""A kubelet reports so many images and no more, unless told otherwise."""
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -25,6 +28,9 @@ class ClusterFacts:
         memory_bytes: Memory that pods may request.
         storage_classes: Names of all storage classes.
         default_storage_class: The one for volumes that name none; empty if there is none.
+        node_ports: Which Service has each port of the nodes, as ``namespace/name``; empty if
+            Services may not be listed.
+        images: Names of the images on the nodes; None if some node does not tell them all.
     """
 
     version: str
@@ -33,6 +39,8 @@ class ClusterFacts:
     memory_bytes: int
     storage_classes: tuple[str, ...]
     default_storage_class: str
+    node_ports: dict[int, str] = dataclasses.field(default_factory=dict)
+    images: frozenset[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +52,16 @@ class Needs:
         volumes: Whether it has any volume.
         cpu: Cores requested by all its pods; 0 if not known.
         memory_bytes: Memory requested by all its pods; 0 if not known.
+        node_ports: Ports of the nodes by the Service, ``namespace/name``, that is to have each.
+        images: That must be on the nodes already, since they are never pulled.
     """
 
     storage_class: str = ""
     volumes: bool = True
     cpu: float = 0.0
     memory_bytes: int = 0
+    node_ports: dict[str, int] = dataclasses.field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
 
 def facts(client: Any) -> ClusterFacts:
@@ -74,12 +86,14 @@ def facts(client: Any) -> ClusterFacts:
             ),
             "",
         ),
+        node_ports=_node_ports(api.CoreV1Api(client)),
+        images=_images(usable),
     )
 
 
 def problems(found: ClusterFacts, needs: Needs) -> list[str]:
     """Return why a stack does not fit on a cluster, each reason with its remedy."""
-    checks = (_version, _storage, _capacity)
+    checks = (_version, _storage, _capacity, _ports, _absent)
     return [reason for check in checks for reason in check(found, needs)]
 
 
@@ -114,6 +128,65 @@ def _capacity(found: ClusterFacts, needs: Needs) -> Sequence[str]:
         want, have = needs.memory_bytes / 2**30, found.memory_bytes / 2**30
         reasons.append(f"its pods request {want:.1f} GiB, the nodes have {have:.1f} GiB")
     return reasons
+
+
+def _ports(found: ClusterFacts, needs: Needs) -> Sequence[str]:
+    return [
+        f"node port {port} of Service {service} is taken by Service {found.node_ports[port]}:"
+        " set another nodePort, or delete that Service"
+        for service, port in needs.node_ports.items()
+        if found.node_ports.get(int(port), service) != service
+    ]
+
+
+def _absent(found: ClusterFacts, needs: Needs) -> Sequence[str]:
+    if found.images is None:
+        return []
+    return [
+        f"image {image} is on no node, and images are never pulled here: import it on the nodes"
+        " (`ctr -n k8s.io images import`; they report it within a minute), or correct its name"
+        for image in needs.images
+        if _full_name(image) not in found.images
+    ]
+
+
+def _full_name(image: str) -> str:
+    """Return an image's name as nodes report it: with its registry, by tag or by digest."""
+    name, at, digest = image.partition("@")
+    host, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif not {".", ":"} & set(host) and host != "localhost":
+        name = f"docker.io/{name}"
+    path, _, last = name.rpartition("/")
+    if at:
+        return f"{path}/{last.partition(':')[0]}@{digest}"
+    return name if ":" in last else f"{name}:latest"
+
+
+def _node_ports(core: Any) -> dict[int, str]:
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (as above)
+
+    try:
+        services: list[Any] = core.list_service_for_all_namespaces().items
+    except ApiException as error:
+        if error.status == _FORBIDDEN:
+            return {}  # the API server itself refuses a port that is taken
+        raise
+    return {
+        port.node_port: f"{one.metadata.namespace}/{one.metadata.name}"
+        for one in services
+        for port in one.spec.ports or []
+        if port.node_port
+    }
+
+
+def _images(nodes: Sequence[Any]) -> frozenset[str] | None:
+    """Return the images' names, unless a node has told none yet, or only the largest of many."""
+    told = [node.status.images or [] for node in nodes]
+    if any(not 0 < len(one) < _MOST_IMAGES for one in told):
+        return None
+    return frozenset(name for one in told for image in one for name in image.names or [])
 
 
 def _usable(node: Any) -> bool:

@@ -12,32 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import yaml
-
-from validation.errors import ConfigurationError, UnreachableError
-
-
-def api_client(props: dict[str, Any]) -> Any:
-    """Return a Kubernetes API client for ``kubeconfig``, ``kubeconfig_file`` and ``context``.
-
-    Raises:
-        ConfigurationError: The kubeconfig cannot be read, or has no such context.
-    """
-    from kubernetes import config  # noqa: PLC0415  (half a second, and only needed here)
-
-    context = props.get("context") or None
-    try:
-        if props.get("kubeconfig"):
-            document = yaml.safe_load(props["kubeconfig"])
-            return config.new_client_from_config_dict(document, context=context)
-        return config.new_client_from_config(props.get("kubeconfig_file") or None, context=context)
-    except (config.ConfigException, OSError, yaml.YAMLError) as error:
-        # A kubeconfig holds keys: only the kind of error is shown.
-        raise ConfigurationError(
-            f"the kubeconfig cannot be used: {type(error).__name__}",
-            where="kubernetes.kubeconfig",
-            remedy="try `kubectl get namespaces` with the same kubeconfig and context",
-        ) from None
+from infra.kubernetes.kubeconfig import api_client
+from validation.errors import UnreachableError
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def _wait(props: dict[str, Any]) -> None:
 def _pods(props: dict[str, Any]) -> list[Pod]:
     from kubernetes import client  # noqa: PLC0415  (slow to import; programs declare, this looks)
 
-    from infra.kubernetes.portforward import api_client  # noqa: PLC0415  (imports the same)
+    from infra.kubernetes.kubeconfig import api_client  # noqa: PLC0415  (imports the same)
 
     core = client.CoreV1Api(api_client(props))
     selector = f"{pods.NAME}=milvus"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -11,7 +12,8 @@ import yaml
 
 from infra.kubernetes import check, kind
 from infra.kubernetes.facts import ClusterFacts, Needs, problems
-from tests.infra.declaring import DEV, Hidden, changed, declare
+from infra.program import _needs
+from tests.infra.declaring import DEV, Hidden, changed, declare, settings_of
 from validation.errors import ConfigurationError, CredentialsError, UnreachableError
 
 CLUSTER = ClusterFacts(
@@ -53,11 +55,19 @@ OVER_SSH = changed(
         ({}, {"cpu": 5.0}, "request 5 CPUs, the nodes have 4"),
         ({}, {"memory_bytes": 9 * 2**30}, "9.0 GiB, the nodes have 8.0 GiB"),
         ({"nodes": ()}, {}, "no node is ready"),
+        (
+            {"node_ports": {30900: "other/web"}},
+            {"node_ports": {"ns/object-store": 30900, "ns/milvus": 30530}},
+            "node port 30900 of Service ns/object-store is taken by Service other/web",
+        ),
+        (
+            {"images": frozenset({"quay.io/minio/minio:1"})},
+            {"images": ("quay.io/minio/minio:1", "docker.io/milvusdb/milvus:v2.3.5")},
+            "image docker.io/milvusdb/milvus:v2.3.5 is on no node",
+        ),
     ],
 )
 def test_each_reason_why_a_stack_does_not_fit_is_named_alone(facts, needs, told):
-    from dataclasses import replace  # noqa: PLC0415
-
     found = problems(replace(CLUSTER, **facts), Needs(**needs))
     assert len(found) == 1
     assert told in found[0]
@@ -65,6 +75,51 @@ def test_each_reason_why_a_stack_does_not_fit_is_named_alone(facts, needs, told)
 
 def test_a_stack_that_fits_has_no_problem():
     assert problems(CLUSTER, Needs(storage_class="fast", cpu=4.0, memory_bytes=8 * 2**30)) == []
+
+
+def test_a_port_that_the_stacks_own_service_has_is_not_taken():
+    own = replace(CLUSTER, node_ports={30900: "ns/object-store"})
+    assert problems(own, Needs(node_ports={"ns/object-store": 30900})) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there"),
+    [
+        ("busybox:1.36", "docker.io/library/busybox:1.36"),
+        ("milvusdb/milvus", "docker.io/milvusdb/milvus:latest"),
+        ("127.0.0.1:5000/etcd:3", "127.0.0.1:5000/etcd:3"),
+        ("quay.io/a/b:1@sha256:0a", "quay.io/a/b@sha256:0a"),
+    ],
+)
+def test_an_image_on_a_node_is_found_by_any_of_its_names(wanted, there):
+    assert problems(replace(CLUSTER, images=frozenset({there})), Needs(images=(wanted,))) == []
+
+
+def test_only_a_site_without_a_registry_must_have_its_images_on_the_nodes():
+    imported = changed(KUBEADM, kubernetes={"imageArchives": "/images"})
+    never = changed(DEV, images={"pullPolicy": "Never"})
+    asked = {
+        name: bool(_needs(settings_of(document), "test").images)
+        for name, document in {"dev": DEV, "imported": imported, "never": never}.items()
+    }
+    assert asked == {"dev": False, "imported": True, "never": True}
+
+
+def test_the_node_ports_that_a_stack_asks_for_are_those_of_its_services():
+    access = {"type": "NodePort", "host": "127.0.0.1"}
+    document = changed(
+        DEV,
+        storage={"access": access | {"nodePort": 30900}},
+        milvus={"access": access | {"nodePort": 30530}},
+    )
+    declared = {
+        f"{one['metadata']['namespace']}/{one['metadata']['name']}": port["nodePort"]
+        for one in declare(document).kubernetes()
+        if one["kind"] == "Service"
+        for port in one["spec"]["ports"]
+        if "nodePort" in port
+    }
+    assert declared == _needs(settings_of(document), "test").node_ports
 
 
 def _kubeconfig(server: str) -> str:
@@ -149,3 +204,9 @@ def test_another_shape_of_a_kind_cluster_replaces_it():
     provider = kind.KindProvider()
     assert not provider.diff("k", old, dict(old)).changes
     assert provider.diff("k", old, {**old, "workers": 2}).replaces == ["workers"]
+
+
+def test_a_kubeconfig_file_that_is_not_there_stops_the_program_before_it_declares_anything():
+    document = changed(DEV, kubernetes={"kubeconfigFile": "/none/config"})
+    with pytest.raises(ConfigurationError, match=r"kubernetes\.kubeconfigFile.*/none/config"):
+        declare(document)

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import clean, evidence, host, project
 from tests.e2e.deployment import Deployment
 from tests.e2e.engine import Engine, engine
-from tests.e2e.images.bundle import image_archives
+from tests.e2e.images.bundle import EVERY, chosen, image_archives
 from tests.e2e.memory import MemoryWatch
 from tests.e2e.toolchain import provide
 from tests.e2e.toolchain.provide import Toolchain
@@ -121,7 +121,8 @@ def deployment(
     kept = request.config.getoption("--keep")
     if not (kept and made.exists()):
         host.require_no_cluster()
-    host.prepare(image_archives(tools, progress))
+    wanted = getattr(request.module, "IMAGES", EVERY)
+    host.prepare(chosen(image_archives(tools, progress), made.stack, wanted))
     yield made
     evidence.collect(made, progress)
     if not kept:

@@ -10,6 +10,7 @@ from tests.e2e import host
 from tests.e2e.searching import Searching
 
 STACK = "ci-cluster"
+IMAGES = ("milvus-2.3.5", "kafka")
 NAMESPACE = "milvus-ci-cluster"
 WATCHED_SECONDS = 30
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}

@@ -16,6 +16,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.searching import Searching
 
 STACK = "ci"
+IMAGES = ("milvus-2.3.3", "milvus-2.3.5", "kit")
 NAMESPACE = "milvus-ci"
 pytestmark = pytest.mark.timeout(1500)
 

@@ -1,7 +1,8 @@
 """Layers and image archives as plain tar files, the same bytes for the same content.
 
 The form is the one ``docker save`` writes and containerd imports: one tar for each layer, the
-image's configuration as JSON, and ``manifest.json``, which names both.
+image's configuration as JSON, and ``manifest.json``, which names both. Layers are compressed in it,
+because a node writes and hashes every byte of an archive before it unpacks it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -84,6 +86,16 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def compressed(layer: Path) -> Path:
+    """Return a layer's compressed file, which is kept beside it."""
+    path = layer.with_name(f"{layer.name}.zst")
+    if not path.exists():
+        partial = layer.with_name(f".{path.name}.partial")
+        subprocess.run(["zstd", "-q", "-f", "-T0", str(layer), "-o", str(partial)], check=True)
+        partial.replace(path)
+    return path
+
+
 def write_layer(path: Path, entries: Iterable[Entry], folders: Iterable[str] = ()) -> Path:
     """Write a layer.
 
@@ -117,7 +129,7 @@ def write_archive(path: Path, images: Iterable[Image]) -> Path:
                 layers.append(inside)
                 if inside not in there:
                     there.add(inside)
-                    _add(tar, layer, inside, frozenset())
+                    _add(tar, compressed(layer), inside, frozenset())
             entry = {"Config": name, "RepoTags": list(image.names), "Layers": layers}
             manifest.append(entry)
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode(), there)

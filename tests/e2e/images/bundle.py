@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from infra.images import lock
@@ -15,26 +16,46 @@ from tests.e2e.toolchain.provide import Toolchain
 from validation.cache import cache_folder, filling
 from validation.progress import Progress
 
+COMMON = "common"
+EVERY = ("milvus-2.3.3", "milvus-2.3.5", "kafka", "kit")
 MILVUS_VERSIONS = ("2.3.3", "2.3.5")
 
 
 def image_archives(tools: Toolchain, progress: Progress) -> Path:
-    """Return a folder with every image of the ci stacks, made where it is not in the cache."""
-    key = _key()
-    folder = cache_folder() / "images" / key
+    """Return a folder with every image of the ci stacks, made where it is not in the cache.
+
+    There is one archive for what every cluster needs, and one for each thing that only some do; see
+    `chosen`. The kit's own image is made anew each time, from this checkout.
+    """
+    folder = cache_folder() / "images" / _key()
     if not folder.exists():
         step = progress.step("assemble the images of Kubernetes and of the stacks")
         with step as say, filling(folder) as partial:
             if partial is not None:
-                images = []
-                for image in _images(tools):
-                    images.append(image)
-                    say(image.names[0])
-                archive.write_archive(partial / "stacks.tar", images)
+                for name, images in _archives(tools).items():
+                    say(name)
+                    archive.write_archive(partial / f"{name}.tar", images)
     with progress.step("assemble the kit's own image"), tempfile.TemporaryDirectory() as work:
         own = recipes.kit(Path(work), reference("milvus-kit"))
         archive.write_archive(folder / "kit.tar", [own])
     return folder
+
+
+def chosen(folder: Path, stack: str, wanted: Iterable[str] = EVERY) -> Path:
+    """Return a folder with the archives that a stack's node imports.
+
+    Args:
+        folder: With all archives.
+        stack: The stack's name.
+        wanted: Names such as ``milvus-2.3.5``, ``kafka`` or ``kit``; the common one is added.
+    """
+    target = folder / stack
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for name in (COMMON, *wanted):
+        # Not a symbolic link: a node may see this folder from a file system of its own.
+        (target / f"{name}.tar").hardlink_to(folder / f"{name}.tar")
+    return target
 
 
 def reference(name: str, version: str | None = None) -> str:
@@ -43,15 +64,19 @@ def reference(name: str, version: str | None = None) -> str:
     return f"{image.repository}:{image.versions[version or next(iter(image.versions))].tag}"
 
 
-def _images(tools: Toolchain) -> Iterator[Image]:
-    yield from recipes.kubernetes(tools)
-    yield recipes.local_path(tools, reference("local-path-provisioner"))
-    yield recipes.busybox(reference("busybox"))
-    yield recipes.minio(tools, reference("minio"))
-    yield recipes.etcd(tools, reference("etcd"))
-    yield recipes.kafka(reference("kafka"))
-    for version in MILVUS_VERSIONS:
-        yield recipes.milvus(version, reference("milvus", version))
+def _archives(tools: Toolchain) -> dict[str, list[Image]]:
+    common = [
+        *recipes.kubernetes(tools),
+        recipes.local_path(tools, reference("local-path-provisioner")),
+        recipes.busybox(reference("busybox")),
+        recipes.minio(tools, reference("minio")),
+        recipes.etcd(tools, reference("etcd")),
+    ]
+    milvus = {
+        f"milvus-{version}": [recipes.milvus(version, reference("milvus", version))]
+        for version in MILVUS_VERSIONS
+    }
+    return {COMMON: common, "kafka": [recipes.kafka(reference("kafka"))], **milvus}
 
 
 def _key() -> str:

@@ -17,6 +17,8 @@ from infra.settings.storage import S3, X10000
 SCHEMA = "milvus-kit/s3-profile/1"
 KEY = "storage.conformanceProfile"
 _AGAIN = "record it again with `milvus-kit preflight`"
+_NEEDED = frozenset({"milvus", "declared"})
+"""Needs of a finding that hold whatever the log is; what Woodpecker needs is a decision."""
 
 
 def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
@@ -39,7 +41,7 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
         yield Problem(KEY, f"this is no profile of schema {SCHEMA}", remedy=_AGAIN)
         return
     yield from _another_store(storage, profile)
-    yield from _verdict(profile)
+    yield from _required(profile)
     yield from _addressing(storage, profile)
     if embedded:
         yield from _woodpecker(profile)
@@ -75,14 +77,41 @@ def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Pr
             )
 
 
-def _verdict(profile: dict[str, Any]) -> Iterator[Problem]:
-    if profile.get("verdict") == "fail":
+def _required(profile: dict[str, Any]) -> Iterator[Problem]:
+    """Refuse a profile in which a required rule is broken, or was left open.
+
+    Its verdict may be about more than this stack needs: one recorded for Woodpecker holds the rules
+    of that log too. So a verdict that is no pass is passed over where only those are open.
+    """
+    required = [
+        item
+        for item in profile.get("findings", [])
+        if item.get("need") in _NEEDED and item.get("applies", True)
+    ]
+    broken = [_told(item) for item in required if item.get("outcome") == "fail"]
+    open_ = [_told(item) for item in required if item.get("outcome") not in {"pass", "fail"}]
+    verdict = profile.get("verdict")
+    about_log = bool(required) and profile.get("declared_wal") == "woodpecker-embedded"
+    reason = profile.get("reason", "no reason recorded")
+    if broken or (verdict == "fail" and not about_log):
         yield Problem(
             KEY,
-            f"this store cannot carry Milvus: {profile.get('reason', 'no reason recorded')}",
+            f"this store cannot carry Milvus: {'; '.join(broken) or reason}",
             remedy="see the profile's findings; use another store, or have this one mended and"
             " record it again",
         )
+    elif open_ or (verdict != "pass" and not about_log):
+        yield Problem(
+            KEY,
+            "the recorded profile leaves open whether this store can carry Milvus:"
+            f" {'; '.join(open_) or reason}",
+            seen=repr(verdict),
+            remedy=f"let the missing rules be measured: {_AGAIN}",
+        )
+
+
+def _told(finding: dict[str, Any]) -> str:
+    return f"{finding.get('id')} ({finding.get('reason') or finding.get('outcome')})"
 
 
 def _addressing(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
@@ -106,7 +135,8 @@ def _woodpecker(profile: dict[str, Any]) -> Iterator[Problem]:
             "log.mode",
             f"the recorded profile says that embedded Woodpecker is {found} here: {reason}",
             seen="'embedded'",
-            remedy="use mode: service, kafka or pulsar",
+            remedy="use mode: service, kafka or pulsar"
+            + (f"; or {_AGAIN} --wal woodpecker-embedded" if found == "unknown" else ""),
         )
 
 

@@ -58,3 +58,86 @@ def test_a_style_is_accepted_only_where_it_was_seen_to_work(refused, outcome, ex
 def test_a_profile_of_another_region_or_root_path_is_refused(refused, name):
     assert refused("pass") == []
     assert refused("pass", **{name: "other"}) == [conformance.KEY]
+
+
+def finding(name, outcome, need="milvus", **more):
+    return {"id": name, "outcome": outcome, "need": need, "reason": f"{name} said so", **more}
+
+
+GOOD = [finding("addressing.path", "pass", "declared"), finding("objects.body", "pass")]
+OPEN = finding("listing.paging", "not measured")
+RED = finding("listing.paging", "fail")
+LOG = finding("conditional.race", "not measured", "woodpecker")
+
+
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    """Return what is said of a stack with these findings, verdict and decision on its record."""
+    monkeypatch.setenv("MILVUS_KIT_STACKS", str(tmp_path))
+
+    def said(findings, *, embedded=False, log="safe", **more):
+        profile = {
+            "schema": conformance.SCHEMA,
+            "storage": RECORDED,
+            "verdict": "pass",
+            "reason": "the recorded reason",
+            "findings": findings,
+            "decisions": {"woodpecker": log, "wal": {"reason": "the log's reason"}},
+            **more,
+        }
+        (tmp_path / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
+        document = {
+            "type": "s3",
+            "endpoint": "http://h:9",
+            "bucket": "vectors",
+            "credentials": {"existingSecret": {"name": "s3"}},
+            "conformanceProfile": "profile.json",
+        }
+        return list(conformance.problems(S3.model_validate(document), embedded=embedded))
+
+    return said
+
+
+def test_a_profile_that_shows_all_that_is_required_is_accepted(problems):
+    absent = finding("tls.trusted", "not measured", applies=False)
+    operation = finding("access.presigned", "fail", "operation")
+    assert problems([*GOOD, absent, operation, LOG]) == []
+    assert problems([*GOOD], embedded=True) == []
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "pass"])
+def test_a_required_rule_that_was_not_measured_is_refused_with_reason_and_remedy(problems, verdict):
+    (one,) = problems([*GOOD, OPEN], verdict=verdict)
+    assert one.key == conformance.KEY
+    assert "listing.paging said so" in str(one.what)
+    assert "preflight" in one.remedy
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", None, "not measured"])
+def test_a_verdict_that_is_no_pass_is_refused_also_where_no_finding_says_why(problems, verdict):
+    (one,) = problems(GOOD, verdict=verdict)
+    assert "the recorded reason" in str(one.what)
+
+
+@pytest.mark.parametrize("verdict", ["fail", "pass"])
+def test_a_broken_rule_is_refused(problems, verdict):
+    (one,) = problems([*GOOD, RED], verdict=verdict)
+    assert "cannot carry Milvus: listing.paging" in str(one.what)
+    assert [p.key for p in problems(GOOD, verdict="fail")] == [conformance.KEY]
+
+
+@pytest.mark.parametrize("outcome", ["not measured", "fail", "inconclusive"])
+def test_conditional_writes_left_open_matter_to_a_log_on_this_store_alone(problems, outcome):
+    findings = [*GOOD, finding("conditional.race", outcome, "woodpecker")]
+    verdict = "fail" if outcome == "fail" else "inconclusive"
+    recorded = {"verdict": verdict, "declared_wal": "woodpecker-embedded", "log": "unknown"}
+    assert problems(findings, **recorded) == []
+    (one,) = problems(findings, embedded=True, **recorded)
+    assert one.key == "log.mode"
+    assert "the log's reason" in str(one.what)
+    assert "preflight" in one.remedy
+
+
+def test_a_profile_without_findings_shows_nothing(problems):
+    recorded = {"verdict": "inconclusive", "declared_wal": "woodpecker-embedded"}
+    assert conformance.KEY in [one.key for one in problems([], **recorded)]

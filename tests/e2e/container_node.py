@@ -1,8 +1,8 @@
 """A container that behaves as a host of its own: for what needs a second node, or SSH.
 
-Made with plain tools, since there is no container engine here: a Debian root file system, namespaces
-(``container_node.sh``), a bridge of the run's own, sshd with a fresh host key. Each one is recorded
-before it is begun, so that a killed run's containers are found and removed.
+Made with plain tools, since there is no container engine here: a Debian root file system,
+namespaces (``container_node.sh``), a bridge of the run's own, sshd with a fresh host key. Each has
+a folder before anything else of it is begun, so that a killed run's containers are found.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import socket
 
 import pytest
 import yaml
@@ -34,13 +36,16 @@ FIT = Facts(
     memory_kib=4_000_000,
     disk_kib=50_000_000,
     capabilities=0x1FFFFFFFFFF,
-    forward="0",
+    kernel=("net/ipv4/ip_forward=0",),
+    links=("lo", "eth0"),
+    networks=(),
     firewall="",
     addresses=("127.0.0.1", "10.0.0.1"),
     cni_folder="/opt/cni/bin",
     runtimes=(),
     old=(),
     ports=frozenset({22}),
+    holders={6443: "process 12 (apiserver)"},
     kubeadm="v1.36.3",
     kubelet="v1.36.3",
     missing=(),
@@ -64,7 +69,8 @@ def test_a_fit_host_has_no_problem():
         ({"cni_folder": ""}, "containernetworking-plugins"),
         ({"kubelet": "v1.35.0"}, "kubelet is v1.35.0"),
         ({"addresses": ("127.0.0.1",)}, "10.0.0.1 is on none"),
-        ({"ports": frozenset({6443})}, "6443"),
+        ({"ports": frozenset({6443})}, "6443 by process 12 (apiserver)"),
+        ({"ports": frozenset({10250})}, "10250 by an unknown process"),
         ({"runtimes": ("/run/docker.sock",)}, "/run/docker.sock"),
     ],
 )
@@ -96,6 +102,15 @@ def test_this_machine_can_be_looked_at():
         found = inspection.inspect(connection)
     assert found.cpus >= 1
     assert "127.0.0.1" in found.addresses
+
+
+def test_the_process_that_has_a_port_is_named():
+    here = Host(name="here", address="127.0.0.1", role="worker")
+    with socket.create_server(("127.0.0.1", 0)) as taken, connected(here) as connection:
+        found = inspection.inspect(connection)
+        port = taken.getsockname()[1]
+    assert port in found.ports
+    assert f"process {os.getpid()} (" in found.holders[port]
 
 
 def test_a_script_is_no_argument_and_cannot_eat_itself():

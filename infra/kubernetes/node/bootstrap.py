@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from infra.kubernetes.node import files, inspection, services, teardown
+from infra.kubernetes.node import files, inspection, membership, services, teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.inspection import Facts
-from infra.kubernetes.node.plan import FOLDER, RECORD, SOCKET, NodePlan
+from infra.kubernetes.node.membership import KUBECTL
+from infra.kubernetes.node.plan import ADMIN, FOLDER, RECORD, SOCKET, NodePlan
 from validation.errors import MilvusKitError
-
-ADMIN = "/etc/kubernetes/admin.conf"
-_KUBECTL = f"kubectl --kubeconfig {ADMIN}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +40,22 @@ def create(plan: NodePlan) -> Made:
     """
     with connected(plan.host) as connection:
         facts = inspection.inspect(connection)
+        if _half_made(facts, plan):  # by an update that was killed
+            _undo(connection, plan)
+            facts = inspection.inspect(connection)
         inspection.require_fit(facts, plan)
-        connection.write(RECORD, _record(plan, facts), mode="0644")
-        try:
-            _prepare(connection, plan, facts)
-            if plan.leader is None:
-                _init(connection, plan, facts)
-            else:
-                _join(connection, plan, facts)
-        except BaseException:
-            teardown.give_back(connection)
-            raise
+        with _leader(plan) as leader:
+            connection.write(RECORD, _record(plan, facts, made=False), mode="0644")
+            try:
+                _prepare(connection, plan, facts)
+                if leader is None:
+                    _init(connection, plan, facts)
+                else:
+                    _join(connection, leader, plan, facts)
+                connection.write(RECORD, _record(plan, facts, made=True), mode="0644")
+            except BaseException:
+                _undo(connection, plan)
+                raise
         text = (
             connection.run(f"cat {ADMIN}", what="reading the kubeconfig") if not plan.leader else ""
         )
@@ -58,16 +63,41 @@ def create(plan: NodePlan) -> Made:
         return Made(text, told)
 
 
-def _record(plan: NodePlan, facts: Facts) -> str:
+@contextmanager
+def _leader(plan: NodePlan) -> Iterator[Connection | None]:
+    """Open the way to the control plane to join, if there is one and it has room for this name."""
+    if plan.leader is None:
+        yield None
+        return
+    with connected(plan.leader) as leader:
+        membership.require_free(plan, leader)
+        yield leader
+
+
+def _half_made(facts: Facts, plan: NodePlan) -> bool:
+    wanted = {"cluster": plan.cluster, "node": plan.host.name, "made": "no"}
+    return wanted.items() <= facts.record.items()
+
+
+def _undo(connection: Connection, plan: NodePlan) -> None:
+    teardown.give_back(connection)
+    membership.forget(plan)
+
+
+def _record(plan: NodePlan, facts: Facts, *, made: bool) -> str:
     """Return what must be remembered on the host to give it back as it was."""
     return json.dumps(
         {
             "cluster": plan.cluster,
             "node": plan.host.name,
+            "made": "yes" if made else "no",
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": plan.fingerprint(),
             "systemd": "yes" if facts.systemd else "no",
-            "ip_forward": facts.forward,
+            "kernel": " ".join(facts.kernel),
+            "links": " ".join(facts.links),
+            "networks": " ".join(facts.networks),
+            "pods": plan.pod_subnet,
             "firewall": facts.firewall,
             "volumes": plan.local_volumes,
         },
@@ -121,46 +151,49 @@ def _init(connection: Connection, plan: NodePlan, facts: Facts) -> None:
     _kubeadm(connection, f"init --config {config}", facts)
     if plan.single:
         connection.run(
-            f"{_KUBECTL} -n kube-system scale deployment coredns --replicas 1",
+            f"{KUBECTL} -n kube-system scale deployment coredns --replicas 1",
             what="leaving CoreDNS one replica",
         )
     if plan.cni_manifest is not None:
-        manifest = f"{FOLDER}/cni.yaml"
-        connection.write(manifest, plan.cni_manifest)
-        connection.run(f"{_KUBECTL} apply -f {manifest}", what="applying the CNI manifest")
+        apply_network(connection, plan.cni_manifest)
     connection.run(
-        f"{_KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
+        f"{KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
         what="waiting for the node",
         seconds=200,
     )
     connection.run(
-        f"{_KUBECTL} -n kube-system rollout status deployment/coredns --timeout=180s",
+        f"{KUBECTL} -n kube-system rollout status deployment/coredns --timeout=180s",
         what="waiting for CoreDNS",
         seconds=200,
     )
 
 
-def _join(connection: Connection, plan: NodePlan, facts: Facts) -> None:
-    assert plan.leader is not None  # noqa: S101  (the caller's branch)
-    with connected(plan.leader) as leader:
-        key = ""
-        if plan.host.role == "control-plane":
-            uploaded = leader.run(
-                "kubeadm init phase upload-certs --upload-certs", what="sharing the certificates"
-            )
-            key = uploaded.split()[-1]
-        printed = leader.run(
-            "kubeadm token create --ttl 15m --print-join-command", what="making a join token"
-        ).split()
-        token, digest = (printed[printed.index(flag) + 1] for flag in _JOIN_FLAGS)
-        config = f"{FOLDER}/kubeadm.yaml"
-        connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
-        _kubeadm(connection, f"join --config {config}", facts)
-        leader.run(
-            f"{_KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
-            what=f"waiting for node {plan.host.name}",
-            seconds=200,
+def apply_network(connection: Connection, manifest: str) -> None:
+    """Apply the user's manifest of the pod network, on the host that started the cluster."""
+    path = f"{FOLDER}/cni.yaml"
+    connection.write(path, manifest)
+    connection.run(f"{KUBECTL} apply -f {path}", what="applying the CNI manifest")
+
+
+def _join(connection: Connection, leader: Connection, plan: NodePlan, facts: Facts) -> None:
+    key = ""
+    if plan.host.role == "control-plane":
+        uploaded = leader.run(
+            "kubeadm init phase upload-certs --upload-certs", what="sharing the certificates"
         )
+        key = uploaded.split()[-1]
+    printed = leader.run(
+        "kubeadm token create --ttl 15m --print-join-command", what="making a join token"
+    ).split()
+    token, digest = (printed[printed.index(flag) + 1] for flag in _JOIN_FLAGS)
+    config = f"{FOLDER}/kubeadm.yaml"
+    connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
+    _kubeadm(connection, f"join --config {config}", facts)
+    leader.run(
+        f"{KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
+        what=f"waiting for node {plan.host.name}",
+        seconds=200,
+    )
 
 
 _JOIN_FLAGS = ("--token", "--discovery-token-ca-cert-hash")

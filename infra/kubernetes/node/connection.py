@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import subprocess
 import tempfile
@@ -10,8 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.kubernetes.node.plan import Host
-from validation.errors import MilvusKitError, MissingToolError, UnreachableError
+from infra.kubernetes.node.plan import Host, Ssh
+from validation.errors import (
+    CredentialsError,
+    MilvusKitError,
+    MissingToolError,
+    UnreachableError,
+)
 
 _SECONDS = 600
 _SSH_FAILED = 255
@@ -19,6 +25,7 @@ _TAIL = 1500
 _SHELL = 'eval "$(cat)"'
 """Reads the whole script before it runs, so that no command can eat the rest of it."""
 _PATHS = "export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n"
+_KEPT = {"path", "home", "user", "http_proxy", "https_proxy", "no_proxy"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +79,7 @@ class Connection:
             done = subprocess.run(
                 self.command,
                 input=_PATHS + script,
+                env=_environment(),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -84,11 +92,7 @@ class Connection:
                 remedy="look at the host's load and its containerd and kubelet logs",
             ) from None
         if self.host.ssh is not None and done.returncode == _SSH_FAILED:
-            raise UnreachableError(
-                f"ssh does not get through: {done.stderr.strip()[-300:]}",
-                where=f"{self.host.ssh.user}@{self.host.address}:{self.host.ssh.port}",
-                remedy="check address, port, user, the private key and the host key of this host",
-            )
+            raise _refused(self.host.ssh, self.host.address, done.stderr.strip()[-300:])
         return Result(done.returncode, done.stdout, done.stderr)
 
     def write(self, path: str, text: str, *, mode: str = "0600") -> None:
@@ -100,6 +104,35 @@ class Connection:
             f"chmod {mode} {quoted}.partial\nmv {quoted}.partial {quoted}\n"
         )
         self.run(script, what=f"writing {path}", seconds=60)
+
+
+def _refused(ssh: Ssh, address: str, said: str) -> UnreachableError:
+    """Return the error for a host that ssh does not get through to."""
+    where = f"{ssh.user}@{address}:{ssh.port}"
+    if "Host key verification failed" in said:
+        return CredentialsError(
+            "the host shows another host key than the stack names",
+            where=where,
+            seen=said.splitlines()[-1],
+            remedy="find out why before you change hostKey: it may be another machine",
+        )
+    if "Permission denied" in said:
+        return CredentialsError(
+            f"the host does not let this key in: {said}",
+            where=where,
+            remedy="check user and privateKey, and authorized_keys on the host",
+        )
+    return UnreachableError(
+        f"ssh does not get through: {said}",
+        where=where,
+        remedy="check address, port and user, and that sshd runs on this host",
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return what a host's services may inherit of this process: no passphrase, no credentials."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() in _KEPT}
+    return {**kept, "LC_ALL": "C"}
 
 
 @contextmanager
@@ -121,7 +154,9 @@ def connected(host: Host) -> Iterator[Connection]:
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "10",
+            "ControlPath": str(Path(folder) / "control"),
             "IdentitiesOnly": "yes",
+            "LogLevel": "ERROR",
             "ServerAliveInterval": "15",
             "StrictHostKeyChecking": "yes",
             "UserKnownHostsFile": str(known),
@@ -129,12 +164,28 @@ def connected(host: Host) -> Iterator[Connection]:
         }
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         target = ["-i", str(key), "-p", str(host.ssh.port), f"{host.ssh.user}@{host.address}"]
-        command = ("ssh", "-F", "/dev/null", *flags, *target, f"/bin/sh -ec '{_SHELL}'")
-        try:
-            yield Connection(host, command)
-        except FileNotFoundError:
-            raise MissingToolError(
-                "there is no ssh command here",
-                where="PATH",
-                remedy="install the OpenSSH client, or run this on the host itself",
-            ) from None
+        with _shared(["ssh", "-F", "/dev/null", "-M", *flags, *target, "cat"]):
+            shell = f"/bin/sh -ec '{_SHELL}'"
+            yield Connection(host, ("ssh", "-F", "/dev/null", *flags, *target, shell))
+
+
+@contextmanager
+def _shared(command: list[str]) -> Iterator[None]:
+    """Hold one connection open that all commands use; without it each opens its own.
+
+    It ends with its input, so that it does not outlive a process that is killed.
+    """
+    quiet = subprocess.DEVNULL
+    try:
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
+    except FileNotFoundError:
+        raise MissingToolError(
+            "there is no ssh command here",
+            where="PATH",
+            remedy="install the OpenSSH client, or run this on the host itself",
+        ) from None
+    try:
+        yield
+    finally:
+        holder.terminate()
+        holder.communicate()

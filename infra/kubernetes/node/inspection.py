@@ -28,6 +28,17 @@ MIN_MEMORY_KIB = 1_700_000  # kubeadm's own limit is 1700 MB
 MIN_DISK_KIB = 10 * 1024 * 1024
 _CONTROL_PLANE_PORTS = (6443, 2379, 2380, 10257, 10259)
 _NODE_PORTS = (10250, 10256)
+_KERNEL = (
+    "net/ipv4/ip_forward",
+    "net/bridge/bridge-nf-call-iptables",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+"""Kernel settings that Kubernetes changes: the first two by us, the others by its kubelet."""
 _OLD_SETTINGS = (
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/admin.conf",
@@ -46,7 +57,10 @@ say cpus "$(nproc)"
 say memory "$(awk '/^MemTotal/{print $2}' /proc/meminfo)"
 say disk "$(df -Pk /var/lib | awk 'NR==2{print $4}')"
 say capabilities "$(awk '/^CapEff/{print $2}' /proc/self/status)"
-say forward "$(cat /proc/sys/net/ipv4/ip_forward)"
+say kernel "$(cd /proc/sys; for one in KERNEL; do
+    [ ! -r "$one" ] || printf '%s=%s ' "$one" "$(cat "$one")"; done)"
+say links "$(ls /sys/class/net | tr '\\n' ' ')"
+say networks "$(ls /etc/cni/net.d 2>/dev/null | tr '\\n' ' ')"
 say firewall "$(nft list tables 2>/dev/null | tr '\\n' ';')"
 say addresses "$(ip -o addr show 2>/dev/null | awk '{split($4,a,"/"); printf "%s ", a[1]}')"
 cni="/opt/cni/bin/bridge /usr/lib/cni/bridge /usr/libexec/cni/bridge"
@@ -55,6 +69,10 @@ say runtimes "$(ls -d /run/docker.sock /var/run/crio/crio.sock /run/k3s 2>/dev/n
 say old "$(ls -d OLD 2>/dev/null | tr '\\n' ' ')"
 listening='FNR>1 && $4=="0A"{split($2,a,":"); print a[2]}'
 say ports "$(awk "$listening" /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u | tr '\\n' ' ')"
+holder='{sub(/.*:/, "", $4); if (match($0, /\\(\\("[^"]*",pid=[0-9]+/)) {
+    split(substr($0, RSTART, RLENGTH), part, /"/); gsub(/ /, "_", part[2])
+    sub(/,pid=/, "", part[3]); print $4 "/" part[2] "/" part[3]}}'
+say holders "$(ss -ltnpH 2>/dev/null | awk "$holder" | sort -u | tr '\\n' ' ')"
 say kubeadm "$(kubeadm version -o short 2>/dev/null)"
 say kubelet "$(kubelet --version 2>/dev/null | awk '{print $2}')"
 say missing "$(for one in COMMANDS; do command -v "$one" >/dev/null || printf '%s ' "$one"; done)"
@@ -76,13 +94,16 @@ class Facts:
     memory_kib: int
     disk_kib: int
     capabilities: int
-    forward: str
+    kernel: tuple[str, ...]
+    links: tuple[str, ...]
+    networks: tuple[str, ...]
     firewall: str
     addresses: tuple[str, ...]
     cni_folder: str
     runtimes: tuple[str, ...]
     old: tuple[str, ...]
     ports: frozenset[int]
+    holders: dict[int, str]
     kubeadm: str
     kubelet: str
     missing: tuple[str, ...]
@@ -99,6 +120,7 @@ def inspect(connection: Connection) -> Facts:
     script = (
         _SCRIPT.replace("OLD", " ".join(_OLD_SETTINGS))
         .replace("COMMANDS", " ".join(COMMANDS))
+        .replace("KERNEL", " ".join(_KERNEL))
         .replace("RECORD", RECORD)
     )
     told = dict(
@@ -117,18 +139,27 @@ def inspect(connection: Connection) -> Facts:
         memory_kib=int(told["memory"]),
         disk_kib=int(told["disk"] or 0),
         capabilities=int(told["capabilities"], 16),
-        forward=told["forward"],
+        kernel=tuple(told["kernel"].split()),
+        links=tuple(told["links"].split()),
+        networks=tuple(told["networks"].split()),
         firewall=told["firewall"],
         addresses=tuple(told["addresses"].split()),
         cni_folder=told["cni"].rsplit("/", 1)[0],
         runtimes=tuple(told["runtimes"].split()),
         old=tuple(told["old"].split()),
         ports=frozenset(int(port, 16) for port in told["ports"].split()),
+        holders=_holders(told["holders"].split()),
         kubeadm=told["kubeadm"],
         kubelet=told["kubelet"],
         missing=tuple(told["missing"].split()),
         record=json.loads(told["record"] or "{}"),
     )
+
+
+def _holders(told: list[str]) -> dict[int, str]:
+    """Return which process listens on each port, from ``port/name/pid``."""
+    parts = [one.split("/") for one in told]
+    return {int(port): f"process {pid} ({name})" for port, name, pid in parts}
 
 
 def require_fit(facts: Facts, plan: NodePlan) -> None:
@@ -216,8 +247,8 @@ def _network(facts: Facts, plan: NodePlan) -> list[str]:
     wanted = _NODE_PORTS + (_CONTROL_PLANE_PORTS if plan.host.role == "control-plane" else ())
     taken = sorted(facts.ports.intersection(wanted))
     if taken:
-        ports = ", ".join(map(str, taken))
-        reasons.append(f"port {ports} is taken: `ss -ltnp` shows by what; stop it")
+        by = [f"{port} by {facts.holders.get(port, 'an unknown process')}" for port in taken]
+        reasons.append(f"ports are taken: {', '.join(by)}; stop what has them")
     return reasons
 
 

@@ -12,6 +12,7 @@ FOLDER = "/var/lib/milvus-kit/node"
 """Everything the kit puts on a host and need not stand elsewhere."""
 STATE = "/run/milvus-kit/node"
 RECORD = f"{FOLDER}/record.json"
+ADMIN = "/etc/kubernetes/admin.conf"
 SOCKET = f"{STATE}/containerd/containerd.sock"
 
 
@@ -66,9 +67,14 @@ class NodePlan(_Part):
         return _revealed(self)
 
     def fingerprint(self) -> str:
-        """Return a digest of what makes the node what it is; how it is reached is no part of it."""
+        """Return a digest of what makes the node what it is.
+
+        How it is reached is no part of it, nor is the text of the pod network's manifest: another
+        one is applied to the cluster as it stands.
+        """
         data = self.model_dump(mode="json")
         data["host"].pop("ssh", None)
+        data["cni_manifest"] = self.cni_manifest and "given"
         data.pop("leader", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pulumi
 from pulumi import dynamic
 
-from infra.kubernetes.node import bootstrap, teardown
+from infra.kubernetes.node import bootstrap, membership, teardown
 from infra.kubernetes.node.connection import connected
-from infra.kubernetes.node.plan import RECORD, NodePlan
+from infra.kubernetes.node.plan import ADMIN, NodePlan
 from infra.provider import Provider
 
 
@@ -29,13 +28,13 @@ class NodeProvider(Provider):
         """Return the node as it is; nothing if the host is no node of this cluster any more."""
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
-            text = connection.run(f"cat {RECORD} 2>/dev/null || true", what="reading the record")
-            record = json.loads(text or "{}")
-            if (record.get("cluster"), record.get("node")) != (plan.cluster, plan.host.name):
+            record = teardown.read_record(connection)
+            ours = (record.get("cluster"), record.get("node")) == (plan.cluster, plan.host.name)
+            if not ours or record.get("made") == "no":
                 return dynamic.ReadResult(None, {})
             kubeconfig = props.get("kubeconfig") or ""
             if plan.leader is None:
-                kubeconfig = connection.run(f"cat {bootstrap.ADMIN}", what="reading the kubeconfig")
+                kubeconfig = connection.run(f"cat {ADMIN}", what="reading the kubeconfig")
         outputs = _outputs(props, plan, kubeconfig)
         return dynamic.ReadResult(id_, {**outputs, "fingerprint": record["fingerprint"]})
 
@@ -52,17 +51,28 @@ class NodeProvider(Provider):
         )
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
-        """Take over another way to reach the same node."""
+        """Take over another way to reach the same node, and another manifest of its network."""
         del id_
         plan = NodePlan.model_validate_json(news["plan"])
+        before = NodePlan.model_validate_json(olds["plan"])
+        if plan.leader is None and plan.cni_manifest and plan.cni_manifest != before.cni_manifest:
+            with connected(plan.host) as connection:
+                bootstrap.apply_network(connection, plan.cni_manifest)
         return dynamic.UpdateResult(_outputs(news, plan, olds.get("kubeconfig") or ""))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Give the host back as it was."""
+        """Move the node's pods away, give the host back as it was, and let the cluster forget it.
+
+        Raises:
+            OwnershipError: The host is a node of another cluster by now; it is left alone.
+        """
         del id_
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
+            teardown.require_own(connection, plan.cluster, plan.host.name)
+            membership.drain(plan)
             teardown.give_back(connection)
+        membership.forget(plan)
 
 
 class Node(dynamic.Resource):

@@ -1,0 +1,75 @@
+"""A node's place in its cluster, as the control plane sees it: taken once, emptied, given up."""
+
+from __future__ import annotations
+
+import shlex
+
+from infra.kubernetes.node.connection import Connection, connected
+from infra.kubernetes.node.plan import ADMIN, NodePlan
+from validation.errors import MilvusKitError, OwnershipError, UnreachableError
+
+KUBECTL = f"kubectl --kubeconfig {ADMIN}"
+_DRAIN_SECONDS = 120
+_GONE = 3
+
+
+def require_free(plan: NodePlan, leader: Connection) -> None:
+    """Make sure that no other host is a node of this name.
+
+    Raises:
+        OwnershipError: One is.
+    """
+    found = leader.run(
+        f"{KUBECTL} get node {shlex.quote(plan.host.name)} --ignore-not-found -o name",
+        what="asking the control plane for its nodes",
+    )
+    if found.strip():
+        raise OwnershipError(
+            "the cluster has a node of this name, which is not this host",
+            where=f"host {plan.host.name} ({plan.host.address})",
+            seen=found.strip(),
+            remedy=f"nothing was changed; name the host otherwise, or `kubectl delete "
+            f"{found.strip()}` if that host is gone",
+        )
+
+
+def drain(plan: NodePlan) -> None:
+    """Move a node's pods away, as far as their disruption budgets let them go.
+
+    A control plane that is not there has no pods to move: nothing happens then.
+
+    Raises:
+        MilvusKitError: A pod may not or does not go.
+    """
+    name = shlex.quote(plan.host.name)
+    _on_leader(
+        plan,
+        f"""{KUBECTL} get node {name} --ignore-not-found -o name | grep -q . || exit {_GONE}
+{KUBECTL} drain {name} --ignore-daemonsets --delete-emptydir-data --force \\
+    --timeout={_DRAIN_SECONDS}s""",
+        what=f"draining node {plan.host.name}",
+    )
+
+
+def forget(plan: NodePlan) -> None:
+    """Take a node out of the cluster's list."""
+    name = shlex.quote(plan.host.name)
+    script = f"{KUBECTL} delete node {name} --ignore-not-found --timeout=30s"
+    _on_leader(plan, script, what=f"deleting node {plan.host.name}")
+
+
+def _on_leader(plan: NodePlan, script: str, *, what: str) -> None:
+    if plan.leader is None:
+        return
+    try:
+        with connected(plan.leader) as leader:
+            ready = f"{KUBECTL} get --raw /readyz --request-timeout=10s >/dev/null 2>&1"
+            done = leader.attempt(f"{ready} || exit {_GONE}\n{script}", seconds=_DRAIN_SECONDS + 60)
+    except UnreachableError:
+        return
+    if done.status not in {0, _GONE}:
+        raise MilvusKitError(
+            f"{what} failed:\n{(done.errors or done.output).strip()[-800:]}",
+            where=plan.leader.name,
+            remedy="nothing was changed on the host; mend what is named, then run again",
+        )

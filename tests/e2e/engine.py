@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.e2e.standins.installation import install
 from tests.e2e.toolchain.provide import Toolchain
+from validation.cache import cache_folder
 from validation.errors import MilvusKitError
 
 _SECONDS = 1500
@@ -36,8 +37,20 @@ class Engine:
     environment: dict[str, str]
     standins: tuple[str, ...]
 
-    def run(self, *arguments: str, check: bool = True, seconds: float = _SECONDS) -> str:
+    def run(
+        self,
+        *arguments: str,
+        check: bool = True,
+        seconds: float = _SECONDS,
+        given: str | None = None,
+    ) -> str:
         """Run ``pulumi`` and return what it printed; its output is kept in the run's folder.
+
+        Args:
+            arguments: Of the command.
+            check: Whether a failure is an error.
+            seconds: How long it may take.
+            given: What it reads, such as a secret.
 
         Raises:
             MilvusKitError: It failed, and ``check`` is set; with the end of its output.
@@ -50,7 +63,7 @@ class Engine:
                 ["pulumi", *arguments, "--non-interactive", "--color=never"],
                 cwd=self.root,
                 env=self.environment,
-                stdin=subprocess.DEVNULL,
+                input=(given or "").encode(),
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 check=False,
@@ -115,7 +128,9 @@ def engine(tools: Toolchain, root: Path, folder: Path, passphrase: str) -> Engin
         "PULUMI_CONFIG_PASSPHRASE": passphrase,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # Compiled once and not for each command, and not beside the code, which may be a user's.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(cache_folder() / "bytecode"),
         "MILVUS_KIT_STANDIN_SECONDS": "240",
     }
     return Engine(root, folder, environment, tuple(standins))

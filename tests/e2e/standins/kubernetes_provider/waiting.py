@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.e2e.standins.kubernetes_provider.cluster import Cluster
 
-_POLL_SECONDS = 0.5
+_FIRST_SECONDS, _POLL_SECONDS = 0.05, 0.5
+"""Between two looks: short at first, since most objects are ready or gone at once."""
 _ANNOTATION = "pulumi.com/"
 
 
@@ -33,9 +34,9 @@ def until_ready(
     if missing is None:
         return live
     seconds = float(annotations.get(f"{_ANNOTATION}timeoutSeconds", seconds))
-    deadline = time.monotonic() + seconds
+    deadline, pauses = time.monotonic() + seconds, _pauses()
     while reason := missing(cluster, live):
-        if time.monotonic() > deadline or cancelled.wait(_POLL_SECONDS):
+        if time.monotonic() > deadline or cancelled.wait(next(pauses)):
             told = [f"not ready after {seconds:.0f} s: {reason}", *_explained(cluster, live)]
             raise NotReadyError("\n  ".join(told))
         live = cluster.get(live) or live
@@ -51,12 +52,20 @@ def until_gone(
         NotReadyError: It is still there; with its finalizers.
     """
     uid, deadline = one["metadata"].get("uid"), time.monotonic() + seconds
+    pauses = _pauses()
     while live := cluster.get(one):
         if uid and live["metadata"]["uid"] != uid:
             return
-        if time.monotonic() > deadline or cancelled.wait(_POLL_SECONDS):
+        if time.monotonic() > deadline or cancelled.wait(next(pauses)):
             kept_by = live["metadata"].get("finalizers") or "nothing that is named"
             raise NotReadyError(f"still there after {seconds:.0f} s, held by {kept_by}")
+
+
+def _pauses() -> Iterator[float]:
+    pause = _FIRST_SECONDS
+    while True:
+        yield pause
+        pause = min(2 * pause, _POLL_SECONDS)
 
 
 _Rule = Callable[[Cluster, dict[str, Any]], str]

@@ -30,7 +30,8 @@ FOLDER = "/etc/milvus-kit"
 MILVUS_TLS = "/etc/milvus-kit-tls/milvus"
 S3_CA = "/etc/milvus-kit-tls/s3"
 RUNS = "/runs"
-DEADLINE_SECONDS = 6 * 3600
+DEADLINE_SECONDS = {"smoke": 1800, "acceptance": 2 * 3600, "soak": 6 * 3600}
+"""By the profile. A pod that cannot start, for want of its image say, is waited for this long."""
 ROOT_PASSWORD, ACCESS_KEY, SECRET_KEY = "MILVUS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"
 
 
@@ -90,12 +91,17 @@ def run(
     files = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=ours)
     after = pulumi.ResourceOptions(
         depends_on=[files, *milvus.ready, *storage.ready],
-        custom_timeouts=pulumi.CustomTimeouts(create="6h"),
+        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(settings)}s"),
         # A Job cannot be changed; the old one goes before the new one comes.
         delete_before_replace=True,
         replace_on_changes=["spec"],
     )
     return k8s.batch.v1.Job(NAME, **job(plan), opts=pulumi.ResourceOptions.merge(ours, after))
+
+
+def deadline(settings: Settings) -> int:
+    """Return how long the Job may take, in seconds, before it counts as failed."""
+    return DEADLINE_SECONDS[settings.validation.profile]
 
 
 def target(plan: ValidationPlan) -> contract.Target:
@@ -182,7 +188,7 @@ def job(plan: ValidationPlan) -> Any:
         "metadata": pods.metadata(NAME, plan.namespace, labelled),
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "activeDeadlineSeconds": deadline(plan.settings),
             "template": {
                 "metadata": {"labels": labelled, "annotations": annotations},
                 "spec": pods.pod_spec(

@@ -17,10 +17,12 @@ from validation import session
 from validation import target as targets
 from validation.errors import ConfigurationError, ExitCode, MilvusKitError
 from validation.s3.client import connect, translated
-from validation.target import Storage
+from validation.target import Storage, Target
 
 LAST = "results.json"
 JUDGED = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)
+DECLARED = ("deployment", "version", "wal", "roles")
+"""What of Milvus's declaration a run must have seen; a change of it makes a new Job."""
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
 
 
@@ -89,6 +91,33 @@ def fetch(storage: Storage, prefix: str, runs: Path, name: str | None = None) ->
             body = client.get_object(Bucket=storage.bucket, Key=key)["Body"].read()
             path.write_bytes(body)
     return folder
+
+
+def require_of(target: Target, run: str, found: Sequence[dict[str, Any]]) -> None:
+    """Make sure that a run validated what is declared now, and not what was before a change.
+
+    A Job that did not come through leaves no run, and the one before it proves nothing any more.
+
+    Args:
+        target: What is declared.
+        run: The run's name.
+        found: The targets in the run's results.
+
+    Raises:
+        ConfigurationError: It validated something else; with the first difference.
+    """
+    declared = target.document()["milvus"]
+    for key in DECLARED:
+        seen = [one["milvus"].get(key) for one in found if "milvus" in one]
+        if declared.get(key) not in seen:
+            raise ConfigurationError(
+                f"the newest run in the bucket, {run}, validated another {key} than the stack "
+                f"declares, {declared.get(key)}",
+                where=f"milvus.{key}",
+                seen=seen[0] if seen else None,
+                remedy="look at the Job's log: its last run did not come through; "
+                f"`--run {run}` shows this one all the same",
+            )
 
 
 def _keys(client: Any, bucket: str, prefix: str) -> list[str]:

@@ -8,7 +8,8 @@ from declaring import CONFIG, DEV, PROD, Declared, changed, declare, shown
 from infra.images import lock_file
 from validation import target as targets
 from validation.errors import ConfigurationError
-from validation.in_cluster import LAST, fetch, stored_runs, upload
+from validation.in_cluster import LAST, fetch, require_of, stored_runs, upload
+from validation.profiles import PROFILES
 from validation.s3.client import connect
 from validation.target import SecretRef, Storage
 
@@ -85,6 +86,13 @@ def test_it_runs_once_and_after_everything_it_validates(declared):
     job = declared.of("Job")["milvus-validation"]
     assert job.inputs["spec"]["backoffLimit"] == 0
     assert {"milvus-proxy", "milvus"} <= set(job.depends_on)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "acceptance", "soak"])
+def test_it_has_as_long_as_its_profile_needs(profile):
+    document = changed(DEV, validation={"enabled": True, "profile": profile})
+    spec = declare(document).of("Job")["milvus-validation"].inputs["spec"]
+    assert spec["activeDeadlineSeconds"] > 2 * PROFILES[profile].offered_seconds
 
 
 def test_a_changed_rule_makes_a_new_run(tmp_path):
@@ -178,3 +186,13 @@ def test_a_file_that_would_leave_the_runs_folder_is_refused(storage, bucket, tmp
 def test_no_run_in_the_bucket_says_what_to_do(storage, tmp_path):
     with pytest.raises(ConfigurationError, match=r"validation\.enabled"):
         fetch(storage, "results", tmp_path)
+
+
+def test_a_run_of_what_was_declared_before_proves_nothing_of_what_is_now(declared):
+    data = declared.one("ConfigMap", "milvus-validation")["data"]
+    target = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
+    require_of(target, "now", [target.document()])
+    before = target.document()
+    before["milvus"]["version"] = "2.3.3"
+    with pytest.raises(ConfigurationError, match=r"(?s)another version than .*--run before"):
+        require_of(target, "before", [before])

@@ -24,7 +24,7 @@ def command(
 
     from validation import target as targets
     from validation.errors import UsageError
-    from validation.in_cluster import fetch
+    from validation.in_cluster import fetch, require_of
     from validation.report.store import read_results
     from validation.report.terminal import print_summary
     from validation.runs import point_latest_at
@@ -41,7 +41,9 @@ def command(
         if found.storage is None:
             raise UsageError("this target declares no storage", where=found.name)
         folder = fetch(found.storage, prefix, runs, run)
+        results = read_results(folder)
+        if run is None:
+            require_of(found, folder.name, results.targets)
     point_latest_at(folder)
-    results = read_results(folder)
     print_summary(results, folder, Console(soft_wrap=False))
     return exit_code(results)

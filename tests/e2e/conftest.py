@@ -16,6 +16,7 @@ from tests.e2e.images.bundle import EVERY, chosen, image_archives
 from tests.e2e.memory import MemoryWatch
 from tests.e2e.toolchain import provide
 from tests.e2e.toolchain.provide import Toolchain
+from validation.cache import cache_folder
 from validation.errors import MilvusKitError
 from validation.progress import Progress
 
@@ -78,6 +79,8 @@ def progress() -> Progress:
 def tools(progress: Progress) -> Toolchain:
     try:
         host.require_root()
+        for folder in (project.runs_folder(), cache_folder()):
+            host.require_space(folder)
         return provide(progress)
     except MilvusKitError as error:
         pytest.exit(f"end to end: {error}", returncode=int(error.exit_code))

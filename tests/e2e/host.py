@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 from infra.kubernetes.node.plan import RECORD
-from validation.errors import MissingToolError, OwnershipError
+from validation.errors import MilvusKitError, MissingToolError, OwnershipError
 
 ADDRESS = "10.213.0.1"
 IMAGES = Path("/var/lib/milvus-kit/images")
+_SPACE_GIB = 2
 _RECORD = Path("/var/lib/milvus-kit/e2e.json")
 
 
@@ -31,6 +33,23 @@ def require_root() -> None:
             where="user",
             seen=os.geteuid(),
             remedy="run them as root on a machine that may become a node; `make test` needs none",
+        )
+
+
+def require_space(folder: Path) -> None:
+    """Make sure that a run's evidence, state and images fit where they are to be kept.
+
+    Raises:
+        MilvusKitError: They do not; the file system is named.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    if free < _SPACE_GIB:
+        raise MilvusKitError(
+            f"the disk is full: {free:.1f} GiB are free, a run needs {_SPACE_GIB}",
+            where=str(there),
+            remedy="make room, or name another place by MILVUS_KIT_E2E_RUNS (runs) and"
+            " MILVUS_KIT_CACHE (tools and images)",
         )
 
 

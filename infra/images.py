@@ -26,12 +26,13 @@ from infra.settings import Settings
 from infra.settings.cluster import KubeadmCluster
 from infra.settings.files import stacks_folder
 from infra.settings.model import Section
-from infra.settings.parse import read_yaml
 from infra.settings.services import Images, Kafka, Woodpecker
 from infra.settings.storage import Minio
+from validation import strict_yaml
 from validation.errors import ConfigurationError
 
 SCHEMA = "milvus-kit/images/1"
+_TAKE = "take stacks/images.yaml of this release"
 _Item = TypeVar("_Item")
 
 
@@ -70,7 +71,7 @@ def lock(path: Path | None = None) -> Lock:
     """
     path = path or lock_file()
     try:
-        return Lock.model_validate(read_yaml(path))
+        return Lock.model_validate(strict_yaml.load(path, "lock of images", remedy=_TAKE))
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
@@ -79,7 +80,7 @@ def lock(path: Path | None = None) -> Lock:
         raise ConfigurationError(
             "this is not a lock of images\n    " + "\n    ".join(lines),
             where=str(path),
-            remedy="mend the keys named above, or take the file of this release",
+            remedy=f"mend the keys named above, or {_TAKE}",
         ) from None
 
 

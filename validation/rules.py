@@ -13,38 +13,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from validation import strict_yaml
 from validation.errors import ConfigurationError
 from validation.verdict import Rule
 
 SCHEMA = "milvus-kit/slo/1"
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without silent surprises: a key given twice is an error, not the last one wins."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *shared` may be overridden
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    problem="a list or mapping cannot be a key", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} stands here twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def load(path: Path) -> list[Rule]:
@@ -53,28 +31,9 @@ def load(path: Path) -> list[Rule]:
     Raises:
         ConfigurationError: The file cannot be read, or with every wrong rule at once.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (a SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"cannot read the rules file: {getattr(error, 'strerror', None) or error}",
-            where=str(path),
-            remedy="name a rules file with --rules, such as stacks/local.slo.yaml",
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigurationError(
-            f"not valid YAML: {getattr(error, 'problem', error)}",
-            where=f"{path}:{mark.line + 1}" if mark else str(path),
-            remedy="mend the syntax there",
-        ) from None
-    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45, or endless nesting
-        raise ConfigurationError(
-            f"a value cannot be read: {error}",
-            where=str(path),
-            remedy="quote it if it is text",
-        ) from None
+    document = strict_yaml.load(
+        path, "rules file", remedy="name a rules file with --rules, such as stacks/local.slo.yaml"
+    )
     return parse(document, source=str(path))
 
 

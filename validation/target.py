@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from validation import strict_yaml
 from validation.errors import ConfigurationError
 
 SCHEMA = "milvus-kit/target/1"
@@ -264,32 +265,11 @@ def load(path: Path) -> Target:
     Raises:
         ConfigurationError: The file is missing, is not YAML, or is not a target.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the target file: {error.strerror}",
-            where=str(path),
-            remedy="`milvus-kit local up` writes one; docs/target.md shows how to write your own",
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(
-            "the target file is not UTF-8", where=str(path), remedy="save it as UTF-8 text"
-        ) from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigurationError(
-            f"not valid YAML: {getattr(error, 'problem', error)}",
-            where=f"{path}{line}",
-            remedy="mend the syntax there",
-        ) from None
-    except (ValueError, RecursionError) as error:  # a date such as 2024-13-45, or endless nesting
-        raise ConfigurationError(
-            f"a value cannot be read: {error}", where=str(path), remedy="quote it if it is text"
-        ) from None
+    document = strict_yaml.load(
+        path,
+        "target file",
+        remedy="`milvus-kit local up` writes one; docs/target.md shows how to write your own",
+    )
     return parse(document, source=str(path))
 
 

@@ -16,14 +16,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from infra.settings import PROJECT, Settings, rules
 from infra.settings.defaults import filled
 from infra.settings.model import secrets_in
 from infra.settings.problem import Problem, raise_all, shown
+from validation import strict_yaml
 from validation.errors import ConfigurationError
+
+_STACK_FILE = "a stack NAME has a file stacks/Pulumi.NAME.yaml: copy Pulumi.dev.yaml and change it"
 
 
 def parse(
@@ -254,44 +256,6 @@ def _nearest(word: str, words: list[str]) -> str | None:
     return found[0] if found else None
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} stands here twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds.
-
-    Raises:
-        ConfigurationError: It cannot be read, is not YAML, or gives a key twice.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 (safe)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"cannot read this file: {getattr(error, 'strerror', None) or error}",
-            where=str(path),
-            remedy="give the name of a stack that has a file stacks/Pulumi.NAME.yaml",
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigurationError(
-            f"not valid YAML: {getattr(error, 'problem', error)}",
-            where=f"{path}:{mark.line + 1}" if mark else str(path),
-            remedy="mend the syntax there",
-        ) from None
-
-
 def from_file(path: Path, *, recorded: bool = True) -> Settings:
     """Return the settings in a stack file, without Pulumi and without its passphrase.
 
@@ -302,13 +266,10 @@ def from_file(path: Path, *, recorded: bool = True) -> Settings:
     Raises:
         ConfigurationError: The file cannot be read, or with every wrong key at once.
     """
-    document = read_yaml(path)
-    config = document.get("config") if isinstance(document, dict) else None
+    config = strict_yaml.load(path, "stack file", remedy=_STACK_FILE).get("config")
     if not isinstance(config, dict):
         raise ConfigurationError(
-            "a stack file has a mapping named config",
-            where=str(path),
-            remedy="copy stacks/Pulumi.dev.yaml and change it",
+            "a stack file has a mapping named config", where=str(path), remedy=_STACK_FILE
         )
     ours = {
         str(key).removeprefix(PROJECT + ":"): value

@@ -505,9 +505,11 @@ def test_running_program_refuses_a_plain_secret():
     [
         ("config: {a: 1, a: 2}", "twice"),
         ("config: [", "not valid YAML"),
-        ("just text", "a mapping named config"),
+        ("just text", "a stack file is a mapping"),
         ("config:\n  - a", "a mapping named config"),
-        ("", "a mapping named config"),
+        ("", "a stack file is a mapping"),
+        ("? [1, 2]\n: b", "a list or mapping cannot be a key"),
+        ("when: 2024-13-45", "a value cannot be read"),
     ],
 )
 def test_file_that_is_no_stack_is_named(tmp_path, text, expected):

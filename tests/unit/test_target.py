@@ -71,6 +71,8 @@ def test_an_address_with_credentials_is_refused_without_showing_them(tmp_path, t
         "milvus: {}",
         "milvus: {uri: 2024-13-45}",
         "milvus: [",
+        "milvus: {uri: 'http://h:1', uri: 'http://h:2'}",
+        "name: another",
     ],
 )
 def test_a_wrong_target_is_named_with_its_file(tmp_path, text):

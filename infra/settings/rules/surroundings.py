@@ -12,6 +12,8 @@ from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
 from infra.settings.services import Etcd, Images, Log, ValidationJob
 from infra.settings.storage import Minio, Storage
+from validation import strict_yaml
+from validation.errors import ConfigurationError
 
 
 @rule
@@ -94,14 +96,13 @@ def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
         return
     path = beside_stacks(validation.rules)
     try:
-        path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        yield Problem(
-            "validation.rules",
-            f"cannot read the rules: {getattr(error, 'strerror', None) or 'not UTF-8'}",
-            seen=repr(str(path)),
+        strict_yaml.load(
+            path,
+            "rules file",
             remedy="give a path that starts in stacks/, such as default.slo.yaml",
         )
+    except ConfigurationError as error:
+        yield Problem("validation.rules", error.what, seen=repr(error.where), remedy=error.remedy)
 
 
 @rule

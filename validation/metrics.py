@@ -227,6 +227,12 @@ _ALL = (
         _DRILL_REMEDY,
     ),
     _count(
+        "drill.requests_failed",
+        "requests",
+        "While the store is well no search or insert fails, nor once Milvus has a new key.",
+        _DRILL_REMEDY,
+    ),
+    _count(
         "drill.server_restarts",
         "restarts",
         "Milvus does not end because the store failed.",

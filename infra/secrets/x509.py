@@ -42,7 +42,7 @@ def authority(common_name: str, *, days: int = CA_DAYS) -> KeyPair:
 
 
 def issue(
-    ca: KeyPair, common_name: str, hosts: Sequence[str], *, client: bool, days: int = LEAF_DAYS
+    ca: KeyPair, common_name: str, hosts: Sequence[str], *, client: bool, days: float = LEAF_DAYS
 ) -> KeyPair:
     """Return a certificate for a server, and for a client too where ``client`` says so.
 
@@ -82,7 +82,7 @@ def days_left(not_after: str) -> float:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: float
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (

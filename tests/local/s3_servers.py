@@ -40,6 +40,14 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def eventually(true, *, seconds: float = 10) -> None:
+    """Wait until something another thread does has been done."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
 def minio_binary() -> str:
     found = sorted((cache_folder() / "toolchain").glob("minio-*/bin/minio"))
     path = str(found[-1]) if found else shutil.which("minio")
@@ -70,14 +78,14 @@ def versitygw_binary() -> str:
 
 
 @contextlib.contextmanager
-def running(command, *, port, environment, log: Path, scheme="http", ready=""):
+def running(command, *, port, environment, log: Path, scheme="http", ready="", host="127.0.0.1"):
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=stream, stderr=subprocess.STDOUT
         )
     try:
-        _await(f"{scheme}://127.0.0.1:{port}{ready}", process, log, healthy=bool(ready))
-        yield f"{scheme}://127.0.0.1:{port}"
+        _await(f"{scheme}://{host}:{port}{ready}", process, log, healthy=bool(ready))
+        yield f"{scheme}://{host}:{port}"
     finally:
         process.terminate()
         try:
@@ -106,14 +114,17 @@ def _await(url: str, process: subprocess.Popen, log: Path, *, healthy: bool) -> 
 
 
 @contextlib.contextmanager
-def minio(folder: Path, *, certificates: Path | None = None) -> Iterator[str]:
-    port = free_port()
-    command = [minio_binary(), "server", "--address", f"127.0.0.1:{port}"]
+def minio(
+    folder: Path, *, certificates: Path | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    port = port or free_port()
+    command = [minio_binary(), "server", "--address", f"{host}:{port}"]
     if certificates is not None:
         command += ["--certs-dir", str(certificates)]
     with running(
         [*command, str(folder / "data")],
         port=port,
+        host=host,
         environment={
             "MINIO_ROOT_USER": ACCESS,
             "MINIO_ROOT_PASSWORD": SECRET,

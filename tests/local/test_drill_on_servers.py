@@ -8,6 +8,7 @@ from validation.cli import drill as command
 from validation.datasets.generated import generate
 from validation.drill import bench as benches
 from validation.drill import meeting
+from validation.drill.acts import scripted
 from validation.drill.faults import FAULTS, Scripted
 from validation.drill.runner import PROFILE
 from validation.errors import ExitCode, MeasurementError
@@ -16,6 +17,7 @@ from validation.report.store import read_results
 from validation.s3.faults.script import Fault, Kind
 
 DELETED = 7
+OWN_ACCESS = [one for one in FAULTS.values() if one.own_access]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def short(monkeypatch):
 
 @pytest.mark.usefixtures("short")
 def test_a_fault_that_no_request_meets_proves_nothing(bench):
-    nowhere = Scripted("nowhere", "", (Fault(Kind.RESET, path="/no/such/key"),))
+    nowhere = Scripted("nowhere", "", scripted(Fault(Kind.RESET, path="/no/such/key")))
     with pytest.raises(MeasurementError, match="met the fault"):
         meeting.meet(bench, nowhere)
 
@@ -43,10 +45,10 @@ def test_a_fault_that_no_request_meets_proves_nothing(bench):
 def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(bench, monkeypatch):
     original = meeting._suffer
 
-    def losing(bench, fault):
+    def losing(bench, traffic, fault):
         nearest = bench.live.truth(bench.dataset).rows[0, :DELETED].tolist()
         bench.connection.client.delete(bench.live.name, filter=f"id in {nearest}", timeout=30)
-        return original(bench, fault)
+        return original(bench, traffic, fault)
 
     monkeypatch.setattr(meeting, "_suffer", losing)
     met = meeting.meet(bench, FAULTS["none"])
@@ -61,13 +63,36 @@ def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(ben
 def test_a_store_that_stays_away_is_never_recovered_from(bench, monkeypatch):
     monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 4.0)
     monkeypatch.setattr(meeting, "_prove", lambda *_: None)  # it waits for answers; none will come
-    dead = Scripted("dead", "", (Fault(Kind.INTERNAL_ERROR),))
+    dead = Scripted("dead", "", scripted(Fault(Kind.INTERNAL_ERROR)))
     with monkeypatch.context() as patched:
         patched.setattr(bench.proxy.script, "disarm", lambda: None)
         met = meeting.meet(bench, dead)
     bench.proxy.script.disarm()
     assert math.isinf(met.seconds_to_recover)
     assert not met.clean
+
+
+def test_a_milvus_that_keeps_its_old_key_never_recovers_from_that_key_s_removal(bench, monkeypatch):
+    monkeypatch.setattr(meeting, "HOLD_SECONDS", 2.0)
+    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 4.0)
+    monkeypatch.setattr(meeting, "_prove", lambda *_: None)  # it waits for answers; none will come
+    bench.take_own_access()
+    old = bench.own.key
+    with monkeypatch.context() as patched:
+        patched.setattr(bench, "replace_key", lambda: old)
+        met = meeting.meet(bench, FAULTS["replaced-key"])
+    bench.own.keys.restore(old)
+    assert math.isinf(met.seconds_to_recover)
+    bench.renew()
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("fault", OWN_ACCESS, ids=lambda one: one.name)
+def test_milvus_meets_real_faults_of_certificates_and_keys_and_loses_no_row(bench, fault):
+    met = meeting.meet(bench, fault)
+    assert met.evidence["requests_that_met_it"] > 0
+    assert met.clean, met
+    assert not met.failed.any()
 
 
 def test_resets_are_survived_without_losing_a_row_and_the_run_says_so(tmp_path, monkeypatch):

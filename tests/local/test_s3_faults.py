@@ -81,7 +81,6 @@ def test_chunked_bodies_pass_both_ways(tmp_path):
     [
         (Kind.SLOW_DOWN, "SlowDown"),
         (Kind.INTERNAL_ERROR, "InternalError"),
-        (Kind.REVOKED_KEY, "InvalidAccessKeyId"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])

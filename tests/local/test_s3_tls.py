@@ -197,3 +197,5 @@ def test_a_certificate_that_expires_behind_the_fault_proxy_is_met_at_once(
         proxy.present(Certificate(expired / "public.crt", expired / "private.key"))
         with pytest.raises(botocore.exceptions.SSLError, match="expired"):
             client.head_bucket(Bucket="milvus")
+        assert proxy.script.answered == {200: 1}
+        s3_servers.eventually(lambda: proxy.script.refused == {"certificate expired": 1})

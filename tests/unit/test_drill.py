@@ -104,6 +104,7 @@ GOOD = Met(
     lost=0.0,
     unexpected=0.0,
     wrong=np.zeros(500),
+    failed=np.zeros(30),
     overlaps={"live": np.ones(400), "static": np.ones(400)},
 )
 
@@ -118,7 +119,7 @@ def outcomes(recorder, met):
 
 def test_a_fault_that_was_survived_passes_every_gate(recorder):
     found = outcomes(recorder, GOOD)
-    assert len(found) == 6
+    assert len(found) == 7
     assert set().union(*found.values()) == {Outcome.PASS}
     assert GOOD.clean
 
@@ -129,6 +130,7 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
         ({"lost": 1.0}, "drill.rows_lost"),
         ({"unexpected": 1.0}, "drill.rows_unexpected"),
         ({"wrong": np.array([0.0, 1.0])}, "drill.wrong_answers"),
+        ({"failed": np.array([0.0, 1.0])}, "drill.requests_failed"),
         ({"restarts": 1}, "drill.restarts"),
         ({"seconds_to_recover": math.inf}, "drill.recovery"),
         ({"overlaps": {"live": np.ones(400), "static": np.zeros(400)}}, "drill.recall"),
@@ -137,6 +139,7 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
         "a lost row",
         "a row from nowhere",
         "one wrong answer",
+        "a failure without a fault",
         "a crash",
         "no recovery",
         "no recall",
@@ -148,11 +151,13 @@ def test_each_defect_turns_its_own_gate_red_and_damage_asks_for_fresh_collection
     met = dataclasses.replace(GOOD, **change)
     found = outcomes(recorder, met)
     assert {name for name, seen in found.items() if Outcome.FAIL in seen} == {gate}
-    assert met.clean == (gate == "drill.restarts")  # a crash leaves nothing behind by itself
+    leaves_nothing = {"drill.restarts", "drill.requests_failed"}
+    assert met.clean == (gate in leaves_nothing)
 
 
 def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recorder):
-    met = Met(seconds_to_recover=math.inf, wrong=np.zeros(3), unknown="collection not loaded")
+    unknown = "collection not loaded"
+    met = Met(seconds_to_recover=math.inf, wrong=np.zeros(3), failed=np.zeros(3), unknown=unknown)
     found = outcomes(recorder, met)
     assert found["drill.recovery"] == {Outcome.FAIL}
     for gate in ("drill.rows_lost", "drill.rows_unexpected", "drill.recall"):

@@ -17,10 +17,13 @@ import numpy as np
 
 from validation.datasets.ground_truth import GroundTruth, exact
 from validation.datasets.model import Dataset
+from validation.drill.access import OwnAccess
+from validation.drill.keys import Key
 from validation.drill.traffic import K, rows_of
-from validation.errors import MilvusKitError
+from validation.errors import MeasurementError, MilvusKitError
 from validation.local import ports
 from validation.local.stack import EmbeddedStack
+from validation.local.state import StoreAccess
 from validation.milvus import loading
 from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec, index_named
@@ -69,6 +72,8 @@ class Bench:
 
     def __init__(self, stack: EmbeddedStack, proxy: FaultProxy, dataset: Dataset) -> None:
         self.stack, self.proxy, self.dataset = stack, proxy, dataset
+        self._own: OwnAccess | None = None
+        self._closing = contextlib.ExitStack()
         self.target: Target = stack.target
         self.index: IndexSpec = index_named("FLAT", BASE_ROWS, k=K)
         self.connection: Connection = connect(self.target)
@@ -103,9 +108,47 @@ class Bench:
         if self.stack.status().servers.get("milvus", False):
             return
         self.endings.append(last_words(self.stack.folder / "logs" / "milvus.log"))
-        self.stack.restart_milvus()
+        self._restart()
+
+    def _restart(self, access: StoreAccess | None = None) -> None:
+        self.stack.restart_milvus(access=access)
         self.connection.close()
         self.connection = connect(self.target)
+
+    @property
+    def own(self) -> OwnAccess:
+        """Milvus's own access to its store; see `take_own_access`."""
+        if self._own is None:
+            raise MeasurementError("Milvus has no access of its own to its store yet")
+        return self._own
+
+    def take_own_access(self) -> None:
+        """Let Milvus reach its store by TLS with a key of its own, from now on.
+
+        Raises:
+            MilvusKitError: Milvus does not come up so.
+        """
+        if self._own is not None:
+            return
+        host, port = self.proxy.upstream
+        own = OwnAccess(self.stack, f"http://{host}:{port}", self._closing)
+        self._restart(own.access())
+        self._own, self.proxy = own, own.proxy
+        for name in (self.live.name, self.static.name):
+            loading.load_for_search(self.connection, name, seconds=_BACK_SECONDS)
+
+    def replace_key(self) -> Key:
+        """Give Milvus a new key, by a restart, and return the old one, still in force.
+
+        Raises:
+            UnsupportedError: The store's keys cannot be changed.
+            MilvusKitError: Milvus does not come up with it.
+        """
+        old, self.own.key = self.own.key, self.own.keys.make()
+        if old is None:
+            raise MeasurementError("Milvus had no key of its own")
+        self._restart(self.own.access())
+        return old
 
     def hold(self, seconds: float) -> None:
         """Let time pass, and keep Milvus up meanwhile."""
@@ -116,8 +159,9 @@ class Bench:
             time.sleep(min(0.2, max(0.0, left)))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and the proxy of Milvus's own access."""
         self.connection.close()
+        self._closing.close()
 
 
 def last_words(log: Path) -> str:

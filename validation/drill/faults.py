@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from validation.drill.acts import (
+    Act,
+    expired_certificate,
+    quiet,
+    removed_key,
+    replaced_key,
+    scripted,
+)
 from validation.errors import ConfigurationError
 from validation.s3.faults.script import Fault, Kind
 
@@ -19,71 +27,83 @@ class Scripted:
     Args:
         name: As in ``milvus-kit drill --fault NAME``.
         story: What goes wrong, in a reader's words.
-        faults: What the proxy is told; nothing for a quiet time.
-        stops: Whether no byte passes at all.
+        act: Lets it begin and end.
+        own_access: Whether Milvus has to reach its store by TLS with a key of its own.
     """
 
     name: str
     story: str
-    faults: tuple[Fault, ...] = ()
-    stops: bool = False
+    act: Act
+    own_access: bool = False
 
 
 FAULTS: dict[str, Scripted] = {
     one.name: one
     for one in (
-        Scripted("none", "nothing goes wrong: what is red here is the drill's own doing"),
+        Scripted("none", "nothing goes wrong: what is red here is the drill's own doing", quiet),
         Scripted(
             "slow-down",
             "every other request is answered 503 SlowDown",
-            (Fault(Kind.SLOW_DOWN, every=2),),
+            scripted(Fault(Kind.SLOW_DOWN, every=2)),
         ),
         Scripted(
             "internal-error",
             "every other request is answered 500 InternalError",
-            (Fault(Kind.INTERNAL_ERROR, every=2),),
+            scripted(Fault(Kind.INTERNAL_ERROR, every=2)),
         ),
         Scripted(
             "slow-first-byte",
             "every answer's first byte comes a second late",
-            (Fault(Kind.DELAY, seconds=1.0),),
+            scripted(Fault(Kind.DELAY, seconds=1.0)),
         ),
         Scripted(
             "reset",
             "every other download is reset in the middle of its body",
-            (Fault(Kind.RESET, methods=_GET, every=2),),
+            scripted(Fault(Kind.RESET, methods=_GET, every=2)),
         ),
         Scripted(
             "truncated",
             "every other download ends in the middle of its body",
-            (Fault(Kind.TRUNCATE, methods=_GET, every=2),),
+            scripted(Fault(Kind.TRUNCATE, methods=_GET, every=2)),
         ),
         Scripted(
             "stopped",
             f"no byte passes for {HOLD_SECONDS:g} seconds",
             # Delays nobody, and counts the requests that were caught by the stop.
-            (Fault(Kind.DELAY, seconds=0.0),),
-            stops=True,
+            scripted(Fault(Kind.DELAY, seconds=0.0), stops=True),
         ),
         Scripted(
             "corrupted",
             "one bit is wrong in every object that is downloaded",
-            (Fault(Kind.CORRUPT, methods=_GET, path=_DATA),),
+            scripted(Fault(Kind.CORRUPT, methods=_GET, path=_DATA)),
         ),
         Scripted(
             "corrupted-upload",
             "one bit is wrong in every other object that is uploaded",
-            (Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2),),
+            scripted(Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2)),
         ),
         Scripted(
             "lost-answer",
             "every other upload is stored, and the connection is reset before that is said",
-            (Fault(Kind.LOST_ANSWER, methods=_PUT, every=2),),
+            scripted(Fault(Kind.LOST_ANSWER, methods=_PUT, every=2)),
         ),
         Scripted(
-            "revoked-key",
-            "every request is answered 403 InvalidAccessKeyId, as while a key is replaced",
-            (Fault(Kind.REVOKED_KEY),),
+            "expired-certificate",
+            "the store's certificate has expired, and is renewed after that",
+            expired_certificate,
+            own_access=True,
+        ),
+        Scripted(
+            "removed-key",
+            "Milvus's key is removed from the store, and put back after that",
+            removed_key,
+            own_access=True,
+        ),
+        Scripted(
+            "replaced-key",
+            "Milvus is restarted with a new key, and the old one is removed from the store",
+            replaced_key,
+            own_access=True,
         ),
     )
 }

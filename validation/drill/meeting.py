@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from validation.drill.acts import Seen
 from validation.drill.bench import Bench, Collection
 from validation.drill.faults import HOLD_SECONDS, Scripted
 from validation.drill.traffic import K, Traffic, rows_of, what_is_wrong
@@ -19,6 +20,7 @@ from validation.milvus.connection import connect
 
 PATIENCE_SECONDS = 60.0
 CLEAN_SECONDS = 1.0
+_READY_SECONDS = 60.0
 _SHORT = 5.0
 
 
@@ -32,6 +34,7 @@ class Met:
         restarts: How often Milvus had to be started again.
         unexpected: Rows that were never sent or are there twice; None likewise.
         wrong: Of each answer, 1.0 if it was wrong, else 0.0.
+        failed: Of each search and insert that had to succeed, 1.0 if it failed, else 0.0.
         overlaps: By collection, each query's share of exact neighbours after recovery.
         evidence: For a reader.
         unknown: Why something cannot be known.
@@ -42,6 +45,7 @@ class Met:
     unexpected: float | None = None
     restarts: int = 0
     wrong: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    failed: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     overlaps: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
     unknown: str = ""
@@ -61,8 +65,10 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         MeasurementError: No request of Milvus's met the fault, so nothing was seen.
         MilvusKitError: Milvus cannot even be connected to.
     """
+    if fault.own_access:
+        bench.take_own_access()
     met, live = Met(), bench.live
-    before, endings = sum(bench.proxy.script.injected.values()), len(bench.endings)
+    endings = len(bench.endings)
     with connect(bench.target) as connection:
         traffic = Traffic(
             connection,
@@ -74,46 +80,54 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         )
         traffic.start()
         try:
+            if not traffic.await_good(0.0, seconds=_READY_SECONDS):
+                raise MeasurementError("Milvus did not work before the fault began")
+            calm = traffic.count()
             bench.hold(CLEAN_SECONDS)
-            troubles = _suffer(bench, fault)
+            met.failed = _failed(calm, traffic)
+            seen, troubles = _suffer(bench, traffic, fault)
             ended = time.monotonic()
             met.seconds_to_recover = _recovery(bench, traffic, ended, troubles)
         finally:
             bench.proxy.script.disarm()
             traffic.stop()
+            _account(live, traffic)
     if traffic.broken:
         raise MeasurementError(f"the drill's own traffic broke off: {traffic.broken}")
-    injected = sum(bench.proxy.script.injected.values()) - before
-    _account(live, traffic)
     met.restarts = len(bench.endings) - endings
     met.evidence = {
         "story": fault.story,
-        "requests_that_met_it": injected,
+        "requests_that_met_it": seen.requests,
+        **seen.evidence,
         "rows_acknowledged": int(live.acknowledged.sum()),
         "inserts": {"acknowledged": traffic.writer.done, "failed": dict(traffic.writer.failures)},
         "searches": {"answered": traffic.searcher.done, "failed": dict(traffic.searcher.failures)},
         "milvus_ended": bench.endings[endings:],
         "meanwhile": troubles,
     }
-    if not injected and (fault.faults or fault.stops):
+    if seen.seamless_from is not None:
+        met.failed = np.concatenate([met.failed, _failed(seen.seamless_from, traffic)])
+    if not seen.requests:
         raise MeasurementError(f"no request of Milvus's met the fault {fault.name}")
     _prove(bench, traffic, met)
     return met
 
 
-def _suffer(bench: Bench, fault: Scripted) -> list[str]:
+def _failed(since: tuple[int, int], traffic: Traffic) -> np.ndarray:
+    """Return of each search and insert since a count whether it failed."""
+    done, failed = (now - then for now, then in zip(traffic.count(), since, strict=True))
+    return np.concatenate([np.zeros(done), np.ones(failed)])
+
+
+def _suffer(bench: Bench, traffic: Traffic, fault: Scripted) -> tuple[Seen, list[str]]:
     """Let the fault happen while Milvus has to write to the store and to read from it."""
     troubles: list[str] = []
-    script, connection = bench.proxy.script, bench.connection
-    script.arm(*fault.faults)
-    if fault.stops:
-        script.stop(HOLD_SECONDS)
 
     def flush() -> None:
-        loading.flush(connection, bench.live.name, seconds=HOLD_SECONDS)
+        loading.flush(bench.connection, bench.live.name, seconds=HOLD_SECONDS)
 
     def load() -> None:
-        name = bench.static.name
+        connection, name = bench.connection, bench.static.name
         with connection.explained(f"release {name}"):
             connection.client.release_collection(name, timeout=int(HOLD_SECONDS))
         loading.load_for_search(connection, name, seconds=HOLD_SECONDS)
@@ -124,11 +138,11 @@ def _suffer(bench: Bench, fault: Scripted) -> list[str]:
         except MilvusKitError as error:
             troubles.append(f"{doing.__name__}: {error.what}")
 
-    for doing in (flush, load):
-        threading.Thread(target=tried, args=(doing,), daemon=True).start()
-    bench.hold(HOLD_SECONDS)
-    script.disarm()
-    return troubles
+    with fault.act(bench, traffic, HOLD_SECONDS) as seen:
+        for doing in (flush, load):
+            threading.Thread(target=tried, args=(doing,), daemon=True).start()
+        bench.hold(HOLD_SECONDS)
+    return seen, troubles
 
 
 def _recovery(bench: Bench, traffic: Traffic, ended: float, troubles: list[str]) -> float:
@@ -153,7 +167,7 @@ def _recovery(bench: Bench, traffic: Traffic, ended: float, troubles: list[str])
         else:
             if traffic.broken:
                 break
-            if min(traffic.writer.last_good, traffic.searcher.last_good) > ended:
+            if traffic.good_since(ended):
                 return time.monotonic() - ended
             time.sleep(0.1)
     return math.inf

@@ -36,6 +36,7 @@ METRICS = (
     "drill.rows_lost",
     "drill.rows_unexpected",
     "drill.wrong_answers",
+    "drill.requests_failed",
     "drill.server_restarts",
     "drill.seconds_to_recover",
 )
@@ -136,15 +137,21 @@ def observe(recorder: Recorder, fault: Scripted, met: Met, *, check: str) -> Non
             not_measured=unknown if value is None else None,
             check=check,
         )
-    recorder.observe(
-        METRICS[2],
-        met.wrong,
-        labels=labels,
-        evidence=met.evidence,
-        not_measured=None if met.wrong.size else "no search was answered",
-        check=check,
-    )
-    for metric, figure in zip(METRICS[3:], (met.restarts, met.seconds_to_recover), strict=True):
+    for metric, samples, none in zip(
+        METRICS[2:4],
+        (met.wrong, met.failed),
+        ("no search was answered", "nothing was asked while the store was well"),
+        strict=True,
+    ):
+        recorder.observe(
+            metric,
+            samples,
+            labels=labels,
+            evidence=met.evidence,
+            not_measured=None if samples.size else none,
+            check=check,
+        )
+    for metric, figure in zip(METRICS[4:], (met.restarts, met.seconds_to_recover), strict=True):
         recorder.observe(metric, [float(figure)], labels=labels, evidence=met.evidence, check=check)
     for kind in ("live", "static"):
         overlaps = met.overlaps.get(kind, np.zeros(0))

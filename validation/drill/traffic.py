@@ -158,6 +158,24 @@ class Traffic:
         """What ended the writer or the searcher before its time, by a defect of the drill's own."""
         return self.writer.broken or self.searcher.broken
 
+    def count(self) -> tuple[int, int]:
+        """Return how many searches and inserts have succeeded and failed so far."""
+        both = (self.writer, self.searcher)
+        return sum(one.done for one in both), sum(one.failures.total() for one in both)
+
+    def good_since(self, when: float) -> bool:
+        """Return whether both an insert and a search began after a time and succeeded."""
+        return min(self.writer.last_good, self.searcher.last_good) > when
+
+    def await_good(self, since: float, *, seconds: float) -> bool:
+        """Wait until both have succeeded since a time; return whether they have."""
+        end = time.monotonic() + seconds
+        while not self.good_since(since):
+            if self.broken or time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
+
     def _write(self) -> None:
         first, end = self.sent, self.sent + BATCH
         if end > self._dataset.rows:

@@ -140,7 +140,8 @@ def configuration(
         template: The package's ``config.yaml.template``.
         folder: Of the stack; the server keeps its data in its ``milvus``.
         ports: A port for each of `PORTS`.
-        s3: ``host``, ``port``, ``bucket``, ``root_path`` of the object store.
+        s3: ``host``, ``port``, ``bucket``, ``root_path`` of the object store, and ``tls`` if it is
+            spoken to that way.
     """
     # The template's placeholders are no YAML; every one of them is replaced below.
     document: dict[str, Any] = yaml.safe_load(re.sub(r"\S*\{\{.*?\}\}", "null", template))
@@ -162,7 +163,7 @@ def configuration(
             "port": s3["port"],
             "bucketName": s3["bucket"],
             "rootPath": s3["root_path"],
-            "useSSL": False,
+            "useSSL": s3.get("tls", False),
             "useIAM": False,
             "cloudProvider": "aws",
         },

@@ -7,14 +7,12 @@ import urllib.request
 from pathlib import Path
 
 from validation.errors import EmbeddedStackError
-from validation.local import milvus, ports, process, state
+from validation.local import milvus, ports, process, state, trust
 from validation.local.process import Running
 from validation.local.state import State
 
 BUCKET = "milvus"
 ROOT_PATH = "files"
-STORE = "store"
-"""Purpose of the port through which Milvus reaches the store, if that is not the store's own."""
 _S3_SECONDS = 60.0
 _MILVUS_SECONDS = 120.0
 _OK = 200
@@ -71,16 +69,24 @@ def start_milvus(folder: Path, found: State) -> State:
     Raises:
         EmbeddedStackError: It did not come up.
     """
-    store = found.ports.get(STORE, found.ports["s3"])
-    s3 = {"host": "127.0.0.1", "port": store, "bucket": BUCKET, "root_path": ROOT_PATH}
+    access = found.access
+    s3 = {
+        "host": "127.0.0.1",
+        "port": access.port or found.ports["s3"],
+        "bucket": BUCKET,
+        "root_path": ROOT_PATH,
+        "tls": access.trusted is not None,
+    }
     milvus.write_configuration(found.server, folder, found.ports, s3)
-    access_key, secret_key = (file.read_text() for file in state.key_files(folder))
+    keys = access.key_files or state.key_files(folder)
+    access_key, secret_key = (file.read_text() for file in keys)
     running = process.start(
         "milvus",
-        [str(found.server / "bin" / "milvus"), "run", "standalone"],
+        [*trust.within(access.trusted), str(found.server / "bin" / "milvus"), "run", "standalone"],
         folder=folder,
         environment={
             **milvus.environment(found.server, folder, found.ports),
+            **trust.environment(access.trusted),
             "MINIO_ACCESS_KEY_ID": access_key,
             "MINIO_SECRET_ACCESS_KEY": secret_key,
         },

@@ -25,7 +25,7 @@ from validation.local.contract import target_of
 from validation.local.folder import require_space
 from validation.local.lite import lite_target
 from validation.local.process import NOBODY, Owner
-from validation.local.state import State
+from validation.local.state import State, StoreAccess
 from validation.progress import Progress
 from validation.target import Target
 
@@ -162,6 +162,7 @@ class EmbeddedStack:
                     ports=self._pick_ports(before),
                     s3=s3,
                     owner=owner,
+                    access=StoreAccess(self._store_port),
                 )
                 client.result()
                 with self.progress.step(f"start {s3.description}"):
@@ -196,11 +197,9 @@ class EmbeddedStack:
         """Return the ports of the last start as far as they are free, others for the rest."""
         chosen = dict(self._ports)
         for name, port in (before.ports if before else {}).items():
-            wanted = name != servers.STORE and name not in chosen
-            if wanted and port not in chosen.values() and free.is_free(port):
+            if name not in chosen and port not in chosen.values() and free.is_free(port):
                 chosen[name] = port
-        between = {servers.STORE: self._store_port} if self._store_port else {}
-        return free.pick(("s3", *milvus.PORTS), chosen) | between
+        return free.pick(("s3", *milvus.PORTS), chosen)
 
     def _release(self, found: State) -> State:
         """Let the servers run on; only now, so that an `up` which dies leaves nothing behind."""
@@ -232,11 +231,12 @@ class EmbeddedStack:
             with contextlib.suppress(OSError):  # a full disk; that they are gone shows anyway
                 state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
 
-    def restart_milvus(self, *, kill: bool = False) -> float:
+    def restart_milvus(self, *, kill: bool = False, access: StoreAccess | None = None) -> float:
         """Restart the Milvus server alone; its store, its ports and its owner stay as they are.
 
         Args:
             kill: Kill it, as a crash would, instead of asking it to stop.
+            access: How it reaches the store from now on; as before if left out.
 
         Returns:
             Seconds from the order to stop until it was ready again.
@@ -255,6 +255,8 @@ class EmbeddedStack:
             started = time.monotonic()
             if "milvus" in found.servers:
                 process.stop(found.servers["milvus"], kill=kill)
+            if access is not None:
+                found = dataclasses.replace(found, access=access)
             with self.progress.step(f"start Milvus {found.version} again"):
                 servers.start_milvus(self.folder, found)
             return time.monotonic() - started

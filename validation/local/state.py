@@ -24,6 +24,22 @@ FILE = "state.json"
 
 
 @dataclasses.dataclass(frozen=True)
+class StoreAccess:
+    """How Milvus reaches its store, where that is not how the stack itself does.
+
+    Attributes:
+        port: On this host, where something stands between the two.
+        trusted: File of the certificates that Milvus trusts in place of the system's; its store is
+            then spoken to by TLS.
+        key_files: Files of its access and secret key, where they are not the store's own.
+    """
+
+    port: int | None = None
+    trusted: Path | None = None
+    key_files: tuple[Path, Path] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """One embedded stack.
 
@@ -35,6 +51,7 @@ class State:
         s3: The S3 server.
         servers: What was started, by name; empty once stopped.
         owner: The process it ends with.
+        access: How Milvus reaches the store.
     """
 
     name: str
@@ -44,6 +61,7 @@ class State:
     s3: S3Server
     servers: dict[str, Running] = dataclasses.field(default_factory=dict)
     owner: Owner = NOBODY
+    access: StoreAccess = StoreAccess()
     schema: Literal["milvus-kit/embedded-stack/1"] = "milvus-kit/embedded-stack/1"
 
     def alive(self) -> list[Running]:
@@ -113,10 +131,15 @@ def key_files(folder: Path) -> tuple[Path, Path]:
     files = home / "s3_access_key", home / "s3_secret_key"
     for file, length in zip(files, (10, 20), strict=True):
         if not file.exists():
-            partial = file.with_name(f"{file.name}.partial")
-            partial.unlink(missing_ok=True)
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                stream.write(secrets.token_hex(length))
-            partial.rename(file)
+            write_secret(file, secrets.token_hex(length))
     return files
+
+
+def write_secret(file: Path, secret: str) -> None:
+    """Write a secret to a file that nobody else may read."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as stream:
+        stream.write(secret)
+    partial.rename(file)

@@ -15,7 +15,6 @@ from validation.s3.faults.stream import ClosedError, Stream
 _ANSWERS = {
     Kind.SLOW_DOWN: (503, "SlowDown", "Please reduce your request rate."),
     Kind.INTERNAL_ERROR: (500, "InternalError", "We encountered an internal error."),
-    Kind.REVOKED_KEY: (403, "InvalidAccessKeyId", "The access key does not exist."),
 }
 _NO_BODY = frozenset({204, 304})
 _CONTINUE = 100
@@ -74,6 +73,7 @@ class Exchange:
         if fault is not None and fault.kind in BODILESS:
             return self._refuse(request, fault)
         answer = self._forward(request, fault)
+        self.script.note_answer(int(answer.first[1]))
         if fault is not None and fault.kind is Kind.DELAY:
             time.sleep(fault.seconds)
         if fault is not None and fault.kind is Kind.LOST_ANSWER:

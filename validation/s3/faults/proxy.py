@@ -49,7 +49,8 @@ class FaultProxy:
 
     Args:
         upstream: The store's endpoint, ``http(s)://host:port``.
-        port: To listen on, on 127.0.0.1; 0 takes a free one.
+        host: Address of this host to listen on.
+        port: To listen on; 0 takes a free one.
         certificate: Speak TLS with it. It can be changed while the proxy runs.
         trusting: The CA that signed the store's certificate, if that speaks TLS.
     """
@@ -58,6 +59,7 @@ class FaultProxy:
         self,
         upstream: str,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         certificate: Certificate | None = None,
         trusting: Path | None = None,
@@ -68,7 +70,7 @@ class FaultProxy:
         self.script = Script()
         self._outward = ssl.create_default_context(cafile=trusting) if tls else None
         self._inward = certificate.context() if certificate else None
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._listener = socket.create_server((host, port), backlog=256)
         _tuned(self._listener)  # what it accepts inherits the buffers
         self._open: set[Stream] = set()
         self._lock = threading.Lock()
@@ -78,7 +80,8 @@ class FaultProxy:
     def endpoint(self) -> str:
         """Where clients have to connect."""
         scheme = "https" if self._inward else "http"
-        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        host, port = self._listener.getsockname()[:2]
+        return f"{scheme}://{host}:{port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -137,8 +140,18 @@ class FaultProxy:
             accepted.close()
 
     def _client(self, accepted: socket.socket) -> Stream:
-        side = self._inward.wrap_socket(accepted, server_side=True) if self._inward else accepted
-        return Stream(side, self.script.wait_while_stopped)
+        return Stream(self._secured(accepted), self.script.wait_while_stopped)
+
+    def _secured(self, accepted: socket.socket) -> socket.socket:
+        if self._inward is None:
+            return accepted
+        try:
+            return self._inward.wrap_socket(accepted, server_side=True)
+        except ssl.SSLError as error:
+            reason = str(error.reason or "")
+            if "_ALERT_" in reason:
+                self.script.note_refusal(reason.partition("_ALERT_")[2].lower().replace("_", " "))
+            raise
 
     def _store(self) -> Stream:
         plain = socket.create_connection(self.upstream, timeout=_CONNECT_SECONDS)

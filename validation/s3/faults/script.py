@@ -17,8 +17,6 @@ class Kind(StrEnum):
     """The request is answered 503 SlowDown and never reaches the store."""
     INTERNAL_ERROR = "internal-error"
     """The request is answered 500 InternalError and never reaches the store."""
-    REVOKED_KEY = "revoked-key"
-    """The request is answered 403 InvalidAccessKeyId, as after a rotation of keys."""
     DELAY = "delay"
     """The answer's first byte comes later."""
     RESET = "reset"
@@ -33,7 +31,7 @@ class Kind(StrEnum):
     """The store does what was asked, and the connection is reset before it can say so."""
 
 
-BODILESS = frozenset({Kind.SLOW_DOWN, Kind.INTERNAL_ERROR, Kind.REVOKED_KEY})
+BODILESS = frozenset({Kind.SLOW_DOWN, Kind.INTERNAL_ERROR})
 """Faults that answer in the store's place."""
 
 
@@ -68,10 +66,18 @@ class _Armed:
 
 
 class Script:
-    """The faults that are armed now. All methods may be called from any thread."""
+    """The faults that are armed now. All methods may be called from any thread.
+
+    Attributes:
+        injected: How often each fault was met.
+        answered: Answers of the store itself by status.
+        refused: Handshakes that clients broke off because of the certificate, by TLS alert.
+    """
 
     def __init__(self) -> None:
         self.injected: Counter[Kind] = Counter()
+        self.answered: Counter[int] = Counter()
+        self.refused: Counter[str] = Counter()
         self._armed: list[_Armed] = []
         self._lock = threading.Lock()
         self._stopped_until = 0.0
@@ -111,6 +117,16 @@ class Script:
                     self.injected[one.fault.kind] += 1
                     return one.fault
         return None
+
+    def note_answer(self, status: int) -> None:
+        """Count an answer of the store."""
+        with self._lock:
+            self.answered[status] += 1
+
+    def note_refusal(self, alert: str) -> None:
+        """Count a handshake that a client broke off."""
+        with self._lock:
+            self.refused[alert] += 1
 
     @staticmethod
     def _meets(one: _Armed, method: str, path: str) -> bool:

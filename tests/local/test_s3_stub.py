@@ -32,7 +32,7 @@ PERMISSIONS = Permissions(
     bucket_creation="refused",
     prefix_isolation=True,
 )
-ELSEWHERE = {"addressing.virtual-host"}
+ELSEWHERE = {"addressing.virtual-host", "consistency.addresses"}
 ABOUT_LOG = tuple(
     one
     for one in CHECKS
@@ -71,7 +71,8 @@ def test_a_store_that_keeps_every_rule_passes_every_check(stub, storage):
     findings, left = outcomes(storage)
     assert {n: f.reason for n, f in findings.items() if f.outcome is Outcome.FAIL} == {}
     unmeasured = {n for n, f in findings.items() if f.outcome is Outcome.NOT_MEASURED}
-    assert unmeasured == {"tls.trusted", "tls.host-name", "tls.validity", "tls.protocol"}
+    tls = {"tls.trusted", "tls.host-name", "tls.validity", "tls.protocol"}
+    assert unmeasured == {*tls, "consistency.addresses"}
     assert left == []
     assert all(not bucket.objects and not bucket.uploads for bucket in stub.buckets.values())
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
+import socket
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from validation.target import Storage
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+_LOOKUPS = 8
 
 REFUSED = frozenset(
     {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
@@ -102,6 +104,21 @@ def endpoint_of(storage: Storage) -> Endpoint:
         )
     tls = parts.scheme == "https"
     return Endpoint(parts.hostname, port or (443 if tls else 80), tls)
+
+
+def addresses_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what an endpoint's name resolves to, as seen from this host.
+
+    It is asked several times: a name that DNS balances may be answered with one address at a time.
+
+    Raises:
+        OSError: The name does not resolve.
+    """
+    found: set[str] = set()
+    for _ in range(_LOOKUPS):
+        answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        found |= {str(answer[4][0]) for answer in answers}
+    return tuple(sorted(found))
 
 
 def keys_of(storage: Storage) -> Keys:

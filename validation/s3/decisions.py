@@ -73,7 +73,11 @@ _LOG_NEEDS = ("consistency.", "objects.body", "objects.metadata", "objects.overw
 
 def _log(by: Mapping[str, Finding]) -> tuple[Literal["safe", "unsafe", "unknown"], Decision]:
     conditional = [one.id for one in CHECKS if one.need is Need.WOODPECKER]
-    needed = [*conditional, *(one.id for one in CHECKS if one.id.startswith(_LOG_NEEDS))]
+    needed = [*conditional]
+    for one in CHECKS:
+        applies = one.id not in by or by[one.id].applies  # one address needs no comparison
+        if one.id.startswith(_LOG_NEEDS) and applies:
+            needed.append(one.id)
     other = " Kafka, Pulsar or woodpecker-service do without; in production adopt your own."
     broken = [
         f"{name} ({by[name].reason})" for name in needed if _outcome(by, name) is Outcome.FAIL

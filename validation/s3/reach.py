@@ -16,6 +16,7 @@ from validation.s3.client import (
     CONNECT_SECONDS,
     READ_SECONDS,
     Endpoint,
+    addresses_of,
     connect,
     endpoint_of,
     keys_of,
@@ -72,7 +73,7 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
 
 def _resolve(storage: Storage, endpoint: Endpoint) -> tuple[str, ...]:
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        return addresses_of(endpoint)
     except (socket.gaierror, UnicodeError):
         raise UnreachableError(
             "the host name does not resolve",
@@ -80,7 +81,6 @@ def _resolve(storage: Storage, endpoint: Endpoint) -> tuple[str, ...]:
             seen=endpoint.host,
             remedy="correct the name, or add it to DNS as seen from this host and from the cluster",
         ) from None
-    return tuple(sorted({str(entry[4][0]) for entry in found}))
 
 
 def _open(storage: Storage, endpoint: Endpoint) -> None:

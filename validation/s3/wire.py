@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import http.client
 import re
+import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -60,6 +61,7 @@ class Request:
         skew: Added to the clock.
         host: Host header, for virtual-host addressing; then the path holds no bucket.
         tamper: Changes the body after it was signed and framed.
+        address: Of the endpoint's addresses, the one to connect to; any if None.
     """
 
     method: str
@@ -75,6 +77,7 @@ class Request:
     skew: timedelta = timedelta()
     host: str | None = None
     tamper: Callable[[bytes], bytes] | None = None
+    address: str | None = None
 
 
 def send(storage: Storage, request: Request) -> Reply:
@@ -98,7 +101,7 @@ def send(storage: Storage, request: Request) -> Reply:
         body = request.tamper(body)
     target = path + (f"?{encoded_query(dict(request.query))}" if request.query else "")
     more = {"authorization": authorization, "content-length": str(len(body))}
-    return exchange(storage, request.method, target, headers | more, body)
+    return exchange(storage, request.method, target, headers | more, body, address=request.address)
 
 
 def exchange(
@@ -109,8 +112,18 @@ def exchange(
     body: bytes = b"",
     *,
     seconds: float = READ_SECONDS,
+    address: str | None = None,
 ) -> Reply:
     """Send a request as it is and return the answer.
+
+    Args:
+        storage: The store.
+        method: GET, PUT, ...
+        target: Path and query, encoded.
+        headers: All of them, Host too.
+        body: The content.
+        seconds: How long to wait.
+        address: Connect there; the certificate still has to name the endpoint's host.
 
     Raises:
         UnreachableError: No answer came.
@@ -124,6 +137,8 @@ def exchange(
     else:
         connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=seconds)
     try:
+        if address is not None:
+            connection.sock = _connected(storage, address, seconds)
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
@@ -139,6 +154,15 @@ def exchange(
         ) from None
     finally:
         connection.close()
+
+
+def _connected(storage: Storage, address: str, seconds: float) -> socket.socket:
+    """Return a connection to one address of the endpoint's host, secured in the host's name."""
+    endpoint = endpoint_of(storage)
+    plain = socket.create_connection((address, endpoint.port), timeout=seconds)
+    if not endpoint.tls:
+        return plain
+    return tls_context(storage).wrap_socket(plain, server_hostname=endpoint.host)
 
 
 def link(storage: Storage, key: str, *, age: timedelta = timedelta(), seconds: int = 60) -> str:

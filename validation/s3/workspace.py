@@ -18,7 +18,7 @@ from typing import Any
 
 import botocore.exceptions as boto
 
-from validation.errors import MeasurementError, OwnershipError, UsageError
+from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
 from validation.s3.client import Keys, connect, translated
 from validation.s3.wire import Reply, Request, send
 from validation.target import Storage
@@ -88,6 +88,8 @@ class Workspace:
         self.s3 = connect(storage)
         self.shared: dict[str, Any] = {}
         """What one check prepared for others of its topic."""
+        self.divided: tuple[str, ...] = ()
+        """Addresses of the endpoint that turned out not to show the same store."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
         self._made: list[str] = []
         self._uploads: list[tuple[str, str, str]] = []
@@ -197,6 +199,8 @@ class Workspace:
 
         with ThreadPoolExecutor(_SWEEPERS) as pool:
             list(pool.map(delete, keys))
+            for address in self.divided:  # each request may have gone to either store
+                list(pool.map(lambda key, at=address: self._delete_at(at, bucket, key), keys))
         self._sweep_versions(bucket, set(keys))
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(
@@ -206,6 +210,10 @@ class Workspace:
         except (boto.BotoCoreError, boto.ClientError):
             return [f"{self.prefix} (it could not be listed)"]
         return sorted(found & set(keys))
+
+    def _delete_at(self, address: str, bucket: str, key: str) -> None:
+        with suppress(MilvusKitError):
+            self.send("DELETE", key, bucket=bucket, address=address)
 
     def _sweep_versions(self, bucket: str, keys: set[str]) -> None:
         with suppress(boto.BotoCoreError, boto.ClientError):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.exceptions as boto
 
-from validation.s3.client import status_of
-from validation.s3.conformance.model import Evidence, check, require
+from validation.errors import UnreachableError
+from validation.s3.client import addresses_of, endpoint_of, status_of
+from validation.s3.conformance.model import Evidence, NotDeclaredError, check, require
 from validation.s3.workspace import Workspace
 
 _WRITERS = 8
+_PAIRS = 64
+"""Enough for every pair of eight addresses; of more, those are tried that come first."""
+_NOT_FOUND = 404
 _BREAKS = "acknowledged rows cannot be found, or deleted ones come back"
 
 
@@ -96,6 +101,66 @@ def list_after_delete(space: Workspace) -> Evidence:
         return "a deleted object is listed" if _listed(space, reader, keys[number]) else ""
 
     return _rounds(space, one)
+
+
+@check(
+    "consistency.addresses",
+    by="every role: each connects to whichever address DNS gives it",
+    breaks="what one role writes is not there for another: rows are lost, or two may own a segment",
+)
+def addresses(space: Workspace) -> Evidence:
+    """What is written through one address of the endpoint is seen at once through each other."""
+    found = addresses_of(endpoint_of(space.storage))
+    if len(found) == 1:
+        raise NotDeclaredError(f"the endpoint has one address: {found[0]}")
+    used, silent = _answering(space, found)
+    require(not silent, f"the endpoint's name has addresses that do not answer: {silent}")
+    pairs = [(one, other) for one in used for other in used if one != other]
+    for writer, reader in pairs[:_PAIRS]:
+        said = _between(space, writer, reader)
+        space.divided = tuple(used) if said else ()
+        require(not said, f"written through {writer}, {said} through {reader}", addresses=used)
+    return {"addresses": used, "pairs": min(len(pairs), _PAIRS)}
+
+
+def _answering(space: Workspace, found: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return which addresses answer, and which do not.
+
+    A family that the store does not serve at all is in neither: clients pass it over.
+    """
+    answers: dict[str, bool] = {}
+    for address in found:
+        try:
+            space.send("HEAD", address=address)
+        except UnreachableError:
+            answers[address] = False
+        else:
+            answers[address] = True
+    served = {":" in address for address, works in answers.items() if works}
+    used = [address for address, works in answers.items() if works]
+    silent = [one for one, works in answers.items() if not works and (":" in one) in served]
+    return used, silent
+
+
+def _between(space: Workspace, writer: str, reader: str) -> str:
+    """Return what is wrong when one address is written to and another read from; empty if right."""
+    key, body = space.key("shared"), secrets.token_bytes(64)
+    folder = key.rpartition("/")[0] + "/"
+    written = space.send("PUT", key, body=body, address=writer)
+    if not written.ok:
+        return f"{written} to PUT and nothing to read"
+    got = space.send("GET", key, address=reader)
+    if (got.status, got.body) != (200, body):
+        return f"{got} to GET" if not got.ok else "other content was read"
+    query = {"list-type": "2", "prefix": folder}
+    if key.encode() not in space.send("GET", query=query, address=reader).body:
+        return "it was not listed"
+    again = space.send("PUT", key, body=b"second", headers={"if-none-match": "*"}, address=reader)
+    if again.ok:
+        return "a conditional PUT made it a second time"
+    space.send("DELETE", key, address=reader)
+    gone = space.send("GET", key, address=writer)
+    return f"{gone} after a DELETE" if gone.status != _NOT_FOUND else ""
 
 
 def _listed(space: Workspace, reader: Any, key: str) -> bool:

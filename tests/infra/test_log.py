@@ -101,12 +101,25 @@ def test_an_adopted_kafka_is_reached_with_tls_and_a_password_by_reference():
 
 
 def test_a_milvus_without_tls_settings_for_kafka_hands_the_ca_to_its_library():
-    old = changed(ADOPTED, milvus={"version": "2.3.5", "mode": "cluster"})
+    old = changed(ADOPTED, milvus={"version": "2.3.5", "logLevel": "warn"})
     kafka = milvus_yaml(old, "datanode")["kafka"]
     where = {"ssl": {"ca": {"location": "/milvus/tls/log/ca.crt"}}}
     assert kafka["consumer"] == kafka["producer"] == where
     assert "consumer" not in milvus_yaml(ADOPTED, "datanode")["kafka"]
     assert "consumer" not in milvus_yaml(CLUSTER_23, "datanode")["kafka"]
+
+
+def test_production_refuses_a_log_level_at_which_an_old_milvus_tells_kafkas_password():
+    old = changed(ADOPTED, milvus={"version": "2.3.5"})
+    with pytest.raises(ConfigurationError, match="Kafka's password") as caught:
+        declare(old)
+    assert "milvus.logLevel" in str(caught.value)
+    for document in (
+        changed(old, milvus={"logLevel": "error"}),
+        changed(old, milvus={"version": "2.5.27"}),
+        replaced(old, **{**ADOPTED["log"], "sasl": None}),
+    ):
+        declare(document)
 
 
 def test_an_adopted_pulsar_gets_its_token_from_the_kubelet():

@@ -8,9 +8,19 @@ import sys
 from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import Host
-from tests.e2e import host, project
+from tests.e2e import host, project, strays
 from validation.errors import MilvusKitError
 from validation.progress import Progress
+
+
+def command() -> int:
+    """Do the same as a command: not while a run is under way."""
+    try:
+        strays.require_no_other_run()
+    except MilvusKitError as error:
+        Progress().say(f"✗ {error}")
+        return int(error.exit_code)
+    return main()
 
 
 def main() -> int:
@@ -18,6 +28,8 @@ def main() -> int:
     progress = Progress()
     try:
         host.require_root()
+        for ended in strays.end(node=False):  # first of all: they may still be making the node
+            progress.say(f"ended {ended}")
         record = host.node_record()
         if record:
             with progress.step(
@@ -26,6 +38,8 @@ def main() -> int:
                 here = Host(name=record["node"], address=host.ADDRESS, role="control-plane")
                 with connected(here) as connection:
                     teardown.give_back(connection)
+        for ended in strays.end(node=True):
+            progress.say(f"ended {ended}")
         for undone in host.restore():
             progress.say(f"removed {undone}")
         kept = project.kept_folder()
@@ -42,4 +56,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

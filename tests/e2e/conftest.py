@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import clean, evidence, host, project
+from tests.e2e import clean, evidence, host, project, strays
 from tests.e2e.deployment import Deployment
 from tests.e2e.engine import Engine, engine
 from tests.e2e.images.bundle import EVERY, chosen, image_archives
@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    strays.mark()
     config.addinivalue_line("markers", "ends_the_stack: left out when the stack is to be kept")
     config.addinivalue_line("markers", "foundation: the module's later tests stand on it")
 

@@ -13,10 +13,14 @@ import subprocess
 from pathlib import Path
 
 from infra.kubernetes.node.plan import RECORD
+from tests.e2e import strays
 from validation.errors import MilvusKitError, MissingToolError, OwnershipError
 
 ADDRESS = "10.213.0.1"
 IMAGES = Path("/var/lib/milvus-kit/images")
+SMALL_DISK = Path("/run/milvus-kit-small-disk")
+"""Where tests mount a file system that is to be full."""
+_VOLUMES = Path("/var/lib/milvus-kit/volumes")
 _SPACE_GIB = 2
 _RECORD = Path("/var/lib/milvus-kit/e2e.json")
 
@@ -78,7 +82,9 @@ def require_no_cluster() -> None:
 def prepare(archives: Path) -> None:
     """Give this machine the cluster's address, and the node its image archives."""
     IMAGES.parent.mkdir(parents=True, exist_ok=True)
-    _RECORD.write_text(json.dumps({"address": ADDRESS, "images": str(IMAGES)}), encoding="utf-8")
+    if not _RECORD.exists():
+        record = {"address": ADDRESS, "images": str(IMAGES), "volumes": sorted(_volumes())}
+        _RECORD.write_text(json.dumps(record), encoding="utf-8")
     if ADDRESS not in _ip("-o", "addr", "show", "dev", "lo"):
         _ip("addr", "add", f"{ADDRESS}/32", "dev", "lo")
     IMAGES.unlink(missing_ok=True)
@@ -86,10 +92,13 @@ def prepare(archives: Path) -> None:
 
 
 def restore() -> list[str]:
-    """Undo `prepare`; return what was undone."""
-    if not _RECORD.exists():
-        return []
+    """Undo `prepare`, and what a killed test left mounted; return what was undone."""
     undone = []
+    if SMALL_DISK.is_mount():
+        subprocess.run(["umount", SMALL_DISK], check=True)
+        undone.append(f"mount {SMALL_DISK}")
+    if not _RECORD.exists():
+        return undone
     record = json.loads(_RECORD.read_text(encoding="utf-8"))
     if record["address"] in _ip("-o", "addr", "show", "dev", "lo"):
         _ip("addr", "del", f"{record['address']}/32", "dev", "lo")
@@ -97,16 +106,24 @@ def restore() -> list[str]:
     if Path(record["images"]).is_symlink():
         Path(record["images"]).unlink()
         undone.append(record["images"])
+    # What was there before belongs to somebody; if nobody wrote that down, everything does.
+    for name in _volumes() - set(record.get("volumes", _volumes())):
+        shutil.rmtree(_VOLUMES / name)
+        undone.append(f"volume {name}")
     _RECORD.unlink()
-    for folder in (_RECORD.parent / "volumes", _RECORD.parent):
+    for folder in (_VOLUMES, _RECORD.parent):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     return undone
 
 
+def _volumes() -> set[str]:
+    return {one.name for one in _VOLUMES.iterdir()} if _VOLUMES.is_dir() else set()
+
+
 def leftovers() -> list[str]:
     """Return what of a cluster is still on this machine: processes, mounts, interfaces, files."""
-    found = []
+    found = strays.left()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
@@ -120,10 +137,13 @@ def leftovers() -> list[str]:
     links = _ip("-o", "link", "show")
     found += [f"interface {name}" for name in ("mkit0", "veth") if name in links]
     found += [f"file {path}" for path in _FILES if Path(path).exists()]
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
-    found += [f"firewall {line}" for line in tables.stdout.splitlines() if "kube" in line]
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=False)
+    lines = [line.strip(" {\t") for line in rules.stdout.splitlines() if line.endswith("{")]
+    ours = ("kube", "KUBE-", "CNI-")
+    found += [f"firewall {line}" for line in lines if any(one in line for one in ours)]
     hierarchies = Path("/sys/fs/cgroup")
-    found += [f"cgroup {path}" for path in hierarchies.glob("*/kubepods*")]
+    groups = [*hierarchies.glob("kubepods*"), *hierarchies.glob("*/kubepods*")]
+    found += [f"cgroup {path}" for path in groups]
     return found
 
 

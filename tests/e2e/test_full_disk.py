@@ -22,14 +22,15 @@ ROOT, ROOT_SECRET = "minio-root", "planted-root-secret"
 
 
 @pytest.fixture
-def small(tmp_path) -> Iterator[Path]:
+def small() -> Iterator[Path]:
     """A file system of 40 MB."""
     host.require_root()
-    folder = tmp_path / "small"
-    folder.mkdir()
+    folder = host.SMALL_DISK
+    folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], check=True)
     yield folder
     subprocess.run(["umount", folder], check=True)
+    folder.rmdir()
 
 
 def _fill(folder: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
-from tests.e2e import host
+from tests.e2e import host, strays
 from validation.errors import MissingToolError, OwnershipError
 
 
@@ -29,3 +32,67 @@ def test_what_is_left_of_a_cluster_is_seen(monkeypatch, tmp_path):
     left.mkdir()
     monkeypatch.setattr(host, "_FILES", (str(left),))
     assert f"file {left}" in host.leftovers()
+
+
+@pytest.fixture
+def marked(monkeypatch):
+    """Start processes with a mark of these tests' own, as a harness would."""
+    monkeypatch.setattr(strays, "MARK", "MILVUS_KIT_E2E_TEST")
+    started = []
+
+    def start(harness: str, *arguments: str) -> int:
+        command = [sys.executable, "-c", "import time; time.sleep(60)", *arguments]
+        process = subprocess.Popen(command, env={**os.environ, strays.MARK: harness})
+        started.append(process)
+        return process.pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_what_a_killed_run_left_running_is_found_and_ended(marked):
+    stray = marked("1-0")
+    assert any(f"process {stray} " in one for one in host.leftovers())
+    assert [one.split()[1] for one in strays.end(node=False)] == [str(stray)]
+    assert strays.left() == []
+
+
+def test_the_nodes_own_services_are_ended_after_the_node_was_given_back(marked):
+    service = marked("1-0", "/var/lib/milvus-kit/node/containerd.toml")
+    assert strays.end(node=False) == []
+    assert [one.split()[1] for one in strays.end(node=True)] == [str(service)]
+
+
+def test_a_run_that_is_under_way_is_named_and_left_alone(marked):
+    harness = f"{os.getpid()}-{strays._started(os.getpid())}"
+    marked(harness)
+    with pytest.raises(OwnershipError, match="under way") as caught:
+        strays.require_no_other_run()
+    assert f"process {os.getpid()}" in str(caught.value)
+    assert strays.end(node=True) == []
+
+
+def test_volumes_that_were_there_before_a_run_are_kept(monkeypatch, tmp_path):
+    volumes = tmp_path / "volumes"
+    (volumes / "somebody-elses").mkdir(parents=True)
+    for name, value in {
+        "_VOLUMES": volumes,
+        "_RECORD": tmp_path / "e2e.json",
+        "IMAGES": tmp_path / "images",
+        "_ip": lambda *_: host.ADDRESS,
+    }.items():
+        monkeypatch.setattr(host, name, value)
+    host.prepare(tmp_path)
+    (volumes / "pvc-1").mkdir()
+    assert "volume pvc-1" in host.restore()
+    assert [one.name for one in volumes.iterdir()] == ["somebody-elses"]
+
+
+def test_a_machine_whose_node_is_somebody_elses_is_left_alone(monkeypatch, tmp_path, capsys):
+    from infra.kubernetes.node import teardown  # noqa: PLC0415  (a command, run here as one)
+
+    monkeypatch.setattr(teardown, "RECORD", str(tmp_path / "none"))
+    assert teardown.main() == 2
+    assert "carries no cluster of the kit's" in capsys.readouterr().err

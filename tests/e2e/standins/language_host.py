@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+
+from tests.e2e.standins.lifetime import until_ended
 
 _ALREADY_REPORTED = 32
 """Exit status of the exec script when it has shown the error to the user itself."""
@@ -100,11 +100,8 @@ def main() -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
     print(port, flush=True)  # noqa: T201  (the engine reads it)
-    done.wait()
+    until_ended()
     server.stop(grace=None)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -11,6 +9,7 @@ import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from tests.e2e.standins.kubernetes_provider.provider import KubernetesProvider
+from tests.e2e.standins.lifetime import until_ended
 
 _MESSAGE_BYTES = 400 * 1024 * 1024
 _THREADS = 64
@@ -26,11 +25,8 @@ def main() -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
     print(port, flush=True)  # noqa: T201  (the engine reads it)
-    done.wait()
+    until_ended()
     provider.cancelled.set()
     server.stop(grace=None)
 

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -24,14 +24,15 @@ class Searching:
     Args:
         uri: Of Milvus.
         replicas: Copies in memory, on as many query nodes.
+        access: What else a client needs: user, password, certificate.
 
     ``answered`` and ``failed`` hold the times of the searches, by ``time.monotonic``.
     """
 
-    def __init__(self, uri: str, replicas: int = 1) -> None:
+    def __init__(self, uri: str, replicas: int = 1, **access: Any) -> None:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        self.uri = uri
-        self.client = MilvusClient(uri)
+        self.uri, self.access = uri, access
+        self.client = MilvusClient(uri, **access)
         self.vectors = np.random.default_rng(_SEED).random((ROWS, DIM), dtype=np.float32)
         self.replicas = replicas
         self.answered: list[float] = []
@@ -91,7 +92,7 @@ class Searching:
         return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
     def _search(self) -> None:
-        client = MilvusClient(self.uri)
+        client = MilvusClient(self.uri, **self.access)
         at = 0
         while not self._stop.wait(0.05):
             at = (at + 1) % ROWS

@@ -1,0 +1,291 @@
+"""Stack ``ci-prod``: the prod program on a cluster, a store and a Kafka that somebody else runs."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pymilvus import MilvusClient, MilvusException
+
+from infra.secrets import x509
+from tests.e2e import evidence
+from tests.e2e.deployment import Deployment
+from tests.e2e.searching import ROWS, Searching
+from tests.e2e.site.whole import site as whole_site
+
+STACK = "ci-prod"
+NAMESPACE = "milvus-ci-prod"
+BUCKET = "milvus-ci-prod"
+ROLES = ("rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy")
+WATCHED_SECONDS = 20
+pytestmark = pytest.mark.timeout(1500)
+
+
+@pytest.fixture(scope="module")
+def site(request, pulumi, tools, run_folder, progress):
+    made = Deployment(STACK, pulumi, tools, run_folder, progress)
+    with whole_site(made, NAMESPACE, keep=request.config.getoption("--keep")) as found:
+        yield made, found
+        evidence.collect(made, progress)
+
+
+@pytest.fixture(scope="module")
+def deployment(site):
+    return site[0]
+
+
+@pytest.fixture(scope="module")
+def outside(site):
+    return site[1]
+
+
+@pytest.fixture(scope="module")
+def target(deployment):
+    return deployment.pulumi.output(STACK, "target")
+
+
+@pytest.fixture(scope="module")
+def access(target, deployment):
+    """What a client of Milvus needs."""
+    milvus = target["milvus"]
+    ca = deployment.folder / "milvus-ca.pem"
+    ca.write_text(milvus["tls"]["ca_pem"], encoding="utf-8")
+    password = milvus["auth"]["password"]["value"]
+    return {"user": "root", "password": password, "secure": True, "server_pem_path": str(ca)}
+
+
+def _pods(deployment) -> dict[str, dict]:
+    return {pod["metadata"]["name"]: pod for pod in deployment.objects("pods", NAMESPACE)}
+
+
+def _names(deployment, kind: str) -> set[str]:
+    return {one["metadata"]["name"] for one in deployment.objects(kind, NAMESPACE)}
+
+
+def _collections(uri: str, **access: Any) -> list[str]:
+    client: Any = MilvusClient(uri, **access)
+    return client.list_collections()
+
+
+def _refused(deployment, change) -> str:
+    """Return what a preview says to a changed configuration, which is then put back."""
+    before = deployment.file.read_text(encoding="utf-8")
+    try:
+        deployment.edit(change)
+        said = deployment.pulumi.run("preview", "-s", STACK, check=False)
+    finally:
+        deployment.file.write_text(before, encoding="utf-8")
+    assert "error:" in said
+    return said
+
+
+def test_a_stack_that_does_not_fit_on_the_cluster_is_refused_with_every_reason(deployment):
+    def change(config):
+        config["milvus-kit:kubernetes"]["storageClass"] = "gold"
+        nodes = config["milvus-kit:milvus"]["roles"]["querynode"]["resources"]
+        nodes.update(cpu="500", memory="900Gi")
+
+    said = _refused(deployment, change)
+    assert "storage class gold is not there (there are: local-path)" in said
+    assert re.search(r"its pods request 1000\.\d+ CPUs, the nodes have \d", said)
+    assert re.search(r"its pods request 18\d\d\.\d GiB, the nodes have \d", said)
+    assert "nothing was deployed" in said
+    assert _pods(deployment) == {}
+
+
+def test_a_context_that_leads_nowhere_is_named_with_its_address(deployment):
+    said = _refused(
+        deployment, lambda config: config["milvus-kit:kubernetes"].update(context="nowhere")
+    )
+    assert "https://127.0.0.1:1" in said
+    assert "the API server does not answer" in said
+
+
+@pytest.mark.foundation
+def test_up_brings_every_role_twice_and_a_quorum_of_etcd_to_ready(deployment):
+    deployment.up()
+    pods = _pods(deployment)
+    ready = [
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in pods.values()
+        if all(one["ready"] for one in pod["status"].get("containerStatuses") or [{"ready": False}])
+    ]
+    assert {role: ready.count(role) for role in ROLES} == dict.fromkeys(ROLES, 2)
+    assert ready.count("etcd") == 3
+    assert _names(deployment, "pdb") == {"etcd", *(f"milvus-{role}" for role in ROLES)}
+
+
+def test_the_state_holds_no_secret_in_plain_text(deployment, outside, target):
+    hidden = [
+        target["milvus"]["auth"]["password"]["value"],
+        target["storage"]["secret_key"]["value"],
+        outside.client_secret,
+        outside.kafka.password,
+        "PRIVATE KEY",
+    ]
+    assert all(hidden)
+    kept = [path for path in (deployment.folder / "state").rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not [at for at, secret in enumerate(hidden) if secret in text], path
+
+
+def test_the_store_is_reached_by_tls_with_its_own_ca_alone(outside):
+    store = outside.store
+    with pytest.raises(urllib.error.HTTPError) as plain:
+        urllib.request.urlopen(f"http://{store.host}:{store.port}/", timeout=10)
+    assert plain.value.code == 400
+    other = ssl.create_default_context(cadata=x509.authority("another").certificate)
+    with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
+        urllib.request.urlopen(store.endpoint, timeout=10, context=other)
+
+
+def test_the_key_that_milvus_got_opens_its_bucket_and_nothing_else(outside, target):
+    storage = target["storage"]
+    keys = (storage["access_key"]["value"], storage["secret_key"]["value"])
+    assert (storage["bucket"], storage["provider"]) == (BUCKET, "x10000")
+    with outside.store.as_root() as root:
+        root.create_bucket(Bucket="somebody-elses")
+        root.put_object(Bucket="somebody-elses", Key="a", Body=b"")
+    with outside.store.client(*keys) as client:
+        client.list_objects_v2(Bucket=BUCKET)
+        for call, arguments in {
+            "list_objects_v2": {"Bucket": "somebody-elses"},
+            "get_object": {"Bucket": "somebody-elses", "Key": "a"},
+            "put_object": {"Bucket": "somebody-elses", "Key": "b", "Body": b""},
+            "create_bucket": {"Bucket": "not-ours"},
+            "delete_bucket": {"Bucket": BUCKET},
+        }.items():
+            with pytest.raises(ClientError, match="AccessDenied"):
+                getattr(client, call)(**arguments)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"user": "", "password": ""},
+        {"password": "somebody-elses"},
+        {"password": "Milvus"},
+        {"secure": False},
+        {"server_pem_path": None},
+    ],
+    ids=["nobody", "wrong-password", "well-known-password", "plaintext", "another-ca"],
+)
+def test_milvus_lets_in_only_who_proves_it_over_tls(target, access, change):
+    uri = target["milvus"]["uri"]
+    if change.get("secure") is False:
+        uri = uri.replace("https://", "http://")
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as another:
+        another.write(x509.authority("another").certificate)
+        another.flush()
+        given = {**access, **change}
+        if given["server_pem_path"] is None:
+            given["server_pem_path"] = another.name
+        with pytest.raises(MilvusException):
+            _collections(uri, timeout=3, **given)
+    assert _collections(target["milvus"]["uri"], **access) == []
+
+
+def test_validation_from_outside_passes(deployment):
+    status, output = deployment.validate("--profile", "smoke")
+    assert status == 0, output[-3000:]
+
+
+def test_a_snapshot_of_etcd_lands_in_the_bucket_and_can_be_restored(deployment, outside, tmp_path):
+    made = deployment.kubectl(
+        *("create", "job", "snapshot-now", "--from=cronjob/etcd-snapshot", "-n", NAMESPACE)
+    )
+    assert made.returncode == 0, made.stderr
+    waited = deployment.kubectl(
+        *("wait", "--for=condition=Complete", "job/snapshot-now", "-n", NAMESPACE),
+        "--timeout=90s",
+    )
+    assert waited.returncode == 0, "\n".join(evidence.causes(deployment))
+    with outside.store.as_root() as root:
+        found = root.list_objects_v2(Bucket=BUCKET, Prefix="etcd-snapshots/")
+        (key,) = [item["Key"] for item in found["Contents"]]
+        file = tmp_path / "etcd.db"
+        root.download_file(BUCKET, key, str(file))
+    restored = tmp_path / "restored"
+    command = [deployment.tools.command("etcdutl"), "snapshot", "restore", file]
+    done = subprocess.run(
+        [*map(str, command), "--data-dir", str(restored)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (restored / "member" / "snap" / "db").stat().st_size > 0
+    deployment.kubectl("delete", "job", "snapshot-now", "-n", NAMESPACE)
+
+
+def test_a_second_update_changes_nothing(deployment):
+    before = {name: pod["metadata"]["uid"] for name, pod in _pods(deployment).items()}
+    output = deployment.up()
+    counted = output[output.index("Resources:") :].split("Duration")[0].split("\n")
+    assert [line.split()[-1] for line in counted[1:] if line.strip()] == ["unchanged"], counted
+    assert {name: pod["metadata"]["uid"] for name, pod in _pods(deployment).items()} == before
+
+
+def test_a_member_of_etcd_is_killed_under_searches_and_nothing_is_lost(deployment, target, access):
+    with Searching(target["milvus"]["uri"], replicas=2, **access) as searching:
+        start = time.monotonic()
+        gone = _pods(deployment)["etcd-0"]["metadata"]["uid"]
+        kill = ("delete", "pod", "etcd-0", "-n", NAMESPACE, "--grace-period=0", "--force")
+        deployment.kubectl(*kill)
+        answered, failed = searching.counted(start, WATCHED_SECONDS)
+        searching.answers_since(time.monotonic(), 60)
+        # Metadata are written while a member is away or just back.
+        client: Any = searching.client
+        client.create_collection("made_meanwhile", dimension=4)
+        rows = client.query("e2e_under_load", "", output_fields=["count(*)"])
+        ready = ("wait", "--for=condition=Ready", "pod/etcd-0", "-n", NAMESPACE, "--timeout=60s")
+        assert deployment.kubectl(*ready).returncode == 0
+    deployment.progress.say(f"etcd-0 killed: {failed} of {answered + failed} searches failed")
+    assert _pods(deployment)["etcd-0"]["metadata"]["uid"] != gone
+    assert rows[0]["count(*)"] == ROWS
+    assert answered > 50
+    assert failed <= 0.05 * (answered + failed)
+
+
+def test_destroy_refuses_what_prod_protects_and_touches_nothing(deployment):
+    before = set(_pods(deployment))
+    said = deployment.pulumi.run(
+        "destroy", "-s", STACK, "--yes", "--skip-preview", check=False, seconds=300
+    )
+    assert "protect" in said
+    assert set(_pods(deployment)) == before
+
+
+def test_destroy_once_allowed_leaves_the_data_and_nothing_else(deployment, outside, target):
+    given = _names(deployment, "secret") & {"store-ca", "kafka-ca", "kafka-user"}
+    deployment.edit(lambda config: config["milvus-kit:storage"].update(protect=False))
+    deployment.up()
+    deployment.destroy()
+    assert deployment.pulumi.resources(STACK) == []
+    kinds = "pods,deploy,sts,job,cronjob,svc,cm,secret,networkpolicy,pdb"
+    left = _names(deployment, kinds) - {"kube-root-ca.crt"}
+    assert left == given
+    # prod keeps what holds data: the bucket, and the claims of etcd.
+    assert _names(deployment, "pvc") == {f"data-etcd-{n}" for n in range(3)}
+    with outside.store.as_root() as root:
+        held = root.list_objects_v2(Bucket=BUCKET)["Contents"]
+        assert {item["Key"].split("/")[0] for item in held} == {"files", "etcd-snapshots"}
+    assert list(outside.management.things["buckets"]) == [BUCKET]
+    assert outside.management.things["users"] == {}
+    storage = target["storage"]
+    keys = (storage["access_key"]["value"], storage["secret_key"]["value"])
+    with (
+        outside.store.client(*keys) as client,
+        pytest.raises(ClientError, match="InvalidAccessKeyId"),
+    ):
+        client.list_objects_v2(Bucket=BUCKET)

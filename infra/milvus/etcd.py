@@ -123,6 +123,8 @@ def stateful_set(plan: EtcdPlan, annotations: dict[str, Any] | None = None) -> A
 
 
 def _container(plan: EtcdPlan) -> dict[str, Any]:
+    # Serializable health asks this member alone: a lost quorum is not cured by restarting it.
+    alone = _health("?serializable=true")
     mounts: list[dict[str, Any]] = [{"name": "data", "mountPath": DATA}]
     if plan.tls_secret:
         mounts.append({"name": "tls", "mountPath": TLS, "readOnly": True})
@@ -143,10 +145,9 @@ def _container(plan: EtcdPlan) -> dict[str, Any]:
         "resources": pods.resources(plan.settings.resources),
         "securityContext": pods.container_security(),
         "volumeMounts": mounts,
-        # Serializable health asks this member alone: a lost quorum is not cured by restarting it.
-        "startupProbe": _probe("/health?serializable=true", period=5, failures=60),
-        "livenessProbe": _probe("/health?serializable=true", period=10, failures=6),
-        "readinessProbe": _probe("/health", period=5, failures=3),
+        "startupProbe": pods.probe(alone, period=5, failures=60),
+        "livenessProbe": pods.probe(alone, period=10, failures=6),
+        "readinessProbe": pods.probe(_health(), period=5, failures=3),
     }
 
 
@@ -157,13 +158,8 @@ def _volumes(plan: EtcdPlan) -> list[dict[str, Any]]:
     return [pods.secret_volume("tls", plan.tls_secret, keys)]
 
 
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": path, "port": "metrics"},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
+def _health(query: str = "") -> dict[str, Any]:
+    return {"httpGet": {"path": f"/health{query}", "port": "metrics"}}
 
 
 def arguments(plan: EtcdPlan) -> list[str]:

@@ -136,6 +136,7 @@ def _container(plan: KafkaPlan) -> dict[str, Any]:
         f" --cluster-id {plan.cluster_id} --config {file}"
         f" && exec /opt/kafka/bin/kafka-server-start.sh {file}"
     )
+    listens = {"tcpSocket": {"port": "kafka"}}
     return {
         "name": NAME,
         "image": plan.image,
@@ -153,9 +154,9 @@ def _container(plan: KafkaPlan) -> dict[str, Any]:
             {"name": "configuration", "mountPath": CONFIG, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the pod)
         ],
-        "startupProbe": _probe(period=3, failures=60),
-        "livenessProbe": _probe(period=15, failures=4),
-        "readinessProbe": _probe(period=5, failures=3),
+        "startupProbe": pods.probe(listens, timeout=3, period=3, failures=60),
+        "livenessProbe": pods.probe(listens, timeout=3, period=15, failures=4),
+        "readinessProbe": pods.probe(listens, timeout=3, period=5, failures=3),
     }
 
 
@@ -164,12 +165,3 @@ def heap(settings: KafkaSettings) -> str:
     memory = settings.resources.memory
     mebibytes = int(bytes_of(memory) * HEAP_SHARE) // 2**20 if memory else 512
     return f"-Xms{min(mebibytes, 256)}m -Xmx{mebibytes}m"
-
-
-def _probe(*, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "tcpSocket": {"port": "kafka"},
-        "periodSeconds": period,
-        "timeoutSeconds": 3,
-        "failureThreshold": failures,
-    }

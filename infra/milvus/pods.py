@@ -148,6 +148,23 @@ def pod_spec(
     return spec
 
 
+def probe(asks: Mapping[str, Any], *, period: int, failures: int, timeout: int = 5) -> Any:
+    """Return a probe.
+
+    Args:
+        asks: What it asks: ``httpGet`` or ``tcpSocket``.
+        period: Seconds between two.
+        failures: How many in a row are one too many.
+        timeout: Seconds that an answer may take.
+    """
+    return {
+        **asks,
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
 def scratch(*names: str) -> list[dict[str, Any]]:
     """Return empty volumes that live as long as their pod."""
     return [{"name": name, "emptyDir": {}} for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.milvus import pods
+from infra.milvus import exposure, pods
 from infra.milvus.topology import METRICS_PORT, PROXY_PORT, STANDALONE
 from infra.milvus.workloads import NAME
 from infra.settings.milvus import Milvus
@@ -19,21 +19,14 @@ def entrance(milvus: Milvus) -> dict[str, str]:
 
 def client_service(milvus: Milvus, namespace: str) -> Any:
     """Return the Service that clients use: gRPC alone, so that a load balancer opens no metrics."""
-    access = milvus.access
-    port: dict[str, Any] = {"name": NAME, "port": PROXY_PORT, "targetPort": "milvus"}
-    if access.node_port:
-        port["nodePort"] = access.node_port
-    spec: dict[str, Any] = {"type": access.type, "selector": entrance(milvus), "ports": [port]}
-    if access.source_ranges and access.type != "ClusterIP":
-        # Otherwise nodes put their own address in the place of the client's, which NetworkPolicies
-        # then compare with these ranges.
-        spec["externalTrafficPolicy"] = "Local"
-    if access.source_ranges and access.type == "LoadBalancer":
-        spec["loadBalancerSourceRanges"] = list(access.source_ranges)
-    metadata = pods.metadata(NAME, namespace, pods.labels(NAME, "service"))
-    if access.annotations:
-        metadata["annotations"] = dict(access.annotations)
-    return {"metadata": metadata, "spec": spec}
+    return exposure.service(
+        NAME,
+        namespace,
+        milvus.access,
+        labelled=pods.labels(NAME, "service"),
+        selected=entrance(milvus),
+        port={"name": NAME, "port": PROXY_PORT, "targetPort": "milvus"},
+    )
 
 
 def metrics_service(milvus: Milvus, namespace: str) -> Any:

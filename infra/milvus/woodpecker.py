@@ -234,6 +234,7 @@ def _server(plan: WoodpeckerPlan) -> dict[str, Any]:
     if plan.storage.ca:
         mounts.append({"name": "s3-ca", "mountPath": S3_CA_FOLDER, "readOnly": True})
         env.append({"name": "SSL_CERT_FILE", "value": f"{S3_CA_FOLDER}/ca.crt"})
+    healthy = {"httpGet": {"path": "/healthz", "port": "metrics"}}
     return {
         "name": NAME,
         "image": plan.image,
@@ -259,9 +260,9 @@ def _server(plan: WoodpeckerPlan) -> dict[str, Any]:
         "resources": pods.resources(plan.settings.resources),
         "securityContext": pods.container_security(),
         "volumeMounts": mounts,
-        "startupProbe": _probe(period=5, failures=30),
-        "livenessProbe": _probe(period=10, failures=3),
-        "readinessProbe": _probe(period=5, failures=3),
+        "startupProbe": pods.probe(healthy, period=5, failures=30),
+        "livenessProbe": pods.probe(healthy, period=10, failures=3),
+        "readinessProbe": pods.probe(healthy, period=5, failures=3),
     }
 
 
@@ -279,12 +280,3 @@ def _volumes(plan: WoodpeckerPlan) -> list[dict[str, Any]]:
         ca = plan.storage.ca
         volumes.append(pods.secret_volume("s3-ca", ca.name, {ca.key: "ca.crt"}))
     return volumes
-
-
-def _probe(*, period: int, failures: int) -> dict[str, Any]:
-    return {
-        "httpGet": {"path": "/healthz", "port": "metrics"},
-        "periodSeconds": period,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }

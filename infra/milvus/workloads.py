@@ -182,16 +182,12 @@ def probes() -> dict[str, Any]:
     Alive is who listens; ready is who says so. A dependency that is away makes a pod unready, and
     restarting it would not bring the dependency back.
     """
-    tcp = {"tcpSocket": {"port": "metrics"}, "timeoutSeconds": 5}
+    listens = {"tcpSocket": {"port": "metrics"}}
+    healthy = {"httpGet": {"path": HEALTH_PATH, "port": "metrics"}}
     return {
-        "startupProbe": {**tcp, "periodSeconds": 5, "failureThreshold": 60},
-        "livenessProbe": {**tcp, "periodSeconds": 15, "failureThreshold": 4},
-        "readinessProbe": {
-            "httpGet": {"path": HEALTH_PATH, "port": "metrics"},
-            "periodSeconds": 5,
-            "timeoutSeconds": 5,
-            "failureThreshold": 3,
-        },
+        "startupProbe": pods.probe(listens, period=5, failures=60),
+        "livenessProbe": pods.probe(listens, period=15, failures=4),
+        "readinessProbe": pods.probe(healthy, period=5, failures=3),
     }
 
 

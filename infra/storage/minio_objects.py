@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.milvus import pods, stateful
+from infra.milvus import exposure, pods, stateful
 from infra.milvus.stateful import ServerPlan
 from infra.settings.storage import Minio
 
@@ -108,43 +108,30 @@ def _container(plan: MinioPlan) -> dict[str, Any]:
             {"name": "MINIO_UPDATE", "value": "off"},
         ],
         "ports": [{"name": "s3", "containerPort": PORT}],
-        "startupProbe": _probe(plan, "live", periodSeconds=2, failureThreshold=90),
-        "livenessProbe": _probe(plan, "live", periodSeconds=15, failureThreshold=4),
-        "readinessProbe": _probe(plan, "ready", periodSeconds=5, failureThreshold=3),
+        "startupProbe": pods.probe(_health(plan, "live"), period=2, failures=90),
+        "livenessProbe": pods.probe(_health(plan, "live"), period=15, failures=4),
+        "readinessProbe": pods.probe(_health(plan, "ready"), period=5, failures=3),
         "resources": pods.resources(plan.settings.resources),
         "securityContext": pods.container_security(),
         "volumeMounts": mounts,
     }
 
 
-def _probe(plan: MinioPlan, kind: str, **times: int) -> dict[str, Any]:
-    path = f"/minio/health/{kind}"
-    get = {"path": path, "port": "s3", "scheme": plan.scheme.upper()}
-    return {"httpGet": get, "timeoutSeconds": 5, **times}
+def _health(plan: MinioPlan, kind: str) -> dict[str, Any]:
+    get = {"path": f"/minio/health/{kind}", "port": "s3", "scheme": plan.scheme.upper()}
+    return {"httpGet": get}
 
 
-def service(plan: MinioPlan) -> dict[str, Any]:
+def service(plan: MinioPlan) -> Any:
     """Return the Service."""
-    access = plan.settings.access
-    port: dict[str, Any] = {"name": "s3", "port": PORT, "targetPort": "s3"}
-    if access.node_port:
-        port["nodePort"] = access.node_port
-    spec: dict[str, Any] = {
-        "type": access.type,
-        "selector": pods.selector(NAME),
-        "ports": [port],
-    }
-    if access.source_ranges and access.type != "ClusterIP":
-        # Otherwise nodes put their own address in the place of the client's, which NetworkPolicies
-        # then compare with these ranges.
-        spec["externalTrafficPolicy"] = "Local"
-    if access.source_ranges and access.type == "LoadBalancer":
-        spec["loadBalancerSourceRanges"] = list(access.source_ranges)
-    labelled = pods.labels(NAME, COMPONENT)
-    metadata = pods.metadata(SERVICE, plan.namespace, labelled)
-    if access.annotations:
-        metadata["annotations"] = dict(access.annotations)
-    return {"metadata": metadata, "spec": spec}
+    return exposure.service(
+        SERVICE,
+        plan.namespace,
+        plan.settings.access,
+        labelled=pods.labels(NAME, COMPONENT),
+        selected=pods.selector(NAME),
+        port={"name": "s3", "port": PORT, "targetPort": "s3"},
+    )
 
 
 def network_policy(plan: MinioPlan) -> dict[str, Any]:

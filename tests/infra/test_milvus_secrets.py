@@ -298,3 +298,43 @@ def test_only_the_entrance_has_the_servers_private_key():
         volumes = shown(declared.workloads()[f"Deployment/{name}"])["spec"]["volumes"]
         secrets = {item["secret"]["secretName"] for item in volumes if "secret" in item}
         assert ("milvus-tls" in secrets) is (name == "milvus-proxy"), name
+
+
+def referred(value) -> set[tuple[str, str]]:
+    """Every key of a Secret that an object's pods need to start."""
+    if isinstance(value, list):
+        return set().union(*map(referred, value))
+    if not isinstance(value, dict):
+        return set()
+    found = set().union(*map(referred, value.values()))
+    if "secretKeyRef" in value:
+        found.add((value["secretKeyRef"]["name"], value["secretKeyRef"]["key"]))
+    if "secretName" in value:
+        found |= {(value["secretName"], item["key"]) for item in value["items"]}
+    return found
+
+
+def unmade(declared) -> set[tuple[str, str]]:
+    """What pods refer to and no Secret of the program holds."""
+    made = {
+        (item.inputs["metadata"]["name"], key)
+        for item in declared.of("Secret").values()
+        for part in ("data", "stringData")
+        for key in shown(item.inputs.get(part)) or {}
+    }
+    return referred([shown(one) for one in declared.workloads().values()]) - made
+
+
+@pytest.mark.parametrize("document", [EVERYTHING, PROD, CLUSTER_23, STANDALONE])
+def test_every_secret_that_a_pod_refers_to_is_made_with_that_key(document):
+    assert unmade(declare(document)) == set()
+
+
+@pytest.mark.parametrize("wrong", [("milvus-s4", "accesskey"), ("milvus-s3", "accessKey")])
+def test_a_secret_or_a_key_of_another_name_is_seen_before_there_is_a_cluster(wrong):
+    declared = declare(STANDALONE)
+    template = next(iter(declared.workloads().values()))
+    name, key = wrong
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+    template["spec"]["containers"][0].setdefault("env", []).append(variable)
+    assert unmade(declared) == {wrong}

@@ -27,6 +27,8 @@ from validation.s3.client import Keys
 from validation.s3.signing import Payload, Signer
 
 REGION = "us-east-1"
+OUTSIDER = Keys("outsider-key", "outsider-secret-key")
+"""A key that may do everything everywhere."""
 
 
 class Stub(ThreadingHTTPServer):
@@ -163,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _authenticate(self) -> None:
         server = self.server
-        self.seed, self.signer, self.anonymous = "", None, False
+        self.seed, self.signer, self.anonymous, self.outsider = "", None, False, False
         if "X-Amz-Signature" in self.query:
             self._presigned()
             return
@@ -184,15 +186,17 @@ class Handler(BaseHTTPRequestHandler):
             if server.broken("addressing.region"):
                 raise S3Error(500, "InternalError")
             raise S3Error(400, "AuthorizationHeaderMalformed")
-        if access != server.keys.access and server.broken("access.unknown-key"):
+        self.outsider = access == OUTSIDER.access
+        keys = OUTSIDER if self.outsider else server.keys
+        if access != keys.access and server.broken("access.unknown-key"):
             return
-        if access != server.keys.access:
+        if access != keys.access:
             raise S3Error(403, "InvalidAccessKeyId")
         now = _parsed(self.lower["x-amz-date"])
         late = abs(datetime.now(UTC) - now) > timedelta(minutes=15)
         if late and not server.broken("addressing.clock-skew"):
             raise S3Error(403, "RequestTimeTooSkewed")
-        self.signer, self.seed = Signer(server.keys, region, now), signature
+        self.signer, self.seed = Signer(keys, region, now), signature
         query = dict(self.query)
         headers = {name: self.lower[name] for name in names.split(";")}
         wanted = self.signer.signature(
@@ -224,6 +228,11 @@ class Handler(BaseHTTPRequestHandler):
             raise S3Error(403, "AccessDenied")
         inside = (self.key or self.query.get("prefix", "files/")).startswith("files/")
         if self.command == "DELETE" and server.broken("whatever is there may be deleted"):
+            return
+        if self.outsider:
+            return
+        there = self.bucket_name == "milvus" and self.key in server.buckets["milvus"].objects
+        if self.command == "GET" and there and server.broken("whatever is there may be read"):
             return
         if not inside and not server.broken("access.other-prefix"):
             raise S3Error(403, "AccessDenied")

@@ -31,6 +31,7 @@ PERMISSIONS = Permissions(
     other_bucket="tenant",
     bucket_creation="refused",
     prefix_isolation=True,
+    outsider=s3_stub.OUTSIDER,
 )
 ELSEWHERE = {"addressing.virtual-host", "consistency.addresses"}
 ABOUT_LOG = tuple(
@@ -121,6 +122,7 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
         ("strangers are throttled", "access.unknown-key", Outcome.NOT_MEASURED, "too busy"),
         ("a tenant's bucket has a bad name", "access.other-bucket", Outcome.FAIL, "not refused"),
         ("whatever is there may be deleted", "access.other-prefix", Outcome.FAIL, "DELETE"),
+        ("whatever is there may be read", "access.other-prefix", Outcome.FAIL, "GET"),
         ("no conditional completion", "conditional.multipart", Outcome.FAIL, "412"),
         ("no ETag", "multipart.out-of-order", Outcome.FAIL, "lacks 'ETag'"),
     ],

@@ -70,6 +70,16 @@ def command(
             rich_help_panel=_ALLOW,
         ),
     ] = False,
+    outsider_access_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Variable with a key that may write outside the root path, to prove isolation.",
+            rich_help_panel=_ALLOW,
+        ),
+    ] = None,
+    outsider_secret_key_env: Annotated[
+        str | None, typer.Option(help="Variable with its secret.", rich_help_panel=_ALLOW)
+    ] = None,
     performance: Annotated[
         bool, typer.Option("--performance", help="Measure speed too: some minutes, some GiB.")
     ] = False,
@@ -111,6 +121,7 @@ def command(
         other_bucket=other_bucket,
         bucket_creation=contract.one_of("--bucket-creation", bucket_creation, contract.CREATION),
         prefix_isolation=prefix_isolation,
+        outsider=contract.outsider(outsider_access_key_env, outsider_secret_key_env),
     )
     wanted = contract.log(wal) or declared
     code = console.run(

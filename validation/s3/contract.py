@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from validation import resources
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
-from validation.target import Storage, Wal
+from validation.s3.client import Keys
+from validation.target import SecretRef, Storage, Wal
 
 CREATION = ("allowed", "refused")
 
@@ -114,6 +115,27 @@ def of_stack(stack: str, keys: Mapping[str, Any]) -> tuple[Storage, Wal | None]:
 def _log_of(log: Any) -> Wal:
     """Return the log of a stack's settings in the target's words."""
     return Wal(f"woodpecker-{log.mode}" if log.type == "woodpecker" else log.type)
+
+
+def outsider(access_key_env: str | None, secret_key_env: str | None) -> Keys | None:
+    """Return the key in two environment variables; None if neither is named.
+
+    Raises:
+        UsageError: Only one of them is named.
+        ConfigurationError: A variable is not set.
+    """
+    if access_key_env is None and secret_key_env is None:
+        return None
+    if access_key_env is None or secret_key_env is None:
+        raise UsageError(
+            "a key has two halves",
+            where="--outsider-access-key-env, --outsider-secret-key-env",
+            remedy="name both variables",
+        )
+    return Keys(
+        SecretRef(env=access_key_env).reveal("--outsider-access-key-env"),
+        SecretRef(env=secret_key_env).reveal("--outsider-secret-key-env"),
+    )
 
 
 def one_of(option: str, value: str | None, known: Collection[str]) -> str | None:

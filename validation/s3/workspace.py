@@ -41,6 +41,9 @@ class Permissions:
         other_bucket: A bucket the Milvus key must not be able to read.
         bucket_creation: Whether the Milvus key should be able to make buckets.
         prefix_isolation: Whether the Milvus key should be refused outside its root path.
+        outsider: A key that may write outside the root path. Only with an object that is there can
+            be seen whether the Milvus key may read: of an absent one a key that may not list is
+            told 403 either way.
     """
 
     make_buckets: bool = False
@@ -49,6 +52,7 @@ class Permissions:
     other_bucket: str | None = None
     bucket_creation: str | None = None
     prefix_isolation: bool = False
+    outsider: Keys | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Workspace:
         self.s3 = connect(storage)
         self.shared: dict[str, Any] = {}
         """What one check prepared for others of its topic."""
+        self.outside: list[str] = []
+        """Keys outside our prefix that another key wrote and could not remove again."""
         self.divided: tuple[str, ...] = ()
         """Addresses of the endpoint that turned out not to show the same store."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
@@ -182,7 +188,7 @@ class Workspace:
         for bucket, key, upload in self._uploads:
             with suppress(boto.BotoCoreError, boto.ClientError):
                 self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-        left: list[str] = []
+        left = [f"{self.bucket}/{key}" for key in self.outside]
         for bucket, keys in self._keys.items():
             left += [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
         for bucket in reversed(self._made):
@@ -271,4 +277,8 @@ def opened(
 
 def summary(permissions: Permissions) -> Mapping[str, Any]:
     """Return what was allowed and declared, for the profile."""
-    return {key: value for key, value in dataclasses.asdict(permissions).items() if value}
+    given = {
+        field.name: getattr(permissions, field.name) for field in dataclasses.fields(permissions)
+    }
+    given["outsider"] = permissions.outsider is not None  # never the key itself
+    return {name: value for name, value in given.items() if value}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import botocore.exceptions as boto
 
+from validation.errors import UnsupportedError
 from validation.s3.client import THROTTLED, Keys, endpoint_of, error_code, keys_of, status_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
 from validation.s3.wire import exchange, link
@@ -21,6 +23,7 @@ _FORBIDDEN = frozenset({401, 403})
 _CLIENT_ERRORS = range(400, 500)
 """A stranger may be told anything but success, or a failure of the store."""
 _BUSY = frozenset({429, 503})
+_THEIRS = b"another tenant's"
 
 
 def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
@@ -89,7 +92,7 @@ def other_bucket(space: Workspace) -> Evidence:
     )
 
 
-def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> Evidence:
+def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> dict[str, str]:
     """Require that the Milvus key is refused whatever it asks."""
     answers: dict[str, str] = {}
     for name, call in calls.items():
@@ -112,23 +115,53 @@ def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> Eviden
     need=Need.DECLARED,
 )
 def other_prefix(space: Workspace) -> Evidence:
-    """The Milvus key is refused outside its root path (asked for a key nobody has).
+    """The Milvus key is refused outside its root path, also for an object that is there.
 
-    A key that may not list is told 403 of any absent object, so that GET alone proves nothing.
-    DELETE tells whether it may; it can hit nothing, since the name is this run's own.
+    What is asked for can be nobody's: the names are this run's own.
     """
     if not space.permissions.prefix_isolation:
         raise NotDeclaredError("isolation by prefix was not declared (--prefix-isolation)")
     folder = f"milvus-kit-preflight-{space.run}-outside/"
-    there = {"Bucket": space.bucket, "Key": f"{folder}absent"}
-    return _all_forbidden(
-        {
-            "LIST": lambda: space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder, MaxKeys=1),
-            "GET": lambda: space.s3.get_object(**there),
-            "DELETE": lambda: space.s3.delete_object(**there),
-        },
-        "outside the root path",
-    )
+    there = {"Bucket": space.bucket, "Key": f"{folder}object"}
+    calls = {
+        "LIST": lambda: space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder, MaxKeys=1),
+        "GET": lambda: space.s3.get_object(**there),
+        "DELETE": lambda: space.s3.delete_object(**there),
+    }
+    if space.permissions.outsider is None:
+        _all_forbidden(calls, "outside the root path")
+        raise UnsupportedError(
+            "LIST, GET and DELETE of an absent object are refused outside the root path, which a"
+            " key that may not list is told also where it may read: name a key that may write"
+            " there (--outsider-access-key-env)"
+        )
+    calls["PUT"] = lambda: space.s3.put_object(**there, Body=b"theirs no more")
+    with _object_of_another(space, there) as content:
+        answers = _all_forbidden(calls, "outside the root path")
+        require(content() == _THEIRS, "the key was refused and changed the object", **answers)
+    return answers
+
+
+@contextmanager
+def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[Callable[[], bytes]]:
+    """Let the other key write an object and remove it in the end; give what reads it."""
+    outsider: Any = space.client(keys=space.permissions.outsider)
+    try:
+        outsider.put_object(**there, Body=_THEIRS)
+    except boto.ClientError as error:
+        if error_code(error) in THROTTLED or status_of(error) in _BUSY:
+            raise
+        raise UnsupportedError(
+            f"the other key cannot write outside the root path: {status_of(error)}"
+            f" {error_code(error)}"
+        ) from None
+    try:
+        yield lambda: bytes(outsider.get_object(**there)["Body"].read())
+    finally:
+        try:
+            outsider.delete_object(**there)
+        except (boto.BotoCoreError, boto.ClientError):
+            space.outside.append(there["Key"])
 
 
 def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:

@@ -65,7 +65,7 @@ class ContainerNode:
         name: Its host name.
         address: In the network of the containers.
         host_key: The public key that its sshd shows: type and base64.
-        key: File with the private key that it lets in, as root.
+        key: File with the private key that it lets in, as root and as the ordinary user ``kit``.
     """
 
     name: str
@@ -174,6 +174,8 @@ def _prepare(root: Path, address: str, key: Path) -> str:
     make_key(host)
     (ssh / "sshd_config").write_text(_SSHD.format(address=address), encoding="utf-8")
     shutil.copy(key.with_suffix(".pub"), ssh / "authorized_keys")
+    ordinary = ["useradd", "--root", str(root), "--uid", "1000", "--password", "*", "kit"]
+    subprocess.run(ordinary, check=True)
     (root / "etc/resolv.conf").write_text(f"nameserver {GATEWAY}\n", encoding="utf-8")
     return " ".join(host.with_suffix(".pub").read_text(encoding="utf-8").split()[:2])
 

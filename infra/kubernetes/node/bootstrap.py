@@ -156,16 +156,35 @@ def _init(connection: Connection, plan: NodePlan, facts: Facts) -> None:
         )
     if plan.cni_manifest is not None:
         apply_network(connection, plan.cni_manifest)
-    connection.run(
-        f"{KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
-        what="waiting for the node",
-        seconds=200,
-    )
+    membership.await_ready(connection, plan.host.name)
     connection.run(
         f"{KUBECTL} -n kube-system rollout status deployment/coredns --timeout=180s",
         what="waiting for CoreDNS",
         seconds=200,
     )
+
+
+def adapt(plan: NodePlan, before: NodePlan) -> None:
+    """Change a cluster as it stands: its pod network's manifest, and who takes pods.
+
+    Args:
+        plan: Of the host that started the cluster; of others there is nothing to change.
+        before: The plan so far.
+    """
+    if plan.leader is not None:
+        return
+    with connected(plan.host) as connection:
+        if plan.cni_manifest and plan.cni_manifest != before.cni_manifest:
+            apply_network(connection, plan.cni_manifest)
+        if plan.single != before.single:
+            node = f"node {plan.host.name}"
+            there = (
+                f"{KUBECTL} get {node} -o jsonpath='{{.spec.taints[*].key}}' | grep -qw {_TAINT}"
+            )
+            script = f"! {there} || {KUBECTL} taint {node} {_TAINT}-"
+            if not plan.single:
+                script = f"{KUBECTL} taint {node} {_TAINT}=:NoSchedule --overwrite"
+            connection.run(script, what="saying whether the control plane takes pods")
 
 
 def apply_network(connection: Connection, manifest: str) -> None:
@@ -189,13 +208,10 @@ def _join(connection: Connection, leader: Connection, plan: NodePlan, facts: Fac
     config = f"{FOLDER}/kubeadm.yaml"
     connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
     _kubeadm(connection, f"join --config {config}", facts)
-    leader.run(
-        f"{KUBECTL} wait --for=condition=Ready node/{plan.host.name} --timeout=180s",
-        what=f"waiting for node {plan.host.name}",
-        seconds=200,
-    )
+    membership.await_ready(leader, plan.host.name)
 
 
+_TAINT = "node-role.kubernetes.io/control-plane"
 _JOIN_FLAGS = ("--token", "--discovery-token-ca-cert-hash")
 
 

@@ -79,9 +79,9 @@ def kubeadm_init(plan: NodePlan, facts: Facts) -> str:
         "clusterName": plan.cluster,
         "kubernetesVersion": f"v{plan.kubernetes_version}",
         "networking": {"podSubnet": plan.pod_subnet, "serviceSubnet": plan.service_subnet},
+        # Also for one node: others may join later, and only this makes that possible for all.
+        "controlPlaneEndpoint": f"{plan.host.address}:{_API_PORT}",
     }
-    if not plan.single:
-        cluster["controlPlaneEndpoint"] = f"{plan.host.address}:{_API_PORT}"
     registration = _registration(plan)
     if plan.single:
         registration["taints"] = []

@@ -33,6 +33,28 @@ def require_free(plan: NodePlan, leader: Connection) -> None:
         )
 
 
+def await_ready(leader: Connection, name: str) -> None:
+    """Wait until a node is ready.
+
+    Raises:
+        MilvusKitError: It does not get ready; with what its conditions say.
+    """
+    # kubeadm is done when the kubelet has its certificate, which may be before it says who it is.
+    leader.run(
+        f"""tries=0
+until {KUBECTL} get node {shlex.quote(name)} >/dev/null 2>&1 || [ "$tries" -ge 60 ]; do
+    tries=$((tries + 1))
+    sleep 1
+done
+{KUBECTL} wait --for=condition=Ready node/{shlex.quote(name)} --timeout=180s || {{
+    {KUBECTL} describe node {shlex.quote(name)} | sed -n '/^Conditions:/,/^Addresses:/p' >&2
+    exit 1
+}}""",
+        what=f"waiting for node {name}",
+        seconds=300,
+    )
+
+
 def drain(plan: NodePlan) -> None:
     """Move a node's pods away, as far as their disruption budgets let them go.
 

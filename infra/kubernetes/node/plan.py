@@ -48,6 +48,7 @@ class NodePlan(_Part):
         image_archives: Folder on the host with image archives that are imported before anything
             starts, for sites without a registry.
         local_volumes: Folder on the host for the default storage class.
+        single: Whether this is the only node, which then takes every pod.
         leader: The control plane to join; None for the host that starts the cluster.
     """
 
@@ -69,12 +70,13 @@ class NodePlan(_Part):
     def fingerprint(self) -> str:
         """Return a digest of what makes the node what it is.
 
-        How it is reached is no part of it, nor is the text of the pod network's manifest: another
-        one is applied to the cluster as it stands.
+        How it is reached is no part of it. Neither is the text of the pod network's manifest, nor
+        whether other nodes are beside it: both change in the cluster as it stands.
         """
         data = self.model_dump(mode="json")
         data["host"].pop("ssh", None)
         data["cni_manifest"] = self.cni_manifest and "given"
+        data["single"] = True
         data.pop("leader", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -51,13 +51,11 @@ class NodeProvider(Provider):
         )
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
-        """Take over another way to reach the same node, and another manifest of its network."""
+        """Take over another way to reach the node, and what changes in a cluster as it stands."""
         del id_
         plan = NodePlan.model_validate_json(news["plan"])
         before = NodePlan.model_validate_json(olds["plan"])
-        if plan.leader is None and plan.cni_manifest and plan.cni_manifest != before.cni_manifest:
-            with connected(plan.host) as connection:
-                bootstrap.apply_network(connection, plan.cni_manifest)
+        bootstrap.adapt(plan, before)
         return dynamic.UpdateResult(_outputs(news, plan, olds.get("kubeconfig") or ""))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:

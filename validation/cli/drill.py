@@ -24,7 +24,7 @@ def command(
 
     if list_faults:
         for one in FAULTS.values():
-            typer.echo(f"{one.name:18} {one.story}")
+            typer.echo(f"{one.name:20} {one.story}")
         return ExitCode.PASS
     from validation.drill.runner import drill
 

@@ -150,8 +150,8 @@ def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
         return Decision(choice="system", reason="the system's certificate store accepts it")
     return Decision(
         choice="ca-file",
-        reason="a private CA: every pod needs it, in SSL_CERT_FILE for the client in Go and in place"
-        " of the system's file for the one in C++; storage.ca does both",
+        reason="a private CA: every pod needs it, in SSL_CERT_FILE for the client in Go and in"
+        " place of the system's file for the one in C++; storage.ca does both",
     )
 
 

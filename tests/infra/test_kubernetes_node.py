@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import socket
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 import yaml
 
-from infra.kubernetes.node import files, inspection
+from infra.kubernetes.node import files, inspection, teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.inspection import Facts
-from infra.kubernetes.node.plan import Host, NodePlan, Ssh
+from infra.kubernetes.node.plan import STATE, Host, NodePlan, Ssh
 from infra.kubernetes.node.resource import NodeProvider
 from validation.errors import ConfigurationError, MilvusKitError, OwnershipError, UnreachableError
 
@@ -169,6 +173,73 @@ def test_images_that_were_imported_are_neither_pulled_nor_collected():
     parts = {one["kind"]: one for one in yaml.safe_load_all(files.kubeadm_init(plan, FIT))}
     assert parts["InitConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "Never"
     assert parts["KubeletConfiguration"]["imageGCHighThresholdPercent"] == 100
+
+
+def test_services_of_a_host_inherit_no_credentials(monkeypatch):
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "MILVUS_KIT_E2E_PASSPHRASE"):
+        monkeypatch.setenv(name, "planted-secret")
+    monkeypatch.setenv("MILVUS_KIT_MARK", "planted-mark")
+    with connected(HOST) as connection:
+        told = connection.run("env", what="showing the environment")
+    assert "planted-secret" not in told
+    assert "planted-mark" in told
+    assert "PATH=" in told
+
+
+def test_shims_of_a_node_in_a_container_on_the_same_host_are_left_alone(tmp_path):
+    shim = tmp_path / "containerd-shim"
+    shim.symlink_to("/bin/sleep")
+    own = subprocess.Popen([str(shim), "60"])
+    apart = ["unshare", "--user", "--pid", "--fork", "--kill-child"]
+    other = subprocess.Popen([*apart, str(shim), "60"])
+    try:
+        inside = _child(other.pid)
+        script = teardown._SHIMS.replace(f"{STATE}/containerd", str(tmp_path))
+        with connected(HOST) as connection:
+            connection.run(f"set +e\n{script}\nexit 0", what="ending shims")
+        assert own.wait(10) == -signal.SIGKILL
+        os.kill(inside, 0)
+        assert other.poll() is None
+    finally:
+        for process in (own, other):
+            process.kill()
+            process.wait()
+
+
+def _child(pid: int) -> int:
+    """Return the process that runs in namespaces of its own, once it is what it will be."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if b"containerd-shim" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]:
+                return int(child)
+        time.sleep(0.01)
+    pytest.fail("unshare made no process")
+
+
+def test_a_host_that_is_a_node_of_another_cluster_by_now_is_not_given_back(monkeypatch, tmp_path):
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"cluster": "other", "node": "one"}), encoding="utf-8")
+    monkeypatch.setattr(teardown, "RECORD", str(record))
+    with pytest.raises(OwnershipError, match="node one of cluster other"):
+        NodeProvider().delete("id", {"plan": json.dumps(PLAN.document())})
+    assert record.exists()
+
+
+def test_a_node_that_was_never_finished_is_read_as_none(monkeypatch, tmp_path):
+    record = tmp_path / "record.json"
+    half = {"cluster": "test", "node": "one", "made": "no", "fingerprint": "x"}
+    record.write_text(json.dumps(half), encoding="utf-8")
+    monkeypatch.setattr(teardown, "RECORD", str(record))
+    read = NodeProvider().read("test/one", {"plan": json.dumps(PLAN.document()), "kubeconfig": ""})
+    assert read.id is None
+
+
+def test_another_manifest_of_the_pod_network_and_another_number_of_nodes_replace_nothing():
+    given = PLAN.model_copy(update={"cni_manifest": "one"})
+    assert given.fingerprint() == given.model_copy(update={"cni_manifest": "two"}).fingerprint()
+    assert given.fingerprint() == given.model_copy(update={"single": False}).fingerprint()
+    assert given.fingerprint() != PLAN.fingerprint()
 
 
 def test_a_node_is_replaced_for_what_it_is_and_not_for_how_it_is_reached():

@@ -26,12 +26,13 @@ exit 0"""
 
 # A shim outlives containerd on purpose; ours are those that name our socket's folder, and run here:
 # a node in a container on this host has the same folder, and its pods are in a group of its own.
-_LEFTOVERS = f"""set +e
-for shim in $(grep -l -a -e '{STATE}/containerd' /proc/[0-9]*/cmdline 2>/dev/null); do
+_SHIMS = f"""for shim in $(grep -l -a -e '{STATE}/containerd' /proc/[0-9]*/cmdline 2>/dev/null); do
     pid=$(echo "$shim" | cut -d/ -f3)
     [ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     tr '\\0' ' ' < "$shim" 2>/dev/null | grep -q '^[^ ]*containerd-shim' && kill -KILL "$pid"
-done
+done"""
+_LEFTOVERS = f"""set +e
+{_SHIMS}
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
     for round in 1 2 3 4 5; do
         [ -d "$hierarchy" ] || break

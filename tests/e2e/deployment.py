@@ -85,11 +85,25 @@ class Deployment:
 
     def validate(self, *more: str) -> tuple[int, str]:
         """Run ``milvus-kit validate`` from outside the cluster; return exit code and output."""
+        return self._kit("validate", *more)
+
+    def fetch(self, *more: str) -> tuple[int, str]:
+        """Run ``milvus-kit fetch`` for the run of the Job inside; return exit code and output."""
+        return self._kit("fetch", *more)
+
+    @property
+    def latest(self) -> Path:
+        """Return the folder of the run that was made or fetched last."""
+        return (self.folder / "validation" / "latest").resolve()
+
+    def _kit(self, command: str, *more: str) -> tuple[int, str]:
         kit = Path(sys.executable).with_name("milvus-kit")
-        command = [str(kit), "validate", "-s", self.stack]
-        with self.progress.step(f"milvus-kit validate -s {self.stack}"):
+        with self.progress.step(f"milvus-kit {command} -s {self.stack}"):
             done = subprocess.run(
-                [*command, "--runs", str(self.folder / "validation"), *more],
+                [
+                    *(str(kit), command, "-s", self.stack),
+                    *("--runs", str(self.folder / "validation"), *more),
+                ],
                 cwd=self.pulumi.root,
                 env=self.pulumi.environment,
                 stdin=subprocess.DEVNULL,
@@ -99,7 +113,9 @@ class Deployment:
                 check=False,
                 timeout=900,
             )
-        (self.folder / f"validate-{self.stack}.log").write_text(done.stdout, encoding="utf-8")
+        log = self.folder / f"{command}-{self.stack}.log"
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(done.stdout)
         return done.returncode, done.stdout
 
     @contextmanager

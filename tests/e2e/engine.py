@@ -92,10 +92,11 @@ class Engine:
         )
         return json.loads(done.stdout)
 
-    def resources(self, stack: str) -> list[dict[str, Any]]:
-        """Return the resources of a stack's state."""
+    def resources(self, stack: str, *, show_secrets: bool = False) -> list[dict[str, Any]]:
+        """Return the resources of a stack's state, on demand with secrets, only in memory."""
+        shown = ["--show-secrets"] if show_secrets else []
         done = subprocess.run(
-            ["pulumi", "stack", "export", "-s", stack],
+            ["pulumi", "stack", "export", "-s", stack, *shown],
             cwd=self.root,
             env=self.environment,
             capture_output=True,

@@ -13,12 +13,15 @@ _SKEW = timedelta(minutes=20)
 """S3 allows 15 minutes."""
 
 
-def _style(space: Workspace, style: str, worked: bool, answer: object) -> Evidence:
-    """Judge a style: the declared one has to work, the other one is good to know of."""
-    if not worked and space.storage.addressing != style:
+def _read_by(space: Workspace, style: str, host: str | None = None) -> Evidence:
+    """Read an object by a style: the declared one has to work, the other is good to know of."""
+    declared = space.storage.addressing == style
+    answer = space.send("GET", space.put(b"in this style"), host=host)
+    worked = answer.ok and answer.body == b"in this style"
+    if not worked and not declared:
         raise NotDeclaredError(f"{style} style is not used, and would not work: {answer}")
     require(worked, f"the declared {style} style does not work: {answer}")
-    return {"declared": space.storage.addressing == style}
+    return {"declared": declared}
 
 
 @check(
@@ -29,9 +32,7 @@ def _style(space: Workspace, style: str, worked: bool, answer: object) -> Eviden
 )
 def path_style(space: Workspace) -> Evidence:
     """The bucket can be named in the path."""
-    key = space.put(b"by path")
-    found = space.send("GET", key)
-    return _style(space, "path", found.ok and found.body == b"by path", found)
+    return _read_by(space, "path")
 
 
 @check(
@@ -42,9 +43,8 @@ def path_style(space: Workspace) -> Evidence:
 )
 def virtual_host(space: Workspace) -> Evidence:
     """The bucket can be named in the host name (asked by Host header, without DNS)."""
-    key = space.put(b"by host")
-    found = space.send("GET", key, host=f"{space.bucket}.{endpoint_of(space.storage).netloc}")
-    return _style(space, "virtual", found.ok and found.body == b"by host", found)
+    host = f"{space.bucket}.{endpoint_of(space.storage).netloc}"
+    return _read_by(space, "virtual", host)
 
 
 @check(

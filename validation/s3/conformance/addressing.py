@@ -16,8 +16,9 @@ _SKEW = timedelta(minutes=20)
 def _read_by(space: Workspace, style: str, host: str | None = None) -> Evidence:
     """Read an object by a style: the declared one has to work, the other is good to know of."""
     declared = space.storage.addressing == style
-    answer = space.send("GET", space.put(b"in this style"), host=host)
-    worked = answer.ok and answer.body == b"in this style"
+    stored = f"by {style}".encode()
+    answer = space.send("GET", space.put(stored), host=host)
+    worked = answer.ok and answer.body == stored
     if not worked and not declared:
         raise NotDeclaredError(f"{style} style is not used, and would not work: {answer}")
     require(worked, f"the declared {style} style does not work: {answer}")

@@ -133,7 +133,7 @@ def test_without_an_object_that_is_there_reading_is_not_called_refused(tenant):
 def test_an_other_key_that_may_not_write_there_either_proves_nothing(tenant):
     finding = profile_of(tenant(), outsider=Keys("nobody", "nobody-s-secret")).finding(CHECK.id)
     assert finding.outcome is Outcome.NOT_MEASURED
-    assert "cannot write outside" in finding.reason
+    assert "cannot write there" in finding.reason
 
 
 def test_what_the_other_key_could_not_remove_again_is_told(tenant, monkeypatch):

@@ -97,14 +97,15 @@ def test_a_key_confined_to_its_bucket_is_told_from_one_that_is_not(gateway, vers
     root.create_bucket(Bucket="theirs")
     change = ["change-bucket-owner", "--bucket", "theirs", "--owner", tenant.access]
     subprocess.run([*admin, *change], check=True, capture_output=True)
-    verdicts = {}
-    for keys in (tenant, Keys(s3_servers.ACCESS, s3_servers.SECRET)):
+    verdicts, everyone = {}, Keys(s3_servers.ACCESS, s3_servers.SECRET)
+    for keys in (tenant, everyone):
         storage = s3_servers.storage(
             gateway,
             bucket="theirs",
             access_key=SecretRef.model_validate({"value": keys.access}),
             secret_key=SecretRef.model_validate({"value": keys.secret}),
         )
-        profile = preflight(storage, permissions=Permissions(other_bucket="milvus"), effort=LIGHT)
+        permissions = Permissions(other_bucket="milvus", outsider=everyone)
+        profile = preflight(storage, permissions=permissions, effort=LIGHT)
         verdicts[keys.access] = profile.finding("access.other-bucket").outcome
     assert verdicts == {tenant.access: Outcome.PASS, s3_servers.ACCESS: Outcome.FAIL}

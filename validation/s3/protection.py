@@ -30,6 +30,7 @@ from validation.s3.workspace import Workspace
 _GARBAGE = "garbage collection deletes and nothing is freed: the bucket grows for ever"
 _LOST = "an attacker or a mistake with the key destroys the backups"
 _MADE = "no backup bucket was named; on one made for this"
+_FAILURES = frozenset({429, *range(500, 600)})
 _UNTOLD = frozenset({400, 403, 404, 501})
 
 
@@ -143,9 +144,16 @@ def backup_lock(space: Workspace) -> Evidence:
         locked = {"Bucket": bucket, "Key": key, "VersionId": put.get("VersionId") or "null"}
         try:
             require(bool(put.get("VersionId")), "a locked object has no version")
-            return _resists(space, locked, until)
+            refusals = _resists(space, locked, until)
         finally:
             _await_release(space, locked, until)
+        after = _refusal(lambda: space.s3.delete_object(**locked))
+        if after:
+            raise UnsupportedError(
+                f"the object cannot be deleted after its time either ({after}): the refusals before"
+                " may have another cause than the lock"
+            )
+        return refusals
 
 
 def _resists(space: Workspace, locked: dict[str, str], until: datetime) -> Evidence:
@@ -175,6 +183,8 @@ def _refusal(call: Callable[[], Any]) -> str:
     try:
         call()
     except boto.ClientError as error:
+        if status_of(error) in _FAILURES:
+            raise  # that is no refusal
         return f"{status_of(error)} {error_code(error)}"
     return ""
 

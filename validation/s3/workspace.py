@@ -41,9 +41,9 @@ class Permissions:
         other_bucket: A bucket the Milvus key must not be able to read.
         bucket_creation: Whether the Milvus key should be able to make buckets.
         prefix_isolation: Whether the Milvus key should be refused outside its root path.
-        outsider: A key that may write outside the root path. Only with an object that is there can
-            be seen whether the Milvus key may read: of an absent one a key that may not list is
-            told 403 either way.
+        outsider: A key that may write outside the root path, and in the other bucket. Only with an
+            object that is there can be seen whether the Milvus key may read: of an absent one a
+            key that may not list is told 403 either way.
     """
 
     make_buckets: bool = False
@@ -93,7 +93,7 @@ class Workspace:
         self.shared: dict[str, Any] = {}
         """What one check prepared for others of its topic."""
         self.outside: list[str] = []
-        """Keys outside our prefix that another key wrote and could not remove again."""
+        """What another key wrote outside our prefix and could not remove again, as bucket/key."""
         self.divided: tuple[str, ...] = ()
         """Addresses of the endpoint that turned out not to show the same store."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
@@ -188,7 +188,7 @@ class Workspace:
         for bucket, key, upload in self._uploads:
             with suppress(boto.BotoCoreError, boto.ClientError):
                 self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-        left = [f"{self.bucket}/{key}" for key in self.outside]
+        left = list(self.outside)
         for bucket, keys in self._keys.items():
             left += [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
         for bucket in reversed(self._made):

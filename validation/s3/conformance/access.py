@@ -78,18 +78,50 @@ def wrong_secret(space: Workspace) -> Evidence:
     need=Need.DECLARED,
 )
 def other_bucket(space: Workspace) -> Evidence:
-    """The Milvus key is refused in another tenant's bucket (reads only)."""
+    """The Milvus key is refused in another tenant's bucket, also for an object that is there."""
     bucket = space.permissions.other_bucket
     if bucket is None:
         raise NotDeclaredError("no other bucket was named (--other-bucket)")
-    absent = f"milvus-kit-preflight-{space.run}"
-    return _all_forbidden(
-        {
-            "LIST": lambda: space.s3.list_objects_v2(Bucket=bucket, MaxKeys=1),
-            "GET": lambda: space.s3.get_object(Bucket=bucket, Key=absent),
-        },
-        f"in bucket {bucket}",
-    )
+    return _isolated(space, bucket, f"in bucket {bucket}")
+
+
+@check(
+    "access.other-prefix",
+    by="tenant isolation in a shared bucket",
+    breaks="tenants of one bucket can read each other's data",
+    need=Need.DECLARED,
+)
+def other_prefix(space: Workspace) -> Evidence:
+    """The Milvus key is refused outside its root path, also for an object that is there."""
+    if not space.permissions.prefix_isolation:
+        raise NotDeclaredError("isolation by prefix was not declared (--prefix-isolation)")
+    return _isolated(space, space.bucket, "outside the root path")
+
+
+def _isolated(space: Workspace, bucket: str, where: str) -> Evidence:
+    """Require that the Milvus key is refused in a place, whatever it asks there.
+
+    What is asked for can be nobody's: the names are this run's own.
+    """
+    folder = f"milvus-kit-preflight-{space.run}-outside/"
+    there = {"Bucket": bucket, "Key": f"{folder}object"}
+    calls = {
+        "LIST": lambda: space.s3.list_objects_v2(Bucket=bucket, Prefix=folder, MaxKeys=1),
+        "GET": lambda: space.s3.get_object(**there),
+        "DELETE": lambda: space.s3.delete_object(**there),
+    }
+    if space.permissions.outsider is None:
+        _all_forbidden(calls, where)
+        raise UnsupportedError(
+            f"LIST, GET and DELETE of an absent object are refused {where}, which a key that may"
+            " not list is told also where it may read: name a key that may write there"
+            " (--outsider-access-key-env)"
+        )
+    calls["PUT"] = lambda: space.s3.put_object(**there, Body=b"theirs no more")
+    with _object_of_another(space, there) as content:
+        answers = _all_forbidden(calls, where)
+        require(content() == _THEIRS, "the key was refused and changed the object", **answers)
+    return answers
 
 
 def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> dict[str, str]:
@@ -108,40 +140,6 @@ def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> dict[s
     return answers
 
 
-@check(
-    "access.other-prefix",
-    by="tenant isolation in a shared bucket",
-    breaks="tenants of one bucket can read each other's data",
-    need=Need.DECLARED,
-)
-def other_prefix(space: Workspace) -> Evidence:
-    """The Milvus key is refused outside its root path, also for an object that is there.
-
-    What is asked for can be nobody's: the names are this run's own.
-    """
-    if not space.permissions.prefix_isolation:
-        raise NotDeclaredError("isolation by prefix was not declared (--prefix-isolation)")
-    folder = f"milvus-kit-preflight-{space.run}-outside/"
-    there = {"Bucket": space.bucket, "Key": f"{folder}object"}
-    calls = {
-        "LIST": lambda: space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder, MaxKeys=1),
-        "GET": lambda: space.s3.get_object(**there),
-        "DELETE": lambda: space.s3.delete_object(**there),
-    }
-    if space.permissions.outsider is None:
-        _all_forbidden(calls, "outside the root path")
-        raise UnsupportedError(
-            "LIST, GET and DELETE of an absent object are refused outside the root path, which a"
-            " key that may not list is told also where it may read: name a key that may write"
-            " there (--outsider-access-key-env)"
-        )
-    calls["PUT"] = lambda: space.s3.put_object(**there, Body=b"theirs no more")
-    with _object_of_another(space, there) as content:
-        answers = _all_forbidden(calls, "outside the root path")
-        require(content() == _THEIRS, "the key was refused and changed the object", **answers)
-    return answers
-
-
 @contextmanager
 def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[Callable[[], bytes]]:
     """Let the other key write an object and remove it in the end; give what reads it."""
@@ -152,8 +150,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
         if error_code(error) in THROTTLED or status_of(error) in _BUSY:
             raise
         raise UnsupportedError(
-            f"the other key cannot write outside the root path: {status_of(error)}"
-            f" {error_code(error)}"
+            f"the other key cannot write there: {status_of(error)} {error_code(error)}"
         ) from None
     try:
         yield lambda: bytes(outsider.get_object(**there)["Body"].read())
@@ -161,7 +158,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
         try:
             outsider.delete_object(**there)
         except (boto.BotoCoreError, boto.ClientError):
-            space.outside.append(there["Key"])
+            space.outside.append(f"{there['Bucket']}/{there['Key']}")
 
 
 def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:

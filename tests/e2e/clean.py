@@ -8,7 +8,7 @@ import sys
 from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import Host
-from tests.e2e import host, project, strays
+from tests.e2e import container_node, host, project, strays
 from validation.errors import MilvusKitError
 from validation.progress import Progress
 
@@ -40,6 +40,8 @@ def main() -> int:
                     teardown.give_back(connection)
         for ended in strays.end(node=True):
             progress.say(f"ended {ended}")
+        for name in container_node.remove_all():
+            progress.say(f"removed container {name}")
         for undone in host.restore():
             progress.say(f"removed {undone}")
         kept = project.kept_folder()

@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ IMAGES = "/var/lib/milvus-kit/images"
 """Where the image archives are inside."""
 _COMMANDS = "/usr/local/bin"
 _SCRIPT = Path(__file__).with_suffix(".sh")
-_SECONDS = 20.0
+_SECONDS = 30.0
+_bridging = threading.Lock()  # containers may be started side by side
 _PACKAGES = (
     "ca-certificates",
     "conntrack",
@@ -119,7 +121,7 @@ def start(name: str, number: int, *, commands: Path, archives: Path, key: Path) 
 
 
 def remove(name: str) -> None:
-    """End everything of a container and remove its files.
+    """End everything of a container and remove its files; one that is half there, too.
 
     Raises:
         MilvusKitError: A process of it does not end.
@@ -199,12 +201,13 @@ def _debian() -> Path:
 
 
 def _bridge() -> None:
-    if f" {BRIDGE}:" not in _ip("-o", "link", "show"):
-        _ip("link", "add", BRIDGE, "type", "bridge")
-        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
-        _ip("link", "set", BRIDGE, "up")
-        # Nothing from inside goes further than this machine.
-        Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/forwarding").write_text("0", encoding="utf-8")
+    with _bridging:
+        if f" {BRIDGE}:" not in _ip("-o", "link", "show"):
+            _ip("link", "add", BRIDGE, "type", "bridge")
+            _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+            _ip("link", "set", BRIDGE, "up")
+            # Nothing from inside goes further than this machine.
+            Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}/forwarding").write_text("0", encoding="utf-8")
 
 
 def _connect(node: ContainerNode, process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e import evidence, project
+from tests.e2e import evidence, host, project
 from tests.e2e.engine import Engine
 from tests.e2e.toolchain.provide import Toolchain
 from validation.errors import MilvusKitError
@@ -45,6 +45,10 @@ class Deployment:
     def exists(self) -> bool:
         """Return whether the stack has a state."""
         return f'"{self.stack}"' in self.pulumi.run("stack", "ls", "--json")
+
+    def has_cluster(self) -> bool:
+        """Return whether there is a cluster to look at."""
+        return bool(host.node_record())
 
     def up(self, *more: str) -> str:
         """Bring the stack up; what stands in the way of a failed one is told first.

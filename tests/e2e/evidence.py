@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e import host
 from validation.errors import MilvusKitError
 from validation.progress import Progress
 
@@ -24,7 +23,7 @@ def collect(deployment: Deployment, progress: Progress) -> None:
     ]
     text = "\n".join(sorted(timeline)) + "\n"
     (deployment.folder / "timeline.txt").write_text(text, encoding="utf-8")
-    if not host.node_record():
+    if not deployment.has_cluster():
         return
     folder = deployment.folder / f"cluster-{deployment.stack}"
     folder.mkdir(exist_ok=True)

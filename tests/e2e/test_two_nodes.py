@@ -6,7 +6,10 @@ Both hosts are containers that this module makes; this machine itself is no node
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +18,9 @@ import yaml
 
 from infra.kubernetes.node import bootstrap
 from infra.kubernetes.node.connection import connected
-from infra.kubernetes.node.plan import Host, NodePlan, Ssh
+from infra.kubernetes.node.plan import RECORD, SOCKET, Host, NodePlan, Ssh
 from tests.e2e import container_node, evidence, project
-from tests.e2e.container_node import ContainerNode
+from tests.e2e.container_node import IMAGES, ContainerNode
 from tests.e2e.deployment import Deployment
 from tests.e2e.images.bundle import chosen, image_archives
 from validation.errors import ConfigurationError, CredentialsError
@@ -31,6 +34,7 @@ CLUSTER_ONLY = [
     for part in ("--target", f"urn:pulumi:{STACK}::milvus-kit::**::{name}")
 ]
 """What of the stack is brought up: the cluster with its volumes, and nothing on it."""
+_ADMIN = container_node.FOLDER / "control/root/etc/kubernetes/admin.conf"
 _GET = """import sys, time, urllib.request
 until = time.monotonic() + 20  # kube-proxy learns of a ready pod a little after we do
 while True:
@@ -48,9 +52,12 @@ pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
 class TwoNodes(Deployment):
     """A stack whose control plane is a container."""
 
+    def has_cluster(self) -> bool:
+        return _ADMIN.exists()
+
     @contextmanager
     def kubeconfig(self) -> Iterator[Path]:
-        yield container_node.FOLDER / "control/root/etc/kubernetes/admin.conf"
+        yield _ADMIN
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +66,14 @@ def nodes(tools, progress, tmp_path_factory) -> Iterator[dict[str, ContainerNode
     folder = tmp_path_factory.mktemp("ssh")
     key = container_node.make_key(folder / "key")
     archives = chosen(image_archives(tools, progress), STACK, [])
-    commands = tools.folders["kubernetes"]
     with progress.step("start two containers that behave as hosts"):
-        started = {
-            name: container_node.start(name, 11 + n, commands=commands, archives=archives, key=key)
-            for n, name in enumerate(ROLES)
-        }
+        given = {"commands": tools.folders["kubernetes"], "archives": archives, "key": key}
+        with ThreadPoolExecutor() as pool:
+            begun = {
+                name: pool.submit(container_node.start, name, number, **given)
+                for number, name in enumerate(ROLES, start=11)
+            }
+        started = {name: one.result() for name, one in begun.items()}
     yield started
     with progress.step("remove the containers"):
         container_node.remove_all()
@@ -167,8 +176,26 @@ def _arguments() -> Iterator[bytes]:
             continue
 
 
+def test_an_update_that_is_killed_leaves_a_record_of_what_it_had_begun(nodes):
+    node = nodes["control"]
+    plan = _plan(node).model_copy(update={"cluster": STACK, "image_archives": IMAGES})
+    program = (
+        "import sys; from infra.kubernetes.node import bootstrap, plan;"
+        "bootstrap.create(plan.NodePlan.model_validate_json(sys.stdin.read()))"
+    )
+    update = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True)
+    assert update.stdin is not None
+    with update.stdin as given:
+        given.write(json.dumps(plan.document()))
+    running = node.run(f"until [ -S {SOCKET} ]; do sleep 0.05; done")
+    update.kill()
+    update.wait()
+    assert running.returncode == 0, running.stderr
+    assert json.loads(node.run(f"cat {RECORD}").stdout)["made"] == "no"
+
+
 @pytest.mark.foundation
-def test_up_makes_one_cluster_of_two_hosts_over_ssh(deployment):
+def test_up_makes_one_cluster_of_two_hosts_over_ssh_also_of_one_left_half_made(deployment):
     deployment.up(*CLUSTER_ONLY)
     found = json.loads(deployment.kubectl("get", "nodes", "-o", "json").stdout)["items"]
     ready = {
@@ -216,9 +243,11 @@ def test_a_volume_is_made_on_the_node_of_the_pod_that_asks_for_it(deployment, no
     assert claim["status"]["phase"] == "Bound"
     made = list((nodes["worker"].root / "var/lib/milvus-kit/volumes").rglob("index.html"))
     assert [path.read_text(encoding="utf-8").strip() for path in made] == ["worker"]
-    assert not (nodes["control"].root / "var/lib/milvus-kit/volumes").exists() or not list(
-        (nodes["control"].root / "var/lib/milvus-kit/volumes").iterdir()
-    )
+    deployment.kubectl("delete", "pod/worker", "pvc/page", "-n", SPACE)
+    volume = f"pv/{claim['spec']['volumeName']}"
+    gone = deployment.kubectl("wait", "--for=delete", volume, "--timeout=60s")
+    assert gone.returncode == 0, gone.stderr
+    assert not any(path.exists() for path in made)
 
 
 def test_another_manifest_of_the_pod_network_is_applied_and_no_node_is_made_again(deployment):
@@ -243,10 +272,13 @@ def _uids(deployment) -> dict[str, str]:
 def test_a_host_that_leaves_is_drained_and_forgotten_and_the_cluster_stays(deployment, nodes):
     uid = _uids(deployment)["control"]
     deployment.edit(lambda config: config["milvus-kit:kubernetes"]["hosts"].pop())
-    deployment.kubectl("delete", "namespace", SPACE, "--wait=true")
     deployment.up(*CLUSTER_ONLY)
     assert _uids(deployment) == {"control": uid}
     assert _left(nodes["worker"]) == ""
+    # Alone, it takes what was on the other one: the provisioner moved here.
+    arguments = ("rollout", "status", "-n", "milvus-kit-volumes", "deployment", "--timeout=60s")
+    moved = deployment.kubectl(*arguments)
+    assert moved.returncode == 0, (moved.stderr, evidence.causes(deployment))
 
 
 def test_destroy_leaves_nothing_on_either_host(deployment, nodes):

@@ -395,6 +395,10 @@ class Operations:
             self.http.answer(204)
             return
         version = self.query.get("versionId")
+        if version and self.broken("no version can be deleted"):
+            raise S3Error(400, "InvalidRequest")
+        if version and self.broken("deleting a version breaks"):
+            raise S3Error(500, "InternalError")
         if version:
             self._delete_version(version)
         elif self.bucket.current(self.key) is None and self.broken("objects.delete"):

@@ -123,6 +123,8 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
         ("a tenant's bucket has a bad name", "access.other-bucket", Outcome.FAIL, "not refused"),
         ("whatever is there may be deleted", "access.other-prefix", Outcome.FAIL, "DELETE"),
         ("whatever is there may be read", "access.other-prefix", Outcome.FAIL, "GET"),
+        ("no version can be deleted", "protection.backup-lock", Outcome.NOT_MEASURED, "after its"),
+        ("deleting a version breaks", "protection.backup-lock", Outcome.FAIL, "answered 500"),
         ("no conditional completion", "conditional.multipart", Outcome.FAIL, "412"),
         ("no ETag", "multipart.out-of-order", Outcome.FAIL, "lacks 'ETag'"),
     ],

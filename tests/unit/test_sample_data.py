@@ -179,7 +179,7 @@ def test_vector_files_stay_small():
         assert (FOLDER / name).stat().st_size < 1_000_000
 
 
-def test_the_manifest_is_what_make_manifest_would_write(tmp_path):
+def test_the_manifest_is_what_would_be_written_now(tmp_path):
     for name in FILES:
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
     again = write_manifest(tmp_path, FILES)

@@ -25,7 +25,11 @@ COMMANDS = {
     "size": "validation.cli.size",
     "clean": "validation.cli.clean",
 }
-GROUPS = {"local": "validation.cli.local", "config": "validation.cli.config"}
+GROUPS = {
+    "local": "validation.cli.local",
+    "config": "validation.cli.config",
+    "corpus": "validation.cli.corpus",
+}
 
 app = typer.Typer(
     help="Deploy Milvus on any S3 as code, and prove that it keeps its promises.",

@@ -10,7 +10,7 @@
 
 The bytes that are checked against the manifest are the bytes that are parsed: nothing is read
 twice. `sort` and `filter` may be left out, so that a BEIR folder needs only vectors and a manifest
-(`validation.datasets.manifest`). Every complaint names the file, the line, the value seen and the
+(`milvus-kit corpus manifest`). Every complaint names the file, the line, the value seen and the
 next step.
 """
 

@@ -11,7 +11,10 @@ from validation.errors import DatasetError
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = "milvus-kit/manifest/1"
-_REWRITE = "restore the file from its source, or write the manifest again if the change was meant"
+_REWRITE = (
+    "restore the file from its source, or if the change was meant, write the manifest again:"
+    " `milvus-kit corpus manifest FOLDER`"
+)
 
 
 def write_manifest(path: Path, names: Sequence[str]) -> Path:
@@ -22,15 +25,23 @@ def write_manifest(path: Path, names: Sequence[str]) -> Path:
         names: The files to list.
 
     Raises:
-        DatasetError: One of the files is missing.
+        DatasetError: One of the files is missing, or the folder cannot be written to.
     """
     files = {}
     for name in names:
         content = _read(path / name)
         files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     document = {"schema": SCHEMA, "files": files}
-    (path / MANIFEST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return path / MANIFEST
+    manifest = path / MANIFEST
+    try:
+        manifest.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(
+            f"cannot write the manifest: {error.strerror}",
+            where=str(manifest),
+            remedy="make the folder writable, or copy it",
+        ) from None
+    return manifest
 
 
 def _read(path: Path) -> bytes:
@@ -40,7 +51,8 @@ def _read(path: Path) -> bytes:
         raise DatasetError(
             f"cannot read the file: {error.strerror}",
             where=str(path),
-            remedy=f"a dataset folder holds {MANIFEST} and the files listed in it",
+            remedy="docs/corpus.md shows what a corpus folder holds;"
+            f" `milvus-kit corpus manifest` writes {MANIFEST}",
         ) from None
 
 

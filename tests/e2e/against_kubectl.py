@@ -16,7 +16,9 @@ from tests.e2e.deployment import Deployment
 from validation.errors import MilvusKitError
 
 _SECRET = "4dabf18193072939515e22adb298388d"
+_RETENTION = "persistentVolumeClaimRetentionPolicy"
 _WORKLOADS = ("StatefulSet", "Deployment")
+_SECONDS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +47,10 @@ def compare(deployment: Deployment, namespace: str) -> Compared:
     """Make everything in the stack's namespace anew in both ways; keep and return the times."""
     found = _declared(deployment, namespace)
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [one for _, one in found]})
+    _keep_volumes(deployment, namespace, text)
     _delete(deployment, namespace, text)
     start = time.monotonic()
-    _ask(deployment, "apply", "--server-side", "--force-conflicts", "-f", "-", given=text)
+    _apply(deployment, text)
     for _, one in found:
         if one["kind"] in _WORKLOADS:
             name = f"{one['kind'].lower()}/{one['metadata']['name']}"
@@ -67,7 +70,8 @@ def compare(deployment: Deployment, namespace: str) -> Compared:
 def _declared(deployment: Deployment, namespace: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the objects in a namespace as the program gives them, each with its URN.
 
-    Secrets are in plain text, in memory only.
+    Secrets are in plain text, in memory only. Their volumes are to stay, whatever the stack says:
+    what Milvus needs in the store is not made by objects.
     """
     found = []
     for one in deployment.pulumi.resources(deployment.stack, show_secrets=True):
@@ -75,6 +79,8 @@ def _declared(deployment: Deployment, namespace: str) -> list[tuple[str, dict[st
         if one["type"].startswith("kubernetes:") and (
             inputs["metadata"].get("namespace") == namespace
         ):
+            if inputs["kind"] == "StatefulSet":
+                inputs["spec"][_RETENTION] = {"whenDeleted": "Retain", "whenScaled": "Retain"}
             found.append((one["urn"], inputs))
     return found
 
@@ -85,6 +91,22 @@ def _plain(value: Any) -> Any:
             return json.loads(value["plaintext"])
         return {key: _plain(one) for key, one in value.items()}
     return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _keep_volumes(deployment: Deployment, namespace: str, text: str) -> None:
+    """Let the objects say it, and wait until their controller has let go of the volumes."""
+    _apply(deployment, text)
+    deadline = time.monotonic() + _SECONDS
+    while any(
+        one["metadata"].get("ownerReferences") for one in deployment.objects("pvc", namespace)
+    ):
+        if time.monotonic() > deadline:
+            raise MilvusKitError("the volumes still belong to their servers", where=namespace)
+        time.sleep(0.2)
+
+
+def _apply(deployment: Deployment, text: str) -> None:
+    _ask(deployment, "apply", "--server-side", "--force-conflicts", "-f", "-", given=text)
 
 
 def _delete(deployment: Deployment, namespace: str, text: str) -> None:

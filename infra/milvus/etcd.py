@@ -145,7 +145,7 @@ def _container(plan: EtcdPlan) -> dict[str, Any]:
         "resources": pods.resources(plan.settings.resources),
         "securityContext": pods.container_security(),
         "volumeMounts": mounts,
-        "startupProbe": pods.probe(alone, period=5, failures=60),
+        "startupProbe": pods.probe(alone, period=1, failures=300),
         "livenessProbe": pods.probe(alone, period=10, failures=6),
         "readinessProbe": pods.probe(_health(), period=5, failures=3),
     }

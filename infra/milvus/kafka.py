@@ -154,7 +154,7 @@ def _container(plan: KafkaPlan) -> dict[str, Any]:
             {"name": "configuration", "mountPath": CONFIG, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the pod)
         ],
-        "startupProbe": pods.probe(listens, timeout=3, period=3, failures=60),
+        "startupProbe": pods.probe(listens, timeout=3, period=1, failures=180),
         "livenessProbe": pods.probe(listens, timeout=3, period=15, failures=4),
         "readinessProbe": pods.probe(listens, timeout=3, period=5, failures=3),
     }

@@ -185,7 +185,7 @@ def probes() -> dict[str, Any]:
     listens = {"tcpSocket": {"port": "metrics"}}
     healthy = {"httpGet": {"path": HEALTH_PATH, "port": "metrics"}}
     return {
-        "startupProbe": pods.probe(listens, period=5, failures=60),
+        "startupProbe": pods.probe(listens, period=1, failures=300),
         "livenessProbe": pods.probe(listens, period=15, failures=4),
         "readinessProbe": pods.probe(healthy, period=5, failures=3),
     }

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 
 import pytest
 import s3_servers
+import s3_stub
 from test_s3_tls import LIGHT, certificate
 
-from validation.s3.client import addresses_of, connect, endpoint_of
+from validation.s3.client import Keys, addresses_of, connect, endpoint_of
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.faults.proxy import Certificate, FaultProxy
@@ -86,7 +88,11 @@ def test_one_store_behind_several_addresses_passes_and_each_pair_was_tried(named
     before = {address: proxy.script.answered.total() for address, proxy in proxies.items()}
     finding = found_at(storage)
     assert finding.outcome is Outcome.PASS, finding.reason
-    assert finding.evidence == {"addresses": list(ADDRESSES), "pairs": 6}
+    assert finding.evidence == {
+        "addresses": list(ADDRESSES),
+        "pairs": 6,
+        "conditional_writes_compared": True,
+    }
     assert all(proxies[one].script.answered.total() > before[one] + 6 for one in ADDRESSES)
 
 
@@ -118,6 +124,13 @@ def test_another_store_behind_the_same_name_is_red_and_both_addresses_are_named(
     [
         (Fault(Kind.CORRUPT, methods=frozenset({"GET"}), path="shared$"), "other content"),
         (Fault(Kind.INTERNAL_ERROR, methods=frozenset({"GET"}), path="shared$"), "500"),
+        (
+            Fault(
+                Kind.INTERNAL_ERROR, methods=frozenset({"GET"}), path=r"\?list-type=2&prefix=[^&]*$"
+            ),
+            "not listed",
+        ),
+        (Fault(Kind.INTERNAL_ERROR, methods=frozenset({"DELETE"})), "after a DELETE"),
     ],
 )
 def test_an_address_that_answers_otherwise_is_named(named, balanced, fault, said):
@@ -128,6 +141,60 @@ def test_an_address_that_answers_otherwise_is_named(named, balanced, fault, said
     assert finding.outcome is Outcome.FAIL
     assert said in finding.reason
     assert "127.0.0.3" in finding.reason
+
+
+@contextlib.contextmanager
+def deaf_to_conditions(upstream, host, port):
+    """Forward connections with every If-None-Match header turned into one that nobody knows."""
+    listener = socket.create_server((host, port))
+
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data.replace(b"if-none-match", b"xx-none-match"))
+            target.shutdown(socket.SHUT_WR)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                store = socket.create_connection((upstream.host, upstream.port))
+                for pair in ((client, store), (store, client)):
+                    threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    with listener:
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("deaf", "outcome"), [(ADDRESSES[1:2], Outcome.FAIL), (ADDRESSES[:2], Outcome.PASS)]
+)
+def test_an_address_with_its_own_idea_of_conditions_is_red_unless_the_store_has_none(
+    named, deaf, outcome
+):
+    named(ADDRESSES[:2])
+    port = s3_servers.free_port()
+    with (
+        s3_stub.serving(Keys(s3_servers.ACCESS, s3_servers.SECRET)) as stub,
+        contextlib.ExitStack() as stack,
+    ):
+        stub.no_hosts = True
+        stub.faults = {"access.wrong-secret"}  # a changed header breaks the signature
+        upstream = endpoint_of(s3_servers.storage(stub.endpoint))
+        for address in ADDRESSES[:2]:
+            stack.enter_context(
+                deaf_to_conditions(upstream, address, port)
+                if address in deaf
+                else FaultProxy(stub.endpoint, host=address, port=port)
+            )
+        finding = found_at(s3_servers.storage(f"http://{NAME}:{port}"))
+    assert finding.outcome is outcome, finding.reason
+    if outcome is Outcome.PASS:
+        assert finding.evidence["conditional_writes_compared"] is False
+    else:
+        assert "a conditional PUT made it a second time through 127.0.0.3" in finding.reason
 
 
 def test_an_address_that_does_not_answer_is_named(named, balanced):

@@ -120,6 +120,13 @@ def test_all_endpoints_take_their_turn(space, stub):
     assert len(stub.connections) > before
 
 
+def test_throughput_is_shown_as_it_grows_with_the_number_of_endpoints(space, stub):
+    others = [f"http://127.0.0.1:{stub.server_port}"] * 4
+    speeds = measured(space, Plan(sizes=(1_000,), levels=(1,), requests=4), endpoints=others)
+    knees = [one.endpoints for one in speeds if one.knee and one.endpoints > 1]
+    assert knees == [2, 4, 5]
+
+
 def test_sizes_are_taken_from_what_milvus_has_written(space, stub):
     client = connect(s3_servers.storage(stub.endpoint))
     keys = {"files/insert_log/1/2": 700, "files/insert_log/1/3": 900, "files/index_files/1": 5_000}

@@ -89,7 +89,8 @@ def measured(
     Args:
         space: Where objects are written.
         plan: Sizes, levels and limits; sizes found in Milvus's own objects are added.
-        endpoints: Further endpoints of the same store: GET is measured again with all of them.
+        endpoints: Further endpoints of the same store: GET is measured again with two, four, eight
+            and so on, and with all of them.
         folder: Raw samples go here, one CSV a point.
         tell: Shows what is measured now.
     """
@@ -103,10 +104,17 @@ def measured(
     middle = sizes[len(sizes) // 2]
     tell(f"first and repeated GET of {middle:,} bytes")
     kept += [summarised(point) for point in meter.first_and_again(middle, 4, plan)]
-    if endpoints:
-        tell(f"GET of {middle:,} bytes over {1 + len(endpoints)} endpoints")
-        kept += _kept(list(Meter(space, endpoints).sweep("GET", middle, plan)), folder)
+    for count in _growing(1 + len(endpoints)):
+        tell(f"GET of {middle:,} bytes over {count} endpoints")
+        meter = Meter(space, endpoints[: count - 1])
+        kept += _kept(list(meter.sweep("GET", middle, plan)), folder)
     return kept
+
+
+def _growing(most: int) -> list[int]:
+    """Return with how many endpoints to measure: each doubling, and all; one is measured anyway."""
+    doublings = {2**power for power in range(1, most.bit_length())}
+    return sorted(count for count in doublings | {most} if 1 < count <= most)
 
 
 def _kept(points: Sequence[Point], folder: Path | None) -> list[Speed]:

@@ -148,7 +148,8 @@ def exchange(
         return Reply(answer.status, found, answer.read())
     except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(
-            f"{method} got no answer: {type(error).__name__}: {error}",
+            f"{method} got no answer{f' from {address}' if address else ''}:"
+            f" {type(error).__name__}: {error}",
             where=storage.endpoint,
             remedy="check the network path and the store's log",
         ) from None

@@ -134,8 +134,8 @@ def _ports(found: ClusterFacts, needs: Needs) -> Sequence[str]:
     return [
         f"node port {port} of Service {service} is taken by Service {found.node_ports[port]}:"
         " set another nodePort, or delete that Service"
-        for service, port in needs.node_ports.items()
-        if found.node_ports.get(int(port), service) != service
+        for service, port in ((name, int(one)) for name, one in needs.node_ports.items())
+        if found.node_ports.get(port, service) != service
     ]
 
 

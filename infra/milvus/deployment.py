@@ -92,8 +92,9 @@ class Milvus(pulumi.ComponentResource):
         before = [etcd_server, *log_servers, *storage.ready, *identity.made]
         last = self._roles(capacities, work, before)
         self._budgets(capacities)
-        entrance = self._entrance()
-        ready = [*last, *entrance, *self._root_password(identity, last)]
+        # After the pods: a Service is waited for, and without pods that wait would outlast theirs.
+        entrance = self._entrance(last)
+        ready = [*last, *entrance, *self._root_password(identity, [*last, *entrance])]
         self._snapshots(etcd_plan, identity, etcd_server)
         self.contract = self._contract(capacities, work, identity, access, tuple(ready))
         self.register_outputs({"uri": self.contract.uri})
@@ -219,12 +220,12 @@ class Milvus(pulumi.ComponentResource):
                     workloads.object_name(name), **budget, opts=self._after()
                 )
 
-    def _entrance(self) -> Sequence[pulumi.Resource]:
+    def _entrance(self, last: Sequence[pulumi.Resource]) -> Sequence[pulumi.Resource]:
         milvus, namespace = self._settings.milvus, self._cluster.namespace
         metrics = services.metrics_service(milvus, namespace)
-        k8s.core.v1.Service(services.METRICS, **metrics, opts=self._after())
+        k8s.core.v1.Service(services.METRICS, **metrics, opts=self._after(*last))
         client = services.client_service(milvus, namespace)
-        return [k8s.core.v1.Service(workloads.NAME, **client, opts=self._after())]
+        return [k8s.core.v1.Service(workloads.NAME, **client, opts=self._after(*last))]
 
     def _root_password(
         self, identity: Identity, last: Sequence[pulumi.Resource]

@@ -57,7 +57,7 @@ OVER_SSH = changed(
         ({"nodes": ()}, {}, "no node is ready"),
         (
             {"node_ports": {30900: "other/web"}},
-            {"node_ports": {"ns/object-store": 30900, "ns/milvus": 30530}},
+            {"node_ports": {"ns/object-store": 30900.0, "ns/milvus": 30530.0}},
             "node port 30900 of Service ns/object-store is taken by Service other/web",
         ),
         (

@@ -114,6 +114,14 @@ def test_roles_are_declared_in_order_each_after_the_one_before():
         assert "etcd" in deployments[f"milvus-{order[0]}"].depends_on
 
 
+@pytest.mark.parametrize("document", [PROD, STANDALONE], ids=["cluster", "standalone"])
+def test_a_service_is_waited_for_only_once_its_pods_are_there(document):
+    declared = declare(document)
+    last = "milvus-standalone" if document is STANDALONE else "milvus-proxy"
+    for name in ("milvus", "milvus-metrics"):
+        assert last in declared.of("Service")[name].depends_on, name
+
+
 def test_an_upgrade_to_26_declares_the_new_streaming_nodes_first():
     document = changed(DEV, milvus={"version": "2.6.20", "upgradeFrom": "2.5.27"})
     deployments = declare(document).of("Deployment")

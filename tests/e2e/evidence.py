@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LOG_LINES = 4000
 _LAST_LINES = 6
+_WARNINGS = 2
 
 
 def collect(deployment: Deployment, progress: Progress) -> None:
@@ -49,7 +50,11 @@ _COMMANDS = {
 
 
 def causes(deployment: Deployment) -> list[str]:
-    """Return the three facts that explain a failure: which pod, which condition, its last words."""
+    """Return the facts that explain a failure: which pod, which condition, its last words.
+
+    What keeps a container from starting at all, such as a Secret that is not there, stands in the
+    pod's events alone.
+    """
     try:
         pods = _pods(deployment)
     except MilvusKitError as error:
@@ -61,6 +66,7 @@ def causes(deployment: Deployment) -> list[str]:
             continue
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         told += [f"pod: {namespace}/{name}", f"condition: {reason}"]
+        told += [f"event: {one}" for one in _warnings(deployment, namespace, name)]
         last = _last_words(deployment, namespace, name)
         told += ["its last log lines:", *(f"    {line[:300]}" for line in last)]
     return told
@@ -78,6 +84,16 @@ def _reason(pod: dict[str, Any]) -> str:
         if condition["type"] in {"PodScheduled", "Ready"} and condition["status"] == "False":
             return f"{condition.get('reason')}: {condition.get('message')}"
     return ""
+
+
+def _warnings(deployment: Deployment, namespace: str, name: str) -> list[str]:
+    """Return the newest warnings about a pod, each once."""
+    chosen = f"--field-selector=type=Warning,involvedObject.name={name}"
+    done = deployment.kubectl("get", "events", "-n", namespace, chosen, "-o", "json")
+    events = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+    events.sort(key=lambda one: one.get("lastTimestamp") or one.get("eventTime") or "")
+    told = dict.fromkeys(f"{one['reason']}: {one['message'][:300]}" for one in events[::-1])
+    return list(told)[:_WARNINGS]
 
 
 def _last_words(deployment: Deployment, namespace: str, name: str) -> list[str]:

@@ -17,7 +17,7 @@ from tests.e2e.standins.kubernetes_provider.cluster import Cluster, ClusterError
 from tests.e2e.standins.kubernetes_provider.waiting import NotReadyError, until_gone, until_ready
 
 _SECONDS = float(os.environ.get("MILVUS_KIT_STANDIN_SECONDS", "600"))
-"""How long an object may take; the published provider's own default is ten minutes."""
+"""How long an object may take at most; the published provider's own default is ten minutes."""
 _SERVER_SET = {
     "status": wire.UNKNOWN,
     "metadata": {"uid": wire.UNKNOWN, "resourceVersion": wire.UNKNOWN},
@@ -148,7 +148,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             cluster = self._cluster()
             if cluster.delete(one):
-                until_gone(cluster, one, request.timeout or _SECONDS, self.cancelled)
+                until_gone(cluster, one, _seconds(request), self.cancelled)
         except (ClusterError, NotReadyError) as error:
             _refuse(context, f"{one.get('kind')} {request.id}: {error}")
         return empty_pb2.Empty()
@@ -186,7 +186,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         except ClusterError as error:
             _refuse(context, f"{inputs['kind']} {_id(inputs)}: {error}")
         try:
-            return until_ready(cluster, live, request.timeout or _SECONDS, self.cancelled)
+            return until_ready(cluster, live, _seconds(request), self.cancelled)
         except (ClusterError, NotReadyError) as error:
             detail = provider_pb2.ErrorResourceInitFailed(
                 id=_id(live),
@@ -204,6 +204,11 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             context.set_trailing_metadata((pair,))
             context.abort(grpc.StatusCode.UNKNOWN, message)
             raise AssertionError("abort raises") from None
+
+
+def _seconds(request: Any) -> float:
+    """Return how long to wait: what the program gives an object, and no longer than all may take."""
+    return min(request.timeout or _SECONDS, _SECONDS)
 
 
 def _refuse(context: grpc.ServicerContext, message: str) -> NoReturn:

@@ -201,7 +201,10 @@ def _pod_reasons(status: dict[str, Any]) -> list[str]:
     for one in containers:
         state = {**(one.get("lastState") or {}), **(one.get("state") or {})}
         for how in ("waiting", "terminated"):
-            if how in state and state[how].get("reason") not in {None, "Completed"}:
+            if how in state and state[how].get("reason") not in _QUIET:
                 detail = state[how].get("message") or f"exit code {state[how].get('exitCode')}"
                 reasons.append(f"container {one['name']} {state[how]['reason']}: {detail}")
-    return reasons
+    return list(dict.fromkeys(reasons))
+
+
+_QUIET = {None, "Completed", "ContainerCreating", "PodInitializing"}

@@ -207,7 +207,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _seconds(request: Any) -> float:
-    """Return how long to wait: what the program gives an object, and no longer than all may take."""
+    """Return how long to wait: what the program gives an object, at most what all have."""
     return min(request.timeout or _SECONDS, _SECONDS)
 
 

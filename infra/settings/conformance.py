@@ -37,7 +37,7 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
         why = getattr(error, "strerror", None) or "it is not JSON"
         yield Problem(KEY, f"cannot read the profile: {why}", seen=repr(str(path)), remedy=_AGAIN)
         return
-    if not isinstance(profile, dict) or profile.get("schema") != SCHEMA:
+    if not _is_profile(profile):
         yield Problem(KEY, f"this is no profile of schema {SCHEMA}", remedy=_AGAIN)
         return
     yield from _another_store(storage, profile)
@@ -45,6 +45,18 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
     yield from _addressing(storage, profile)
     if embedded:
         yield from _woodpecker(profile)
+
+
+def _is_profile(document: Any) -> bool:
+    """Return whether a document has the shape that is read here."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        return False
+    findings, decisions = document.get("findings", []), document.get("decisions", {})
+    if not isinstance(findings, list) or not isinstance(decisions, dict):
+        return False
+    chosen = [part for name, part in decisions.items() if name not in {"woodpecker", "stack"}]
+    parts = [document.get("storage", {}), *findings, *chosen]
+    return all(isinstance(part, dict) for part in parts)
 
 
 def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"] | None:

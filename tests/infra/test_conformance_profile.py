@@ -141,3 +141,19 @@ def test_conditional_writes_left_open_matter_to_a_log_on_this_store_alone(proble
 def test_a_profile_without_findings_shows_nothing(problems):
     recorded = {"verdict": "inconclusive", "declared_wal": "woodpecker-embedded"}
     assert conformance.KEY in [one.key for one in problems([], **recorded)]
+
+
+@pytest.mark.parametrize(
+    "mangled",
+    [{"findings": "many"}, {"findings": ["one"]}, {"decisions": []}, {"storage": "s3"}],
+    ids=str,
+)
+def test_a_mangled_profile_is_a_message(problems, mangled):
+    findings = mangled.get("findings", GOOD)
+    (one,) = problems(findings, **{k: v for k, v in mangled.items() if k != "findings"})
+    assert "no profile of schema" in one.what
+
+
+def test_a_decision_that_is_no_decision_is_a_message(problems):
+    (one,) = problems(GOOD, decisions={"woodpecker": "safe", "addressing": "path"})
+    assert "no profile of schema" in one.what

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from validation import rules
 from validation.datasets.generated import generate
 from validation.datasets.ground_truth import exact
-from validation.drill import faults
+from validation.drill import faults, runner
 from validation.drill.bench import last_words
 from validation.drill.meeting import Met
 from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
 from validation.drill.traffic import K, rows_of, what_is_wrong
-from validation.errors import ConfigurationError
+from validation.errors import ConfigurationError, MeasurementError, UnsupportedError
 from validation.milvus.searching import Answers
+from validation.progress import Progress
 from validation.recorder import Recorder
 from validation.resources import find
 from validation.target import Milvus, Target
@@ -164,6 +166,31 @@ def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recor
         assert found[gate] == {Outcome.NOT_MEASURED}
     seen = [one.not_measured for one in recorder.part.observations if one.not_measured]
     assert set(seen) == {"collection not loaded"}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (UnsupportedError("a mount namespace is not permitted here"), "skipped"),
+        (MeasurementError("no request of Milvus's met the fault"), "error"),
+    ],
+)
+def test_what_a_host_cannot_do_is_told_from_what_broke_and_neither_is_measured(
+    recorder, monkeypatch, error, outcome
+):
+    def refused(*_):
+        raise error
+
+    monkeypatch.setattr(runner, "meet", refused)
+    fault = faults.FAULTS["expired-certificate"]
+    anything: Any = None
+    assert runner._one(recorder, anything, fault, Progress(quiet=True)) is False
+    (check,) = recorder.part.checks
+    assert (check.outcome, check.message) == (outcome, error.what)
+    verdicts = recorder.verdicts("drill::expired-certificate")
+    assert {one.outcome for one in verdicts} == {Outcome.NOT_MEASURED}
+    assert {one.gate for one in verdicts} == {rule.gate for rule in rules.load(find(RULES))}
+    assert all(error.what in str(one) for one in verdicts)
 
 
 def test_a_fault_that_nothing_met_proves_nothing(recorder):

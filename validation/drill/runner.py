@@ -13,7 +13,7 @@ from validation.drill import bench as benches
 from validation.drill.bench import Bench
 from validation.drill.faults import Scripted, named
 from validation.drill.meeting import Met, meet
-from validation.errors import ExitCode, MilvusKitError
+from validation.errors import ExitCode, MilvusKitError, UnsupportedError
 from validation.profiles import Profile
 from validation.progress import BAD, GOOD, Progress
 from validation.recorder import Recorder
@@ -88,11 +88,13 @@ def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) 
     """
     check = f"drill::{fault.name}"
     since, broken, whole = time.monotonic(), "", False
+    outcome = "passed"
     with progress.step(f"fault {fault.name}: {fault.story}") as step:
         try:
             met = meet(bench, fault)
         except MilvusKitError as error:
             broken = error.what
+            outcome = "skipped" if isinstance(error, UnsupportedError) else "error"
             observe_nothing(recorder, fault, broken, check=check)
         else:
             observe(recorder, fault, met, check=check)
@@ -104,7 +106,7 @@ def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) 
         Check(
             id=check,
             title=fault.story,
-            outcome="error" if broken else "passed",
+            outcome=outcome,
             seconds=round(seconds, 3),
             message=broken,
             target=recorder.target.name,

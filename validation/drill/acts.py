@@ -11,12 +11,14 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from validation.drill.bench import Bench
-from validation.drill.traffic import Traffic
 from validation.errors import MeasurementError
 from validation.s3.faults.script import Fault
+
+if TYPE_CHECKING:  # these load a client of Milvus, which listing the faults does not need
+    from validation.drill.bench import Bench
+    from validation.drill.traffic import Traffic
 
 _BACK_SECONDS = 60.0
 _FORBIDDEN = 403
@@ -38,7 +40,7 @@ class Seen:
     seamless_from: tuple[int, int] | None = None
 
 
-Act = Callable[[Bench, Traffic, float], AbstractContextManager[Seen]]
+Act: TypeAlias = "Callable[[Bench, Traffic, float], AbstractContextManager[Seen]]"
 """From the servers, the traffic and the seconds it will be held."""
 
 

@@ -140,7 +140,6 @@ class Dataset(Section):
     vectors: Annotated[int, Field(ge=1, le=10**13)]
     dim: Annotated[int, Field(ge=1, le=32_768)]
     index: Index = Index.HNSW
-    metric: Literal["COSINE", "L2", "IP"] = "COSINE"
     replicas: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="copies in memory across query nodes"
     )

@@ -164,7 +164,6 @@ class Observability(Section):
     scrape_from: tuple[DnsName, ...] = Field(
         default=(), description="namespaces whose pods may reach the metrics ports"
     )
-    log_format: Literal["json", "text"] = "json"
 
 
 class ValidationJob(Section):

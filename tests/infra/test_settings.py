@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from infra.settings import PROJECT, Settings, reference
 from infra.settings.defaults import filled
-from infra.settings.model import bytes_of, cores_of, secrets_in, version_of
+from infra.settings.model import Section, bytes_of, cores_of, secrets_in, version_of
 from infra.settings.parse import _sections, from_file, from_pulumi, parse
 from infra.settings.rules import registry
 from validation.errors import ConfigurationError
@@ -531,6 +532,22 @@ def test_file_that_is_not_there_is_named(tmp_path):
 def test_reference_is_what_the_models_say():
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     assert page == reference.markdown(), "run `milvus-kit config reference > docs/settings.md`"
+
+
+def sections(of: type[Section] = Section) -> list[type[Section]]:
+    return [one for sub in of.__subclasses__() for one in (sub, *sections(sub))]
+
+
+def test_every_setting_decides_something():
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.py"))
+    settings = {
+        name: section.__name__
+        for section in sections()
+        if section.__module__.startswith("infra.settings")
+        for name in section.model_fields
+    }
+    assert len(settings) > 100
+    assert {name for name in settings if not re.search(rf"\.{name}\b", code)} == set()
 
 
 def test_reference_names_every_key_and_every_default_of_prod():

@@ -1,0 +1,70 @@
+"""A node's place in its cluster: not taken twice, not left with pods that may not move."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.kubernetes.node import membership, teardown
+from infra.kubernetes.node.connection import connected
+from infra.kubernetes.node.plan import Host, NodePlan
+from infra.kubernetes.node.resource import NodeProvider
+from validation.errors import MilvusKitError, OwnershipError
+
+LEADER = Host(name="first", address="127.0.0.1", role="control-plane")
+PLAN = NodePlan(
+    cluster="test",
+    host=Host(name="second", address="127.0.0.1", role="worker"),
+    kubernetes_version="1.36.3",
+    pod_subnet="10.244.0.0/16",
+    service_subnet="10.96.0.0/16",
+    leader=LEADER,
+)
+
+
+@pytest.fixture
+def kubectl(monkeypatch, tmp_path):
+    """Answer for a control plane: the body of a shell script that is run as ``kubectl``."""
+
+    def answers(body: str) -> None:
+        script = tmp_path / "kubectl"
+        script.write_text(f'#!/bin/sh\nshift 2\necho "$*" >> {tmp_path}/asked\n{body}\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    yield answers
+    assert (tmp_path / "asked").exists()
+
+
+def test_a_name_that_another_node_has_is_not_taken(kubectl):
+    kubectl("echo node/second")
+    with connected(LEADER) as leader, pytest.raises(OwnershipError, match="node/second"):
+        membership.require_free(PLAN, leader)
+
+
+def test_pods_that_may_not_go_keep_the_host_as_it_is(kubectl, monkeypatch, tmp_path):
+    kubectl('[ "$1" != drain ] || { echo "pod etcd-0 violates its budget" >&2; exit 1; }; echo ok')
+    record = tmp_path / "record.json"
+    record.write_text('{"cluster": "test", "node": "second"}', encoding="utf-8")
+    monkeypatch.setattr(teardown, "RECORD", str(record))
+    with pytest.raises(MilvusKitError, match="etcd-0 violates its budget") as caught:
+        NodeProvider().delete("id", {"plan": PLAN.model_dump_json()})
+    assert "nothing was changed on the host" in str(caught.value)
+    assert record.exists()
+
+
+def test_a_control_plane_that_is_away_does_not_keep_a_host_from_being_given_back(kubectl, tmp_path):
+    kubectl("exit 1")
+    membership.drain(PLAN)
+    membership.forget(PLAN)
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert asked == ["get --raw /readyz --request-timeout=10s"] * 2
+
+
+def test_a_node_that_never_gets_ready_is_told_with_its_conditions(kubectl):
+    kubectl("""case "$1" in
+    get) ;;
+    wait) echo timed out >&2; exit 1 ;;
+    describe) printf 'Conditions:\\n  Ready False network plugin not initialized\\nAddresses:\\n' ;;
+esac""")
+    with connected(LEADER) as leader, pytest.raises(MilvusKitError, match="not initialized"):
+        membership.await_ready(leader, "second")

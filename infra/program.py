@@ -11,6 +11,7 @@ from pulumi.runtime import config
 
 from infra import validation_job
 from infra.day_zero import DayZero
+from infra.guard import Guard
 from infra.images import used
 from infra.kubernetes.cluster import cluster
 from infra.kubernetes.facts import Needs
@@ -70,8 +71,10 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
     authority = Authority(f"{PROJECT}-{stack}")
     storage = store.deploy("storage", settings, cluster=place, authority=authority)
     milvus = deployment.deploy(settings, place, storage, authority)
-    observe(settings, place)
-    validation_job.run(settings, place, storage, milvus, stack=stack)
+    extras = observe(settings, place)
+    job = validation_job.run(settings, place, storage, milvus, stack=stack)
+    parts = [*place.ready, authority, storage.whole, milvus.whole, *extras, *([job] if job else [])]
+    Guard(parts, protect=settings.storage.protect)
     return target(stack, settings, place, storage, milvus)
 
 

@@ -15,6 +15,7 @@ class MilvusContract:
     """What the target and the Job that validates need to know of a deployment.
 
     Args:
+        whole: Everything that is declared of it.
         uri: How clients reach it: by the declared name, or inside the cluster.
         cluster_uri: How pods reach it.
         deployment: ``standalone`` or ``cluster``.
@@ -33,6 +34,7 @@ class MilvusContract:
         ready: What has to be there before it can be used.
     """
 
+    whole: pulumi.Resource
     uri: str
     cluster_uri: str
     deployment: str

@@ -275,6 +275,7 @@ class Milvus(pulumi.ComponentResource):
     ) -> MilvusContract:
         milvus, namespace = self._settings.milvus, self._cluster.namespace
         return MilvusContract(
+            whole=self,
             uri=services.uri(milvus, namespace),
             cluster_uri=services.uri(milvus, namespace, inside=True),
             deployment=milvus.mode,

@@ -20,8 +20,8 @@ DASHBOARD = "milvus-dashboard"
 
 def observe(
     settings: Settings, cluster: ClusterContract, opts: pulumi.ResourceOptions | None = None
-) -> None:
-    """Declare what the settings ask for: PodMonitors, a dashboard, both or neither.
+) -> list[pulumi.Resource]:
+    """Declare what the settings ask for, and return it: PodMonitors, a dashboard, both or neither.
 
     PodMonitors need their CRD (monitoring.coreos.com); the settings say whether it is there.
 
@@ -33,8 +33,9 @@ def observe(
     ours = pulumi.ResourceOptions.merge(
         opts, pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
     )
+    made: list[pulumi.Resource] = []
     if settings.observability.pod_monitors:
-        for name in monitored(settings):
+        made += [
             k8s.apiextensions.CustomResource(
                 f"{name}-pods",
                 api_version="monitoring.coreos.com/v1",
@@ -42,9 +43,12 @@ def observe(
                 **pod_monitor(name, settings, cluster.namespace),
                 opts=ours,
             )
+            for name in monitored(settings)
+        ]
     if settings.observability.dashboard:
         document = dashboard_config_map(settings, cluster.namespace)
-        k8s.core.v1.ConfigMap(DASHBOARD, **document, opts=ours)
+        made.append(k8s.core.v1.ConfigMap(DASHBOARD, **document, opts=ours))
+    return made
 
 
 def monitored(settings: Settings) -> tuple[str, ...]:

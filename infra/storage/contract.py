@@ -35,6 +35,7 @@ class StorageContract:
     """How a bucket is reached, and what was declared of it.
 
     Args:
+        whole: Everything that is declared of it.
         provider: What kind of store it is; for the target and reports, never for decisions.
         endpoint: ``http(s)://host:port`` as pods reach it.
         public_endpoint: The same as the validation reaches it.
@@ -57,6 +58,7 @@ class StorageContract:
         ready: Resources that must exist before the bucket can be used.
     """
 
+    whole: pulumi.Resource
     provider: Literal["minio", "x10000", "s3"]
     endpoint: str
     public_endpoint: str

@@ -45,7 +45,7 @@ class ExternalStore(pulumi.ComponentResource):
         else:
             raise AssertionError("the settings require a key")
         ca = wiring.adopted_ca(storage.ca, cluster, child)
-        self.contract = _contract(storage, keys, ca, (*made, *keys.made))
+        self.contract = _contract(self, storage, keys, ca, (*made, *keys.made))
         self.register_outputs({"endpoint": storage.endpoint, "bucket": storage.bucket})
 
 
@@ -106,12 +106,14 @@ def _provisioned(
 
 
 def _contract(
+    whole: pulumi.Resource,
     storage: S3 | X10000,
     keys: wiring.Keys,
     ca: wiring.Ca | None,
     ready: tuple[pulumi.Resource, ...],
 ) -> StorageContract:
     return StorageContract(
+        whole=whole,
         provider=storage.type,
         endpoint=storage.endpoint,
         public_endpoint=storage.endpoint,

@@ -71,7 +71,7 @@ class Minio(pulumi.ComponentResource):
         server = self._server(root, cluster, [*before, root_secret])
         connection = _connection(self.plan, storage, cluster, root, ca)
         made, keys = _bucket_and_key(storage, cluster, connection, server, child)
-        self.contract = _contract(self.plan, keys, ca, (*made, *keys.made))
+        self.contract = _contract(self, self.plan, keys, ca, (*made, *keys.made))
         self.register_outputs({"endpoint": self.plan.endpoint, "bucket": storage.bucket})
 
     def _server(
@@ -192,6 +192,7 @@ def _bucket_and_key(
 
 
 def _contract(
+    whole: pulumi.Resource,
     plan: objects.MinioPlan,
     keys: wiring.Keys,
     ca: wiring.Ca | None,
@@ -199,6 +200,7 @@ def _contract(
 ) -> StorageContract:
     storage = plan.settings
     return StorageContract(
+        whole=whole,
         provider="minio",
         endpoint=plan.endpoint,
         public_endpoint=plan.public_endpoint,

@@ -143,7 +143,7 @@ until ss -ltn | grep -q :10250; do sleep 0.05; done"""
             bootstrap.create(wrong)
     finally:
         node.run("umount /proc/swaps; rm /run/docker.sock; pkill socat")
-    for told in ("user 1000", "/planted-swap", "kubeadm is v1.36.3", "(socat)", "docker.sock"):
+    for told in ("user 1000", "/planted-swap", "kubeadm is v1.36.3", "10250", "docker.sock"):
         assert told in str(caught.value)
     assert _files(node) == before
 

@@ -73,12 +73,8 @@ def lock(path: Path | None = None) -> Lock:
     try:
         return Lock.model_validate(strict_yaml.load(path, "lock of images", remedy=_TAKE))
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
         raise ConfigurationError(
-            "this is not a lock of images\n    " + "\n    ".join(lines),
+            "this is not a lock of images" + strict_yaml.wrong_keys(error),
             where=str(path),
             remedy=f"mend the keys named above, or {_TAKE}",
         ) from None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from validation.errors import ConfigurationError
 
@@ -76,3 +77,11 @@ def load(path: Path, what: str, *, remedy: str) -> dict[str, Any]:
             remedy=remedy,
         )
     return document
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """Return every wrong key and why, a line each, to stand behind a message; no value is shown."""
+    return "".join(
+        f"\n    {'.'.join(map(str, item['loc'])) or '(document)'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )

@@ -248,12 +248,8 @@ def parse(document: Any, *, source: str) -> Target:
     try:
         return Target.model_validate(document)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']) or '(document)'}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
         raise ConfigurationError(
-            "this is not a target of schema " + SCHEMA + "\n    " + "\n    ".join(lines),
+            f"this is not a target of schema {SCHEMA}" + strict_yaml.wrong_keys(error),
             where=source,
             remedy="mend the keys named above; docs/target.md lists them all",
         ) from None

@@ -29,8 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_NEIGHBOURS = {"test_breaks.py": "test_ci_prod_stack.py"}
+"""Modules that run right before another, which then uses the same cluster."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would end a stack that is to be kept."""
+    """Put side by side what shares a cluster; leave out what would end a stack that is kept."""
+    items.sort(key=lambda item: _NEIGHBOURS.get(item.path.name, item.path.name))
     if config.getoption("--keep"):
         ending = [item for item in items if item.get_closest_marker("ends_the_stack")]
         config.hook.pytest_deselected(items=ending)

@@ -82,8 +82,20 @@ def _reason(pod: dict[str, Any]) -> str:
             return f"{waiting['reason']}: {waiting.get('message', '')}"
     for condition in status.get("conditions") or []:
         if condition["type"] in {"PodScheduled", "Ready"} and condition["status"] == "False":
-            return f"{condition.get('reason')}: {condition.get('message')}"
+            return f"{condition.get('reason')}: {condition.get('message')}{_asked(pod)}"
     return ""
+
+
+def _asked(pod: dict[str, Any]) -> str:
+    """Return how the containers that run and are not ready are asked whether they are."""
+    statuses = pod["status"].get("containerStatuses") or []
+    waited = {one["name"] for one in statuses if not one["ready"] and "running" in one["state"]}
+    gets = [
+        one["readinessProbe"]["httpGet"]
+        for one in pod["spec"]["containers"]
+        if one["name"] in waited and "httpGet" in one.get("readinessProbe", {})
+    ]
+    return "".join(f", asked by GET {one['path']} on port {one['port']}" for one in gets)
 
 
 def _warnings(deployment: Deployment, namespace: str, name: str) -> list[str]:

@@ -21,16 +21,18 @@ from tests.e2e.toolchain import parts
 from validation.errors import MilvusKitError
 
 CONTEXT = "the-sites-own"
-IMAGES = ("milvus-2.3.5", "kit")
+IMAGES = ("milvus-2.3.5", "kafka", "kit")
+_NAME = "elsewhere"
 
 
 @contextmanager
-def cluster(deployment: Deployment, *, keep: bool) -> Iterator[None]:
+def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterator[None]:
     """Have a cluster with a default storage class, and nothing of the kit's on it.
 
     Args:
         deployment: Whose tools and progress are used.
         keep: Use the cluster that stands, and leave this machine as it is then.
+        lent: Leave the cluster to the next who asks for one here.
 
     Raises:
         OwnershipError: A cluster is here that is not to be used.
@@ -38,19 +40,24 @@ def cluster(deployment: Deployment, *, keep: bool) -> Iterator[None]:
     if keep and host.node_record():
         yield
         return
+    try:
+        if host.node_record().get("cluster") != _NAME:
+            _make(deployment)
+        yield
+    finally:
+        if not (keep or lent):
+            clean.main()
+
+
+def _make(deployment: Deployment) -> None:
     host.require_no_cluster()
     archives = image_archives(deployment.tools, deployment.progress)
     host.prepare(chosen(archives, deployment.stack, IMAGES))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PATH", deployment.pulumi.environment["PATH"])
-            with deployment.progress.step("a cluster that somebody else made"):
-                bootstrap.create(_plan())
-                apply(deployment, _local_volumes())
-        yield
-    finally:
-        if not keep:
-            clean.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", deployment.pulumi.environment["PATH"])
+        with deployment.progress.step("a cluster that somebody else made"):
+            bootstrap.create(_plan())
+            apply(deployment, _local_volumes())
 
 
 def apply(deployment: Deployment, objects: Iterable[dict[str, Any]]) -> None:
@@ -85,7 +92,7 @@ def kubeconfig(source: Path, folder: Path) -> Path:
 
 def _plan() -> NodePlan:
     return NodePlan(
-        cluster="elsewhere",
+        cluster=_NAME,
         host=Host(name="site-node", address=host.ADDRESS, role="control-plane"),
         kubernetes_version=parts.KUBERNETES_VERSION,
         pod_subnet="10.244.0.0/16",

@@ -1,0 +1,189 @@
+"""Deliberate breaks and accidents: each makes the run fail, with a message that names it.
+
+One stack is brought up by and by: every test plants one fault, sees how the run ends, and takes the
+fault away again; the last one shows that nothing else was in the way.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from infra.kubernetes.check import ClusterCheckProvider
+from infra.secrets import x509
+from tests.e2e import breaks, evidence, project
+from tests.e2e.deployment import Deployment
+from tests.e2e.site.cluster import cluster
+from validation.errors import MilvusKitError
+
+STACK, TEMPLATE = "breaks", "ci-cluster"
+NAMESPACE = "milvus-breaks"
+ADMIN = "/etc/kubernetes/admin.conf"
+STORE_PORT, MILVUS_PORT = 30930, 30560
+FIRST_ROLE = "indexnode"
+GIVEN_UP = "25"
+"""Seconds after which what does not get ready is given up, where that is what a test is about."""
+NO_IMAGE = "127.0.0.1:9/none/etcd:v0"
+pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def deployment(request, pulumi, tools, run_folder, progress):
+    root = project.clone(run_folder / "project-breaks")
+    made = Deployment(STACK, dataclasses.replace(pulumi, root=root), tools, run_folder, progress)
+    document = yaml.safe_load((root / "stacks" / f"Pulumi.{TEMPLATE}.yaml").read_text("utf-8"))
+    config = document["config"]
+    config["milvus-kit:kubernetes"] = {
+        "provider": "existing",
+        "kubeconfigFile": ADMIN,
+        "namespace": NAMESPACE,
+    }
+    config["milvus-kit:storage"]["access"]["nodePort"] = STORE_PORT
+    config["milvus-kit:milvus"]["access"]["nodePort"] = MILVUS_PORT
+    for role in config["milvus-kit:milvus"]["roles"].values():
+        role["resources"]["cpu"] = "10m"
+        role["terminationGraceSeconds"] = 10
+    made.file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    lent = any(item.path.name == "test_ci_prod_stack.py" for item in request.session.items)
+    with cluster(made, keep=request.config.getoption("--keep"), lent=lent):
+        yield made
+        evidence.collect(made, progress)
+        made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def _failed(deployment: Deployment, fault=None, *, seconds: str | None = None) -> str:
+    """Bring the stack up with a fault planted, and return what the failed run says."""
+    breaks.plant(deployment.pulumi.root, fault)
+    environment = dict(deployment.pulumi.environment)
+    if seconds:
+        environment["MILVUS_KIT_STANDIN_SECONDS"] = seconds
+    engine = dataclasses.replace(deployment.pulumi, environment=environment)
+    try:
+        with pytest.raises(MilvusKitError) as caught:
+            dataclasses.replace(deployment, pulumi=engine).up()
+    finally:
+        breaks.plant(deployment.pulumi.root, None)
+    return str(caught.value)
+
+
+def _pods(deployment: Deployment) -> set[str]:
+    return {pod["metadata"]["name"] for pod in deployment.objects("pods", NAMESPACE)}
+
+
+def _children(group: int) -> list[str]:
+    done = subprocess.run(
+        ["ps", "-o", "pid=,args=", "-s", str(group)], capture_output=True, text=True, check=False
+    )
+    return [line for line in done.stdout.splitlines() if "<defunct>" not in line]
+
+
+def test_a_user_that_the_cluster_does_not_know_is_refused_before_anything_is_deployed(deployment):
+    stranger = x509.issue(x509.authority("kubernetes"), "kubernetes-admin", [], client=True)
+    with deployment.kubeconfig() as path:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pair = {"client-certificate-data": stranger.certificate, "client-key-data": stranger.key}
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in pair.items()}
+    document["users"][0]["user"] = encoded
+    props = {"kubeconfig": yaml.safe_dump(document), "needs": {}}
+    failures = ClusterCheckProvider().check({}, props).failures
+    assert len(failures) == 1
+    assert "401 Unauthorized: it does not know the user of the kubeconfig" in failures[0].reason
+
+
+def test_a_node_port_of_somebody_elses_is_named_before_anything_is_deployed(deployment):
+    breaks.plant(deployment.pulumi.root, None)
+    taking = ("service", "nodeport", "taken", "--tcp=1", f"--node-port={STORE_PORT}")
+    assert deployment.kubectl("create", *taking, "-n", "default").returncode == 0
+    try:
+        said = _failed(deployment)
+    finally:
+        deployment.kubectl("delete", "service", "taken", "-n", "default")
+    ours = f"node port {STORE_PORT} of Service {NAMESPACE}/object-store"
+    assert f"{ours} is taken by Service default/taken" in said
+    assert deployment.kubectl("get", "namespace", NAMESPACE).returncode != 0
+
+
+def test_an_image_that_is_on_no_node_is_named_before_anything_is_deployed(deployment):
+    before = deployment.file.read_text(encoding="utf-8")
+    images = {"pullPolicy": "Never", "overrides": {"etcd": NO_IMAGE}}
+    deployment.edit(lambda config: config.update({"milvus-kit:images": images}))
+    try:
+        said = _failed(deployment)
+    finally:
+        deployment.file.write_text(before, encoding="utf-8")
+    assert f"image {NO_IMAGE} is on no node" in said
+    assert "import it on the nodes" in said
+
+
+def test_an_update_that_was_interrupted_leaves_no_process_and_no_lock(deployment):
+    engine = deployment.pulumi
+    process = subprocess.Popen(
+        ["pulumi", "up", "-s", STACK, "--yes", "--skip-preview", "--non-interactive"],
+        cwd=engine.root,
+        env=engine.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while not _pods(deployment) and process.poll() is None:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0, said
+    assert "cancel" in said.lower(), said
+    assert _children(process.pid) == []
+    assert list((engine.folder / "state").rglob("locks/**/*.json")) == []
+
+
+def test_a_secret_and_an_image_that_are_not_there_are_named_with_their_pods(deployment):
+    before = deployment.file.read_text(encoding="utf-8")
+    missing = {"overrides": {"etcd": NO_IMAGE}}
+    deployment.edit(lambda config: config.update({"milvus-kit:images": missing}))
+    try:
+        said = _failed(deployment, breaks.a_secret_of_another_name, seconds=GIVEN_UP)
+    finally:
+        deployment.file.write_text(before, encoding="utf-8")
+    assert re.search(rf'minio-0.*secret "{breaks.WRONG_SECRET}" not found', said), said
+    assert re.search(rf"etcd-0.*{re.escape(NO_IMAGE)}", said), said
+    assert f"pod: {NAMESPACE}/minio-0" in said
+    assert f"pod: {NAMESPACE}/etcd-0" in said
+
+
+def test_a_policy_that_forbids_writing_is_named_by_the_action(deployment):
+    said = _failed(deployment, breaks.a_policy_that_forbids_writing)
+    assert f"the key that was made for Milvus may not {breaks.FORBIDDEN}" in said
+    assert "MinIO bucket milvus, policy milvus" in said
+    assert not {pod for pod in _pods(deployment) if pod.startswith("milvus-")}
+
+
+def test_a_field_that_kubernetes_does_not_know_is_named_with_its_object(deployment):
+    said = _failed(deployment, breaks.a_manifest_with_an_unknown_field)
+    assert re.search(rf"StatefulSet {NAMESPACE}/etcd.*{breaks.UNKNOWN_FIELD}", said), said
+
+
+def test_a_role_that_starts_before_those_it_waits_for_is_named(deployment):
+    said = _failed(deployment, breaks.roles_in_the_reverse_order, seconds=GIVEN_UP)
+    assert f"pod: {NAMESPACE}/milvus-proxy-" in said
+    assert "find no available rootcoord" in said
+
+
+def test_a_probe_of_a_wrong_path_is_named_with_its_answer(deployment):
+    said = _failed(deployment, breaks.a_manifest_with_a_wrong_path, seconds=GIVEN_UP)
+    assert f"pod: {NAMESPACE}/milvus-{FIRST_ROLE}-" in said
+    assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in said
+    assert f"asked by GET {breaks.WRONG_PATH}" in said
+
+
+def test_with_every_fault_taken_away_the_stack_comes_up(deployment):
+    deployment.up()
+    assert deployment.changes() == {}

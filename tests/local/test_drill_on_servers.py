@@ -12,6 +12,7 @@ from validation.drill.acts import scripted
 from validation.drill.faults import FAULTS, Scripted
 from validation.drill.runner import PROFILE
 from validation.errors import ExitCode, MeasurementError
+from validation.milvus import loading
 from validation.progress import Progress
 from validation.report.store import read_results
 from validation.s3.faults.script import Fault, Kind
@@ -57,6 +58,22 @@ def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(ben
     assert met.overlaps["static"].min() == 1
     assert not met.clean
     bench.renew()
+
+
+@pytest.mark.usefixtures("short")
+def test_searches_that_fail_without_a_fault_are_counted(bench, monkeypatch):
+    original = meeting._suffer
+
+    def releasing(bench, traffic, fault):
+        bench.connection.client.release_collection(bench.live.name, timeout=30)
+        suffered = original(bench, traffic, fault)
+        loading.load_for_search(bench.connection, bench.live.name)
+        return suffered
+
+    monkeypatch.setattr(meeting, "_suffer", releasing)
+    met = meeting.meet(bench, FAULTS["none"])
+    assert met.failed.any()
+    assert met.lost == 0
 
 
 @pytest.mark.usefixtures("short")

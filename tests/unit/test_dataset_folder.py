@@ -387,3 +387,14 @@ def test_a_missing_file_and_a_folder_that_cannot_be_written_to_are_named(folder,
     (folder / "queries.npy").unlink()
     with pytest.raises(DatasetError, match=r"queries\.npy: cannot read the file"):
         write_manifest(folder, FILES)
+
+
+def test_rows_keep_texts_and_metadata_when_some_are_taken(folder):
+    taken = load_folder(folder).taken(np.array([2, 0, 2]))
+    assert list(taken.ids) == ["p3", "p1", "p3"]
+    assert taken.vectors.tolist() == np.eye(3, 4)[[2, 0, 2]].tolist()
+    assert taken.scalars["department"] == ["security", "storage", "security"]
+    assert list(taken.scalars["access_level"]) == [2, 1, 2]
+    assert taken.texts is not None
+    assert taken.texts[1].startswith("Disk replacement\n")
+    assert taken.queries.ids == ["q1", "q2"]

@@ -127,6 +127,25 @@ class Dataset:
         digest.update("\n".join(map(str, self.ids)).encode())
         return digest.hexdigest()
 
+    def taken(self, rows: np.ndarray) -> Dataset:
+        """Return the rows at these positions, in this order, with the same queries.
+
+        Args:
+            rows: Positions from 0; one may be there twice.
+        """
+        return dataclasses.replace(
+            self,
+            ids=np.asarray(self.ids)[rows],
+            vectors=np.ascontiguousarray(self.vectors[rows]),
+            scalars={
+                name: column[rows]
+                if isinstance(column, np.ndarray)
+                else [column[row] for row in rows]
+                for name, column in self.scalars.items()
+            },
+            texts=[self.texts[row] for row in rows] if self.texts is not None else None,
+        )
+
     def describe(self) -> dict[str, Any]:
         """Return what a report says of it."""
         return {

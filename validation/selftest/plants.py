@@ -103,27 +103,14 @@ def sent_otherwise(change: Callable[[Dataset], Dataset]) -> Callable[[Any], Any]
     return make
 
 
-def _taken(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return a dataset with these rows only."""
-    return dataclasses.replace(
-        dataset,
-        ids=np.asarray(dataset.ids)[rows],
-        vectors=np.ascontiguousarray(dataset.vectors[rows]),
-        scalars={
-            name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
-            for name, column in dataset.scalars.items()
-        },
-    )
-
-
 def without_rows(dataset: Dataset) -> Dataset:
     """Leave a few rows out."""
-    return _taken(dataset, np.setdiff1d(np.arange(dataset.rows), _unsought_rows(dataset)))
+    return dataset.taken(np.setdiff1d(np.arange(dataset.rows), _unsought_rows(dataset)))
 
 
 def with_foreign_rows(dataset: Dataset) -> Dataset:
     """Add a few rows under keys of their own."""
-    taken = _taken(dataset, np.concatenate([np.arange(dataset.rows), _unsought_rows(dataset)]))
+    taken = dataset.taken(np.concatenate([np.arange(dataset.rows), _unsought_rows(dataset)]))
     ids = np.asarray(taken.ids).copy()
     ids[-ROWS:] = int(ids.max()) + 1 + np.arange(ROWS)
     return dataclasses.replace(taken, ids=ids)

@@ -17,6 +17,7 @@ from pulumi import automation
 from test_settings import DEV
 
 from infra.day_zero import DayZero
+from infra.guard import Guard
 from infra.secrets.authority import Authority
 from infra.secrets.password import Password
 from infra.settings.parse import parse
@@ -61,6 +62,8 @@ class Wanted:
     """What the program declares; a test changes it."""
 
     bucket = "milvus"
+    generation = 1
+    protect = False
 
 
 def program_of(server: GreenLakeServer) -> Any:
@@ -81,19 +84,22 @@ def program_of(server: GreenLakeServer) -> Any:
         )
         user = GreenLakeUser(
             "user",
-            connection | {"name": "milvus", "policies": ["rules"], "generation": 1},
-            options(depends_on=[rules]),
+            connection | {"name": "milvus", "policies": ["rules"], "generation": Wanted.generation},
+            options(depends_on=[rules], protect=Wanted.protect),
         )
-        DayZero(
+        first_day = DayZero(
             parse(
                 DEV | {"storage": {"type": "minio", "bucket": Wanted.bucket}},
                 secrets=[],
                 source="test",
             )
         )
-        leaf = Authority("authority").issue("leaf", ["milvus.ns.svc"])
+        authority = Authority("authority")
+        leaf = authority.issue("leaf", ["milvus.ns.svc"])
+        password = Password("password", generation=Wanted.generation)
+        Guard([first_day, user, authority, password], protect=Wanted.protect)
         pulumi.export("s3", user.secret_key)
-        pulumi.export("password", Password("password").secret)
+        pulumi.export("password", password.secret)
         pulumi.export("key", leaf.key)
 
     return declare
@@ -174,3 +180,23 @@ def test_first_days_decision_is_refused_at_preview(stack):
     with pytest.raises(automation.CommandError, match=r"storage\.bucket"):
         stack.preview()
     Wanted.bucket = "milvus"
+
+
+def test_destroy_takes_nothing_while_the_data_is_protected(stack, server):
+    Wanted.protect = True
+    stack.up()
+    before = json.dumps(server.state.things, sort_keys=True)
+    password = stack.outputs()["password"].value
+    with pytest.raises(automation.CommandError, match="protect"):
+        stack.destroy()  # without a preview, as automation does it
+    assert json.dumps(server.state.things, sort_keys=True) == before
+    assert changes(stack.up()) == {}
+    assert stack.outputs()["password"].value == password
+    Wanted.protect = False
+    assert changes(stack.up()) == {}
+
+
+def test_what_the_guard_stands_on_is_replaced_without_it(stack):
+    Wanted.generation = 2
+    assert changes(stack.up()) == {"replace": 2}
+    assert changes(stack.up()) == {}

@@ -3,7 +3,14 @@ from __future__ import annotations
 import functools
 
 import pytest
-from greenlake_server import CLIENT_SECRET, SYSTEM, Fault, GreenLakeServer
+from greenlake_server import (
+    CLIENT_SECRET,
+    SYSTEM,
+    Fault,
+    GreenLakeServer,
+    RefusedError,
+    Store,
+)
 
 from infra.storage import greenlake_resources, policy
 from infra.storage.greenlake import GreenLake, TaskFailedError
@@ -104,6 +111,21 @@ def test_failed_task_is_an_error_with_the_systems_own_reason(server):
     with pytest.raises(TaskFailedError, match="FAILED: no space left"):
         make(GreenLakeBucketProvider(), bucket_props(server))
     assert server.state.things["buckets"] == {}
+
+
+class Full(Store):
+    """A store whose buckets hold objects."""
+
+    def remove(self, kind, name):
+        raise RefusedError(f"the bucket {name} is not empty")
+
+
+def test_bucket_that_holds_objects_stays_and_the_stores_reason_is_told():
+    with GreenLakeServer(Full()) as server:
+        make(GreenLakeBucketProvider(), bucket_props(server))
+        with pytest.raises(TaskFailedError, match="the bucket milvus is not empty"):
+            GreenLakeBucketProvider().delete("milvus", bucket_props(server))
+        assert list(server.state.things["buckets"]) == ["milvus"]
 
 
 def test_ended_token_is_renewed_once(server):

@@ -117,13 +117,13 @@ class Full(Store):
     """A store whose buckets hold objects."""
 
     def remove(self, kind, name):
-        raise RefusedError(f"the bucket {name} is not empty")
+        raise RefusedError(f"{kind}/{name} is not empty")
 
 
 def test_bucket_that_holds_objects_stays_and_the_stores_reason_is_told():
     with GreenLakeServer(Full()) as server:
         make(GreenLakeBucketProvider(), bucket_props(server))
-        with pytest.raises(TaskFailedError, match="the bucket milvus is not empty"):
+        with pytest.raises(TaskFailedError, match="buckets/milvus is not empty"):
             GreenLakeBucketProvider().delete("milvus", bucket_props(server))
         assert list(server.state.things["buckets"]) == ["milvus"]
 

@@ -53,6 +53,8 @@ def deployment(request, pulumi, tools, run_folder, progress):
         role["terminationGraceSeconds"] = 10
     made.file.write_text(yaml.safe_dump(document), encoding="utf-8")
     lent = any(item.path.name == "test_ci_prod_stack.py" for item in request.session.items)
+    if not made.exists():
+        made.pulumi.run("stack", "init", STACK)
     with cluster(made, keep=request.config.getoption("--keep"), lent=lent):
         yield made
         evidence.collect(made, progress)

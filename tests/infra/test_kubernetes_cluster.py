@@ -6,11 +6,13 @@ import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from kubernetes.client.exceptions import ApiException
 
-from infra.kubernetes import check, kind
+from infra.kubernetes import check, facts, kind
 from infra.kubernetes.facts import ClusterFacts, Needs, problems
 from infra.program import _needs
 from tests.infra.declaring import DEV, Hidden, changed, declare, settings_of
@@ -93,6 +95,27 @@ def test_a_port_that_the_stacks_own_service_has_is_not_taken():
 )
 def test_an_image_on_a_node_is_found_by_any_of_its_names(wanted, there):
     assert problems(replace(CLUSTER, images=frozenset({there})), Needs(images=(wanted,))) == []
+
+
+def _node(*images: str) -> SimpleNamespace:
+    return SimpleNamespace(status=SimpleNamespace(images=[SimpleNamespace(names=[*images])]))
+
+
+def test_nodes_that_do_not_tell_all_their_images_refuse_nothing():
+    quiet = SimpleNamespace(status=SimpleNamespace(images=None))
+    full = SimpleNamespace(status=SimpleNamespace(images=[SimpleNamespace(names=["a"])] * 50))
+    assert facts._images([_node("a:1"), _node("b:1")]) == {"a:1", "b:1"}
+    assert facts._images([_node("a:1"), quiet]) is None
+    assert facts._images([_node("a:1"), full]) is None
+    assert problems(replace(CLUSTER, images=None), Needs(images=("a:1",))) == []
+
+
+def test_who_may_not_list_services_is_not_refused_for_it():
+    class Forbids:
+        def list_service_for_all_namespaces(self):
+            raise ApiException(status=403)
+
+    assert facts._node_ports(Forbids()) == {}
 
 
 def test_only_a_site_without_a_registry_must_have_its_images_on_the_nodes():

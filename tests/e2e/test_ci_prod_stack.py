@@ -30,7 +30,7 @@ STACK = "ci-prod"
 NAMESPACE = "milvus-ci-prod"
 BUCKET = "milvus-ci-prod"
 ROLES = ("rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy")
-WATCHED_SECONDS = 15
+WATCHED_SECONDS = 12
 pytestmark = pytest.mark.timeout(1500)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -170,6 +171,24 @@ def test_another_index_takes_the_place_of_the_first_and_keeps_the_rows(server, l
     )
     assert overlap.ann_overlap(answers, TRUTH, DATASET, 10).mean() > 0.9
     assert manifest.stored(server, loaded.name).digest == manifest.sent(DATASET).digest
+
+
+def test_collections_that_ask_for_an_index_at_once_all_get_it(server):
+    # A minute is how long Milvus may forget one of them; the limit is well below.
+    with ThreadPoolExecutor(4) as pool:
+        made = [
+            pool.submit(
+                loading.load,
+                server,
+                DATASET,
+                name=f"mk_at_once_{number}",
+                index=FLAT,
+                run="tests",
+                seconds=40,
+            )
+            for number in range(4)
+        ]
+        assert [one.result().name for one in made] == [f"mk_at_once_{n}" for n in range(4)]
 
 
 def test_a_collection_of_somebody_else_is_never_touched(server):

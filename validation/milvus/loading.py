@@ -234,8 +234,12 @@ def build(
     report: Report | None = None,
 ) -> None:
     """Build the index of the vectors and wait until it covers every row."""
-    _start_index(connection, name, schemas.VECTOR, index, dataset.metric)
-    _await_index(connection, name, schemas.VECTOR, seconds, report)
+
+    def start() -> None:
+        _start_index(connection, name, schemas.VECTOR, index, dataset.metric)
+
+    start()
+    _await_index(connection, name, schemas.VECTOR, seconds, report, again=start)
 
 
 def load_for_search(
@@ -279,6 +283,7 @@ def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) ->
         pause = min(0.5, pause * 1.3)
 
 
+_ASK_SECONDS = 2.0
 _BM25_INDEX = IndexSpec("SPARSE_INVERTED_INDEX")
 
 
@@ -298,9 +303,22 @@ def _start_index(
 
 
 def _await_index(
-    connection: Connection, name: str, field: str, seconds: float, report: Report | None
+    connection: Connection,
+    name: str,
+    field: str,
+    seconds: float,
+    report: Report | None,
+    *,
+    again: Callable[[], None] | None = None,
 ) -> None:
+    """Wait until an index covers every row; while none is covered, ask for it again.
+
+    Milvus drops the word that wakes its index builder if the builder is at work just then, as it is
+    when two collections ask at once, and finds what it missed a minute later. The same request
+    changes nothing and wakes it.
+    """
     doing = f"index {field} of {name}"
+    asked = time.monotonic()
 
     def built() -> bool:
         with connection.explained(doing):
@@ -315,6 +333,10 @@ def _await_index(
             )
         if report:
             report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")
+        nonlocal asked
+        if again and not seen.get("indexed_rows") and time.monotonic() > asked + _ASK_SECONDS:
+            again()
+            asked = time.monotonic()
         return seen.get("state") == "Finished" and not seen.get("pending_index_rows")
 
     poll(built, seconds=seconds, doing=doing, where=connection.endpoint.name)

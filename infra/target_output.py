@@ -10,8 +10,13 @@ from pydantic import SecretStr
 from infra.kubernetes.contract import ClusterContract
 from infra.milvus.contract import MilvusContract
 from infra.settings import Settings
+from infra.settings.model import version_of
+from infra.settings.services import Kafka
 from infra.storage.contract import StorageContract
 from validation import target as contract
+
+_MASKS_KAFKAS_PASSWORD = (2, 4, 6)
+"""Older versions log it (milvus-io/milvus, issues 28967 and 33727); seen with 2.3.5."""
 
 
 def target(
@@ -120,6 +125,13 @@ def _notes(settings: Settings, storage: StorageContract) -> tuple[str, ...]:
     if settings.production and settings.etcd.spread != "required":
         notes.append(
             "etcd's members may share a host, whose failure would then take the metadata away."
+        )
+    log = settings.log
+    tells = version_of(settings.milvus.version) < _MASKS_KAFKAS_PASSWORD
+    if isinstance(log, Kafka) and log.sasl is not None and tells:
+        notes.append(
+            "This version of Milvus writes Kafka's password to its log when it starts, at any"
+            " level: keep its log to those who may know it."
         )
     if settings.milvus.access.host is None:
         notes.append(

@@ -37,15 +37,6 @@ PROD: dict[str, Any] = {
     "milvus": {"version": "3.0.5", "mode": "cluster"},
     "log": {"type": "woodpecker", "mode": "service"},
 }
-WITH_KAFKA: dict[str, Any] = PROD | {
-    "log": {
-        "type": "kafka",
-        "mode": "adopt",
-        "brokers": ["k:9093"],
-        "tls": True,
-        "sasl": {"user": "milvus", "password": {"existingSecret": {"name": "k", "key": "p"}}},
-    }
-}
 GREENLAKE = {
     "systemId": "8UW0000001",
     "region": "us-west",
@@ -224,7 +215,6 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (PROD, "milvus.mode", "standalone", "a standalone is one pod"),
     (PROD, "log", {"type": "kafka", "mode": "create"}, "one broker"),
     (PROD, "log", {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"]}, "log.tls"),
-    (WITH_KAFKA, "milvus.version", "2.3.5", "milvus.logLevel: at this level Milvus 2.3.5 writes"),
     (PROD, "log", {"type": "pulsar", "host": "pulsar"}, "log.tls"),
     (PROD, "milvus.image", "docker.io/milvusdb/milvus:v3.0.5", "has no digest"),
     (PROD, "validation", {"image": "registry.example.com/milvus-kit:1"}, "has no digest"),

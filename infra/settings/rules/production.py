@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 from infra.settings.cluster import Cluster, KindCluster
 from infra.settings.milvus import Milvus
-from infra.settings.model import version_of
 from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
 from infra.settings.services import Etcd, Kafka, Log, Pulsar
 from infra.settings.storage import Minio, Storage
 
 _LEAST_REPLICAS = 2
-_MASKS_KAFKAS_PASSWORD = (2, 4, 6)
-"""Older versions write it to their log at level info (milvus-io/milvus, issues 28967, 33727)."""
 
 
 @rule
@@ -94,19 +91,3 @@ def _prod_is_available(environment: str, milvus: Milvus, etcd: Etcd, log: Log) -
         yield Problem("log.tls", "the log would travel in the clear", remedy="set tls: true")
     if isinstance(log, Pulsar) and not log.tls:
         yield Problem("log.tls", "the log would travel in the clear", remedy="set tls: true")
-
-
-@rule
-def _prod_logs_no_password(environment: str, milvus: Milvus, log: Log) -> Iterator[Problem]:
-    if environment != "prod" or not isinstance(log, Kafka) or log.sasl is None:
-        return
-    if version_of(milvus.version) < _MASKS_KAFKAS_PASSWORD and milvus.log_level in {
-        "debug",
-        "info",
-    }:
-        yield Problem(
-            "milvus.logLevel",
-            f"at this level Milvus {milvus.version} writes Kafka's password to its log",
-            seen=repr(milvus.log_level),
-            remedy="use warn or error",
-        )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -173,22 +172,24 @@ def test_another_index_takes_the_place_of_the_first_and_keeps_the_rows(server, l
     assert manifest.stored(server, loaded.name).digest == manifest.sent(DATASET).digest
 
 
-def test_collections_that_ask_for_an_index_at_once_all_get_it(server):
-    # A minute is how long Milvus may forget one of them; the limit is well below.
-    with ThreadPoolExecutor(4) as pool:
-        made = [
-            pool.submit(
-                loading.load,
-                server,
-                DATASET,
-                name=f"mk_at_once_{number}",
-                index=FLAT,
-                run="tests",
-                seconds=40,
-            )
-            for number in range(4)
-        ]
-        assert [one.result().name for one in made] == [f"mk_at_once_{n}" for n in range(4)]
+def test_an_index_that_milvus_forgot_is_asked_for_again(server, monkeypatch):
+    asked = []
+    ask, describe = server.client.create_index, server.client.describe_index
+
+    def counted(*arguments, **more):
+        asked.append(arguments)
+        return ask(*arguments, **more)
+
+    def forgetful(*arguments, **more):
+        found = describe(*arguments, **more)
+        waits = {"state": "InProgress", "indexed_rows": 0, "pending_index_rows": 1}
+        return found if len(asked) > 1 else {**found, **waits}
+
+    monkeypatch.setattr(server.client, "create_index", counted)
+    monkeypatch.setattr(server.client, "describe_index", forgetful)
+    monkeypatch.setattr(loading, "_ASK_SECONDS", 0.1)
+    loading.load(server, DATASET, name="mk_forgotten", index=FLAT, run="tests", seconds=20)
+    assert len(asked) == 2
 
 
 def test_a_collection_of_somebody_else_is_never_touched(server):

@@ -168,6 +168,16 @@ def test_kubeadm_gets_one_document_of_each_kind():
     assert "failCgroupV1" not in parts["KubeletConfiguration"]
 
 
+def test_a_host_that_joins_keeps_the_cgroups_of_its_own_kind():
+    other = dataclasses.replace(FIT, systemd=False, cgroup=1)
+    patch = json.loads(files.kubelet_patch(other))
+    assert patch == {"cgroupDriver": "cgroupfs", "failCgroupV1": False}
+    assert "SystemdCgroup = false" in files.containerd(other, "pause:1")
+    worker = PLAN.model_copy(update={"host": HOST.model_copy(update={"role": "worker"})})
+    join = yaml.safe_load(files.kubeadm_join(worker, "10.0.0.1:6443", "t", "sha256:0", ""))
+    assert files.PATCH_FILE.startswith(join["patches"]["directory"] + "/")
+
+
 def test_images_that_were_imported_are_neither_pulled_nor_collected():
     plan = PLAN.model_copy(update={"image_archives": "/images"})
     parts = {one["kind"]: one for one in yaml.safe_load_all(files.kubeadm_init(plan, FIT))}

@@ -207,6 +207,7 @@ def _join(connection: Connection, leader: Connection, plan: NodePlan, facts: Fac
     token, digest = (printed[printed.index(flag) + 1] for flag in _JOIN_FLAGS)
     config = f"{FOLDER}/kubeadm.yaml"
     connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
+    connection.write(files.PATCH_FILE, files.kubelet_patch(facts))
     _kubeadm(connection, f"join --config {config}", facts)
     membership.await_ready(leader, plan.host.name)
 

@@ -14,6 +14,8 @@ CNI_NAME = "milvus-kit"
 CNI_FILE = f"/etc/cni/net.d/10-{CNI_NAME}.conflist"
 CNI_BRIDGE = "mkit0"
 CNI_DATA = f"{FOLDER}/cni"
+PATCHES = f"{FOLDER}/patches"
+PATCH_FILE = f"{PATCHES}/kubeletconfiguration+merge.json"
 _DEFAULT_CNI_FOLDER = "/opt/cni/bin"
 _API_PORT = 6443
 
@@ -112,11 +114,25 @@ def kubeadm_join(plan: NodePlan, endpoint: str, token: str, ca_hash: str, key: s
             }
         },
         "nodeRegistration": _registration(plan),
+        "patches": {"directory": PATCHES},
     }
     if plan.host.role == "control-plane":
         place = {"advertiseAddress": plan.host.address, "bindPort": _API_PORT}
         join["controlPlane"] = {"localAPIEndpoint": place, "certificateKey": key}
     return yaml.safe_dump(_kubeadm("JoinConfiguration", join), sort_keys=False)
+
+
+def kubelet_patch(facts: Facts) -> str:
+    """Return what a joining host's kubelet has of its own; the rest it takes from the cluster."""
+    return json.dumps(_of_the_host(facts), indent=2)
+
+
+def _of_the_host(facts: Facts) -> dict[str, Any]:
+    driver = "systemd" if facts.systemd else "cgroupfs"  # as in containerd's configuration
+    own: dict[str, Any] = {"cgroupDriver": driver}
+    if facts.cgroup == 1:
+        own["failCgroupV1"] = False  # unknown to a kubelet before 1.31, so only where it matters
+    return own
 
 
 def _registration(plan: NodePlan) -> dict[str, Any]:
@@ -137,7 +153,7 @@ def _kubelet(plan: NodePlan, facts: Facts) -> dict[str, Any]:
     document: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "cgroupDriver": "systemd" if facts.systemd else "cgroupfs",
+        **_of_the_host(facts),
         # Percentages, the default, evict pods from a large disk with much room left.
         "evictionHard": {
             "memory.available": "200Mi",
@@ -145,8 +161,6 @@ def _kubelet(plan: NodePlan, facts: Facts) -> dict[str, Any]:
             "imagefs.available": "2Gi",
         },
     }
-    if facts.cgroup == 1:
-        document["failCgroupV1"] = False
     if plan.image_archives:
         document["imageGCHighThresholdPercent"] = 100  # an image removed cannot be pulled again
     return document

@@ -37,6 +37,7 @@ _PACKAGES = (
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "dbus",
     "ethtool",
     "ipset",
     "iproute2",
@@ -48,6 +49,8 @@ _PACKAGES = (
     "procps",
     "runc",
     "socat",
+    "systemd",
+    "systemd-sysv",
 )
 _SSHD = """ListenAddress {address}
 HostKey /etc/ssh/ssh_host_ed25519_key
@@ -87,7 +90,9 @@ class ContainerNode:
         return subprocess.run(inside, capture_output=True, text=True, check=False, timeout=60)
 
 
-def start(name: str, number: int, *, commands: Path, archives: Path, key: Path) -> ContainerNode:
+def start(
+    name: str, number: int, *, commands: Path, archives: Path, key: Path, systemd: bool = False
+) -> ContainerNode:
     """Start a container, and wait until its sshd listens.
 
     Args:
@@ -96,6 +101,7 @@ def start(name: str, number: int, *, commands: Path, archives: Path, key: Path) 
         commands: Folder with kubeadm, kubelet and kubectl.
         archives: Folder with the image archives that it imports.
         key: File with a private key; its public one is beside it.
+        systemd: Whether systemd runs there; if not, a shell and sshd are all there is.
 
     Raises:
         MilvusKitError: It did not come up; with what it said.
@@ -109,6 +115,7 @@ def start(name: str, number: int, *, commands: Path, archives: Path, key: Path) 
         process = subprocess.Popen(
             [
                 *("/bin/sh", str(_SCRIPT), "enter", name, str(node.root), address, GATEWAY),
+                "systemd" if systemd else "sshd",
                 *(f"{commands}:{_COMMANDS}", f"{archives}:{IMAGES}"),
             ],
             stdin=subprocess.DEVNULL,
@@ -178,6 +185,9 @@ def _prepare(root: Path, address: str, key: Path) -> str:
     shutil.copy(key.with_suffix(".pub"), ssh / "authorized_keys")
     ordinary = ["useradd", "--root", str(root), "--uid", "1000", "--password", "*", "kit"]
     subprocess.run(ordinary, check=True)
+    (root / "etc/hostname").write_text(f"{root.parent.name}\n", encoding="utf-8")
+    # It would set the kernel of the whole machine.
+    (root / "etc/systemd/system/systemd-sysctl.service").symlink_to("/dev/null")
     (root / "etc/resolv.conf").write_text(f"nameserver {GATEWAY}\n", encoding="utf-8")
     return " ".join(host.with_suffix(".pub").read_text(encoding="utf-8").split()[:2])
 

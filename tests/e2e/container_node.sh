@@ -2,16 +2,17 @@
 # Becomes a container that behaves as a host with sshd, without a container engine: namespaces of
 # its own, a root file system of its own, and its own part of each cgroup hierarchy.
 #
-#   container_node.sh enter NAME ROOT ADDRESS GATEWAY FOLDER...   from the machine's shell
-#   container_node.sh boot ...                                    the first process inside
+#   container_node.sh enter NAME ROOT ADDRESS GATEWAY INIT FOLDER...   from the machine's shell
+#   container_node.sh boot ...                                         the first process inside
 #
-# Each FOLDER is SOURCE:TARGET and is seen inside, read-only.
+# INIT is systemd, or sshd for a host without it. Each FOLDER is SOURCE:TARGET and is seen inside,
+# read-only.
 set -eu
-stage=$1 name=$2 root=$3 address=$4 gateway=$5
-hierarchies=$(awk '$3 == "cgroup" && $2 ~ "^/sys/fs/cgroup/" {print $2}' /proc/mounts)
+stage=$1 name=$2 root=$3 address=$4 gateway=$5 init=$6
+hierarchies=$(awk '$3 ~ "^cgroup" && $2 ~ "^/sys/fs/cgroup/" {print $2}' /proc/mounts)
 
 enter() {
-    [ -n "$hierarchies" ] || { echo "no cgroup v1 hierarchy is mounted here" >&2; exit 1; }
+    [ -d /sys/fs/cgroup/memory ] || { echo "cgroup v1 is not mounted here" >&2; exit 1; }
     for hierarchy in $hierarchies; do
         own=$hierarchy/milvus-kit-$name
         mkdir -p "$own"
@@ -26,7 +27,7 @@ enter() {
 }
 
 boot() {
-    shift 5
+    shift 6
     mount --make-rprivate /
     mount --bind "$root" "$root"
     for folder in "$@"; do
@@ -40,9 +41,12 @@ boot() {
     mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
     for hierarchy in $hierarchies; do
         controllers=${hierarchy##*/}
-        [ "$controllers" != systemd ] || controllers=none,name=systemd
         mkdir "$root$hierarchy"
-        mount -t cgroup -o "$controllers" cgroup "$root$hierarchy"
+        case "$controllers" in
+            unified) mount -t cgroup2 cgroup2 "$root$hierarchy" ;;
+            systemd) mount -t cgroup -o none,name=systemd cgroup "$root$hierarchy" ;;
+            *) mount -t cgroup -o "$controllers" cgroup "$root$hierarchy" ;;
+        esac
     done
     mount -t tmpfs -o mode=755 tmpfs "$root/run"
     mount -t tmpfs -o mode=755 tmpfs "$root/dev"
@@ -67,6 +71,9 @@ boot() {
     umount -l /.machine
     rmdir /.machine
     mount --make-rshared /
+    if [ "$init" = systemd ]; then
+        exec env -i container=milvus-kit /lib/systemd/systemd
+    fi
     # A shell waits for whatever ends here, as a first process must.
     /usr/sbin/sshd -D -e &
     while :; do wait || true; sleep 1; done

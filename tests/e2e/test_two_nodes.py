@@ -71,7 +71,9 @@ def nodes(tools, progress, tmp_path_factory) -> Iterator[dict[str, ContainerNode
         given = {"commands": tools.folders["kubernetes"], "archives": archives, "key": key}
         with ThreadPoolExecutor() as pool:
             begun = {
-                name: pool.submit(container_node.start, name, number, **given)
+                name: pool.submit(
+                    container_node.start, name, number, systemd=name == "worker", **given
+                )
                 for number, name in enumerate(ROLES, start=11)
             }
         started = {name: one.result() for name, one in begun.items()}
@@ -120,7 +122,9 @@ def _plan(node: ContainerNode, **ssh: object) -> NodePlan:
 
 
 def _files(node: ContainerNode) -> str:
-    return node.run("find / -xdev -newermt '-1 hour' -type f -not -path '/tmp/*' | sort").stdout
+    return node.run(
+        "find / -xdev -newermt '-1 hour' -type f -not -path '/tmp/*' -not -path '/var/log/*' | sort"
+    ).stdout
 
 
 def _hidden(node: ContainerNode) -> list[str]:
@@ -290,12 +294,13 @@ def test_the_containers_themselves_leave_nothing_on_this_machine(nodes):
 
 def _left(node: ContainerNode) -> str:
     """Return what of a Kubernetes node is still on a host."""
-    return node.run("""ps -e -o comm= | grep -E 'kube|containerd|etcd|coredns|pause|keep-running'
+    return node.run("""ps -e -o args= | grep -E '/run/milvus-kit|kube|coredns|etcd|keep-running' |
+    grep -v -E '^grep|^/bin/sh -ec'
 ls /sys/class/net | grep -v -x -E 'lo|eth0'
 ls -d /etc/kubernetes /etc/cni/net.d /var/lib/kubelet /var/lib/etcd /var/lib/milvus-kit/node \\
     /run/milvus-kit 2>/dev/null
 awk '{print $5}' /proc/self/mountinfo | grep -E 'kubelet|/run/milvus-kit|containerd'
-ls -d /sys/fs/cgroup/*/kubepods* 2>/dev/null
+ls -d /sys/fs/cgroup/*/kubepods* /etc/systemd/system/milvus-kit* 2>/dev/null
 ip route | grep 10.245
 nft list tables | grep kube
 true""").stdout

@@ -103,6 +103,17 @@ def test_an_error_is_answered_in_the_stores_place_as_often_as_asked(
     assert proxy.script.injected == {kind: 2}
 
 
+@pytest.mark.parametrize(
+    "kind", [Kind.RESET, Kind.TRUNCATE, Kind.CORRUPT, Kind.CORRUPT_UPLOAD], ids=str
+)
+def test_a_request_without_a_body_to_damage_goes_well_and_counts_as_no_fault(client, proxy, kind):
+    proxy.script.arm(Fault(kind))
+    client.put_object(Bucket="milvus", Key="files/empty", Body=b"")
+    client.head_object(Bucket="milvus", Key="files/object")
+    assert get(client, "files/empty") == b""
+    assert proxy.script.injected == {}
+
+
 def test_a_fault_meets_only_its_path_and_each_nth_request():
     script = Script()
     script.arm(Fault(Kind.SLOW_DOWN, path="insert_log", every=3))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from validation import resources
+from validation import resources, strict_yaml
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
 from validation.s3.client import Keys
@@ -165,10 +165,5 @@ def _validated(document: Mapping[str, Any], source: str) -> Storage:
     try:
         return Storage.model_validate(document)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigurationError(
-            "this is no storage contract\n    " + "\n    ".join(lines), where=source
-        ) from None
+        wrong = strict_yaml.wrong_keys(error)
+        raise ConfigurationError(f"this is no storage contract{wrong}", where=source) from None

@@ -72,11 +72,14 @@ class Exchange:
         fault = self.script.choose(request.first[0], request.first[1])
         if fault is not None and fault.kind in BODILESS:
             return self._refuse(request, fault)
+        if fault is not None and fault.kind is Kind.DELAY:
+            self.script.note_injected(fault.kind)  # now, for it may be stopped before its answer
         answer = self._forward(request, fault)
         self.script.note_answer(int(answer.first[1]))
         if fault is not None and fault.kind is Kind.DELAY:
             time.sleep(fault.seconds)
         if fault is not None and fault.kind is Kind.LOST_ANSWER:
+            self.script.note_injected(fault.kind)
             self.client.reset()
             return False
         self.client.send(answer.raw)
@@ -105,6 +108,7 @@ class Exchange:
             *(["Connection: close"] if waiting else []),
         ]
         self.client.send("\r\n".join([*lines, "", ""]).encode() + body)
+        self.script.note_injected(fault.kind)
         return not waiting
 
     def _forward(self, request: Head, fault: Fault | None) -> Head:
@@ -131,8 +135,9 @@ class Exchange:
         """Pass an answer's body, damaged if a fault says so; return whether it came to its end."""
         length = answer.length
         ends = fault is not None and fault.kind in {Kind.RESET, Kind.TRUNCATE}
-        if ends and fault is not None:
+        if ends and fault is not None and length != 0:
             self.store.move(int((length or 0) * fault.at), self.client)
+            self.script.note_injected(fault.kind)
             if fault.kind is Kind.RESET:
                 self.client.reset()
             else:
@@ -142,11 +147,12 @@ class Exchange:
         self._pass(self.store, self.client, length, wrong)
         return True
 
-    @staticmethod
-    def _pass(source: Stream, target: Stream, length: int | None, wrong: Fault | None) -> None:
+    def _pass(
+        self, source: Stream, target: Stream, length: int | None, wrong: Fault | None
+    ) -> None:
         """Pass a body, with one bit of it changed where a fault says so."""
         if length is not None:
-            _pass_piece(source, target, length, wrong)
+            self._pass_piece(source, target, length, wrong)
             return
         while True:  # chunked: sizes and trailers are passed on as they are
             line = source.read_until(b"\r\n")
@@ -154,19 +160,19 @@ class Exchange:
             size = int(line.split(b";")[0], 16)
             if not size:
                 break
-            _pass_piece(source, target, size, wrong)
+            self._pass_piece(source, target, size, wrong)
             wrong = None
             target.send(source.read_until(b"\r\n"))
         while (line := source.read_until(b"\r\n")) != b"\r\n":
             target.send(line)
         target.send(b"\r\n")
 
-
-def _pass_piece(source: Stream, target: Stream, length: int, wrong: Fault | None) -> None:
-    if wrong is None or not length:
-        source.move(length, target)
-        return
-    before = min(int(length * wrong.at), length - 1)
-    source.move(before, target)
-    target.send(bytes([source.take(1)[0] ^ 1]))
-    source.move(length - before - 1, target)
+    def _pass_piece(self, source: Stream, target: Stream, length: int, wrong: Fault | None) -> None:
+        if wrong is None or not length:
+            source.move(length, target)
+            return
+        before = min(int(length * wrong.at), length - 1)
+        source.move(before, target)
+        target.send(bytes([source.take(1)[0] ^ 1]))
+        self.script.note_injected(wrong.kind)
+        source.move(length - before - 1, target)

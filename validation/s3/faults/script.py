@@ -69,7 +69,8 @@ class Script:
     """The faults that are armed now. All methods may be called from any thread.
 
     Attributes:
-        injected: How often each fault was met.
+        injected: How often each fault was done to a request; one with nothing to damage, such as
+            an empty body, does not count.
         answered: Answers of the store itself by status.
         refused: Handshakes that clients broke off because of the certificate, by TLS alert.
     """
@@ -107,16 +108,20 @@ class Script:
             self._changed.wait(left)
 
     def choose(self, method: str, path: str) -> Fault | None:
-        """Return the fault that this request meets, and count it.
+        """Return the fault that this request meets.
 
         The fault armed first has the first say; one request meets one fault at most.
         """
         with self._lock:
             for one in self._armed:
                 if self._meets(one, method, path):
-                    self.injected[one.fault.kind] += 1
                     return one.fault
         return None
+
+    def note_injected(self, kind: Kind) -> None:
+        """Count a fault that was done to a request."""
+        with self._lock:
+            self.injected[kind] += 1
 
     def note_answer(self, status: int) -> None:
         """Count an answer of the store."""

@@ -151,5 +151,11 @@ DEBIAN_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "busybox-static": "/bin/busybox",
     "zstd": "zstd",
+    "openssh-client": "ssh",
+    # What images are assembled with: a static program of a few lines, Kafka's jars, a JRE for them.
+    "gcc": "gcc",
+    "libc6-dev": "/usr/include/stdlib.h",
+    "maven": "mvn",
+    "default-jdk-headless": "jlink",
 }
 """Debian packages of the host, each with a command or file that shows that it is there."""

@@ -79,7 +79,10 @@ def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"
 def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
     usual = {"region": storage.region, "root_path": storage.root_path}
     recorded = usual | profile.get("storage", {})
-    for name, value in (usual | {"endpoint": storage.endpoint, "bucket": storage.bucket}).items():
+    wanted = usual | {"endpoint": storage.endpoint, "bucket": storage.bucket}
+    if storage.encryption is not None:  # a profile for none did not look whether there is any
+        wanted["encryption"] = storage.encryption
+    for name, value in wanted.items():
         if recorded.get(name) != value:
             yield Problem(
                 KEY,
@@ -93,7 +96,7 @@ def _required(profile: dict[str, Any]) -> Iterator[Problem]:
     """Refuse a profile in which a required rule is broken, or was left open.
 
     Its verdict may be about more than this stack needs: one recorded for Woodpecker holds the rules
-    of that log too. So a verdict that is no pass is passed over where only those are open.
+    of that log too. So a verdict that is no pass is passed over where those are what explains it.
     """
     required = [
         item
@@ -103,7 +106,7 @@ def _required(profile: dict[str, Any]) -> Iterator[Problem]:
     broken = [_told(item) for item in required if item.get("outcome") == "fail"]
     open_ = [_told(item) for item in required if item.get("outcome") not in {"pass", "fail"}]
     verdict = profile.get("verdict")
-    about_log = bool(required) and profile.get("declared_wal") == "woodpecker-embedded"
+    about_log = bool(required) and _explained_by_log(profile)
     reason = profile.get("reason", "no reason recorded")
     if broken or (verdict == "fail" and not about_log):
         yield Problem(
@@ -120,6 +123,15 @@ def _required(profile: dict[str, Any]) -> Iterator[Problem]:
             seen=repr(verdict),
             remedy=f"let the missing rules be measured: {_AGAIN}",
         )
+
+
+def _explained_by_log(profile: dict[str, Any]) -> bool:
+    """Return whether a rule of the log alone is enough for the verdict, which is no pass."""
+    if profile.get("declared_wal") != "woodpecker-embedded":
+        return False
+    of_log = [item for item in profile.get("findings", []) if item.get("need") == "woodpecker"]
+    outcomes = {item.get("outcome") for item in of_log}
+    return "fail" in outcomes if profile.get("verdict") == "fail" else bool(outcomes - {"pass"})
 
 
 def _told(finding: dict[str, Any]) -> str:

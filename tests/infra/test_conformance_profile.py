@@ -138,6 +138,28 @@ def test_conditional_writes_left_open_matter_to_a_log_on_this_store_alone(proble
     assert "preflight" in one.remedy
 
 
+@pytest.mark.parametrize("verdict", ["fail", "inconclusive", None])
+@pytest.mark.parametrize("outcome", [None, "pass"])
+def test_a_verdict_that_no_rule_of_the_log_explains_is_not_passed_over(problems, verdict, outcome):
+    of_log = [finding("conditional.race", outcome, "woodpecker")] if outcome else []
+    recorded = {"verdict": verdict, "declared_wal": "woodpecker-embedded"}
+    (one,) = problems([*GOOD, *of_log], **recorded)
+    assert one.key == conformance.KEY
+    assert "the recorded reason" in str(one.what)
+
+
+def test_a_failed_verdict_is_not_explained_by_what_of_the_log_was_left_open(problems):
+    (one,) = problems([*GOOD, LOG], verdict="fail", declared_wal="woodpecker-embedded")
+    assert one.key == conformance.KEY
+
+
+def test_a_stack_that_declares_encryption_wants_a_profile_that_looked_for_it(refused, monkeypatch):
+    assert refused("pass", encryption="AES256") == [conformance.KEY]
+    monkeypatch.setitem(RECORDED, "encryption", "AES256")
+    assert refused("pass", encryption="AES256") == []
+    assert refused("pass") == []
+
+
 def test_a_profile_without_findings_shows_nothing(problems):
     recorded = {"verdict": "inconclusive", "declared_wal": "woodpecker-embedded"}
     assert conformance.KEY in [one.key for one in problems([], **recorded)]

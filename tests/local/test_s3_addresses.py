@@ -16,6 +16,7 @@ import s3_stub
 from test_s3_tls import LIGHT, certificate
 
 from validation.s3.client import Keys, addresses_of, connect, endpoint_of
+from validation.s3.conformance.consistency import _pairs
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.faults.proxy import Certificate, FaultProxy
@@ -211,6 +212,38 @@ def test_a_family_that_the_store_does_not_serve_is_passed_over(named, balanced):
     finding = found_at(storage)
     assert finding.outcome is Outcome.PASS, finding.reason
     assert "::1" not in finding.evidence["addresses"]
+
+
+def test_where_one_address_of_a_served_family_answers_nothing_was_compared(named, balanced):
+    named(("127.0.0.2", "::1"))
+    finding = found_at(balanced[0])
+    assert finding.outcome is Outcome.NOT_MEASURED
+    assert not finding.applies
+    assert "one address of the endpoint answers, 127.0.0.2" in finding.reason
+    assert "['::1']" in finding.reason
+
+
+def test_a_name_of_which_no_address_answers_any_more_is_no_pass_and_no_crash(named, balanced):
+    storage, _ = balanced
+    with opened(storage.model_copy(update={"endpoint": _at(storage, "127.0.0.2")})) as space:
+        space.storage = storage
+        named(("127.0.0.8", "127.0.0.9"))
+        (finding,) = run(space, [TABLE["consistency.addresses"]])
+    assert finding.outcome is Outcome.FAIL
+    assert "none of the endpoint's addresses answers" in finding.reason
+
+
+def _at(storage, address):
+    return storage.endpoint.replace(NAME, address)
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 100])
+def test_however_many_the_addresses_each_is_written_to_and_read(count):
+    used = [f"10.0.0.{number}" for number in range(count)]
+    pairs = _pairs(used)
+    assert {writer for writer, _ in pairs} == {reader for _, reader in pairs} == set(used)
+    assert len(set(pairs)) == len(pairs) == min(count * (count - 1), max(64, count))
+    assert all(writer != reader for writer, reader in pairs)
 
 
 def test_a_name_with_one_address_has_nothing_to_compare(named, balanced):

@@ -11,11 +11,13 @@ import s3_servers
 import s3_stub
 
 from validation.errors import ConfigurationError, CredentialsError, ExitCode, UnreachableError
-from validation.s3.client import Keys, connect, translated
+from validation.s3 import console
+from validation.s3.client import Keys, connect, endpoint_of, translated
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.preflight import preflight
-from validation.s3.reach import reach
+from validation.s3.reach import _ask, reach
+from validation.s3.wire import Reply
 from validation.s3.workspace import Effort, Permissions, opened
 from validation.target import SecretRef
 from validation.verdict import Outcome
@@ -121,6 +123,35 @@ def test_a_missing_bucket_is_a_mistake_in_the_configuration(stub):
 def test_an_endpoint_must_be_a_url_without_path(endpoint):
     with pytest.raises(ConfigurationError, match="not a URL"):
         reach(s3_servers.storage(endpoint))
+
+
+@pytest.mark.parametrize("name", ["", "a bucket", "b/c"])
+def test_what_is_no_bucket_s_name_is_a_mistake_in_the_configuration(stub, name):
+    storage = s3_servers.storage(stub.endpoint)
+    with pytest.raises(ConfigurationError, match="no bucket can have this name") as caught:
+        reach(storage.model_copy(update={"bucket": name}))
+    assert caught.value.where == "storage.bucket"
+    with pytest.raises(ConfigurationError, match="no bucket can have this name") as caught:
+        preflight(storage, permissions=Permissions(other_bucket=name))
+    assert caught.value.where == "--other-bucket"
+
+
+def test_a_redirect_to_a_port_that_only_begins_as_ours_leads_elsewhere(monkeypatch):
+    endpoint = "http://127.0.0.1:808"
+    storage = s3_servers.storage(endpoint)
+    reply = Reply(301, {"location": f"{endpoint}0/milvus"}, b"")
+    monkeypatch.setattr("validation.s3.reach.exchange", lambda *_, **__: reply)
+    with pytest.raises(UnreachableError, match="elsewhere"):
+        _ask(storage, endpoint_of(storage), 1.0)
+
+
+@pytest.mark.parametrize("path", ["", "file/profile.json"])
+def test_a_profile_that_cannot_be_written_is_told_before_the_store_is_asked(tmp_path, path):
+    (tmp_path / "file").touch()
+    nowhere = s3_servers.storage(f"http://127.0.0.1:{s3_servers.free_port()}")
+    with pytest.raises(ConfigurationError, match="profile cannot be written"):
+        console.run(nowhere, Permissions(), path=tmp_path / path)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_full_store_is_named():

@@ -158,6 +158,48 @@ def test_without_the_races_the_log_is_not_called_safe(storage):
     assert profile.decisions.woodpecker == "unknown"
 
 
+def forbidden(_self):
+    raise s3_stub.S3Error(403, "AccessDenied")
+
+
+def left_by(storage, checks, **permissions):
+    """Return what checks leave behind."""
+    left: list[str] = []
+    with opened(storage, Permissions(**permissions), EFFORT, leftovers=left) as space:
+        run(space, [TABLE[one] for one in checks])
+    return left, space
+
+
+def test_a_bucket_that_cannot_be_removed_again_is_told(stub, storage, monkeypatch):
+    stub.faults = {"bucket.creation"}  # it may be asked for a bucket
+
+    def made_and_left() -> tuple[str, list[str]]:
+        left: list[str] = []
+        with opened(storage, Permissions(make_buckets=True), EFFORT, leftovers=left) as space:
+            name = space.make_bucket("one")
+        return name, left
+
+    name, left = made_and_left()
+    assert (left, name in stub.buckets) == ([], False)
+    monkeypatch.setattr(s3_stub.Operations, "delete_bucket", forbidden)
+    name, left = made_and_left()
+    assert (left, name in stub.buckets) == ([f"{name}/"], True)
+
+
+def test_versions_that_stay_in_a_named_bucket_are_told(stub, storage, monkeypatch):
+    checks = ("conditional.versioned",)
+    assert left_by(storage, checks, versioned_bucket="versioned")[0] == []
+    monkeypatch.setattr(s3_stub.Operations, "_list_versions", forbidden)
+    left, space = left_by(storage, checks, versioned_bucket="versioned")
+    assert left == [f"versioned/{space.prefix} (its versions could not be listed)"]
+    assert stub.buckets["versioned"].objects
+
+
+def test_a_bucket_that_is_not_there_has_nothing_left_in_it(storage):
+    left, _ = left_by(storage, ("protection.backup-versions",), backup_bucket="absent")
+    assert left == []
+
+
 def test_what_cannot_be_deleted_is_told(storage, monkeypatch):
     monkeypatch.setattr(s3_stub.Operations, "delete_object", lambda self: self.http.answer(204))
     profile = preflight(storage, checks=(TABLE["objects.zero-byte"],))

@@ -10,12 +10,13 @@ import pytest
 from validation import rules
 from validation.datasets.generated import generate
 from validation.datasets.ground_truth import exact
-from validation.drill import faults, runner
+from validation.drill import faults, runner, traffic
 from validation.drill.bench import last_words
 from validation.drill.meeting import Met
 from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
-from validation.drill.traffic import K, rows_of, what_is_wrong
+from validation.drill.traffic import K, Traffic, what_is_wrong
 from validation.errors import ConfigurationError, MeasurementError, UnsupportedError
+from validation.milvus import loading
 from validation.milvus.searching import Answers
 from validation.progress import Progress
 from validation.recorder import Recorder
@@ -81,11 +82,18 @@ def test_leaving_out_a_nearer_row_is_wrong():
     assert wrong(answered(rows, [distance_of(row) for row in rows])) == "a nearer row is left out"
 
 
-def test_rows_keep_all_their_columns_when_taken():
-    part = rows_of(DATASET, np.array([5, 3]))
-    assert list(part.ids) == [5, 3]
-    assert part.scalars["category"] == [DATASET.scalars["category"][row] for row in (5, 3)]
-    assert (part.vectors == DATASET.vectors[[5, 3]]).all()
+def test_a_writer_without_rows_left_is_the_drill_s_end_and_no_failure_of_milvus(monkeypatch):
+    sent = []
+    monkeypatch.setattr(loading, "insert", lambda _c, _n, batch: sent.append(batch.rows))
+    monkeypatch.setattr(traffic, "WRITE_PAUSE", 0.0)
+    nobody: Any = None
+    writing = Traffic(nobody, "live", nobody, DATASET, first=340, truth=TRUTH)
+    writing.writer.start()
+    writing.writer.join(20)
+    assert sent == [25, 25]
+    assert writing.broken == "no rows are left to write"
+    assert writing.writer.failures == {}
+    assert writing.acknowledged == [(340, 365), (365, 390)]
 
 
 def test_faults_keep_the_drill_s_order_and_unknown_ones_are_refused():

@@ -19,7 +19,7 @@ from validation.datasets.ground_truth import GroundTruth, exact
 from validation.datasets.model import Dataset
 from validation.drill.access import OwnAccess
 from validation.drill.keys import Key
-from validation.drill.traffic import K, rows_of
+from validation.drill.traffic import K
 from validation.errors import MeasurementError, MilvusKitError
 from validation.local import ports
 from validation.local.stack import EmbeddedStack
@@ -96,7 +96,7 @@ class Bench:
 
     def _fresh(self, kind: str) -> Collection:
         rows = np.arange(BASE_ROWS)
-        base = rows_of(self.dataset, rows)
+        base = self.dataset.taken(rows)
         name = collection_name("drill", kind, self._made)
         loading.load(self.connection, base, name=name, index=self.index, seconds=_BACK_SECONDS)
         acknowledged = np.zeros(self.dataset.rows, dtype=bool)

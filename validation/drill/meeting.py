@@ -13,7 +13,7 @@ import numpy as np
 from validation.drill.acts import Seen
 from validation.drill.bench import Bench, Collection
 from validation.drill.faults import HOLD_SECONDS, Scripted
-from validation.drill.traffic import K, Traffic, rows_of, what_is_wrong
+from validation.drill.traffic import K, Traffic, what_is_wrong
 from validation.errors import MeasurementError, MilvusKitError
 from validation.milvus import loading, manifest, overlap, searching
 from validation.milvus.connection import connect
@@ -81,7 +81,8 @@ def meet(bench: Bench, fault: Scripted) -> Met:
         traffic.start()
         try:
             if not traffic.await_good(0.0, seconds=_READY_SECONDS):
-                raise MeasurementError("Milvus did not work before the fault began")
+                why = traffic.broken or "Milvus did not work"
+                raise MeasurementError(f"{why} before the fault began")
             calm = traffic.count()
             bench.hold(CLEAN_SECONDS)
             met.failed = _failed(calm, traffic)
@@ -211,7 +212,7 @@ def _rows(bench: Bench, met: Met) -> None:
         keys = np.asarray(stored.keys, dtype=np.int64)
         collection.present = collection.acknowledged.copy()
         collection.present[keys[(keys >= 0) & (keys < collection.sent)]] = True
-        expected = manifest.sent(rows_of(bench.dataset, np.flatnonzero(collection.present)))
+        expected = manifest.sent(bench.dataset.taken(np.flatnonzero(collection.present)))
         found = manifest.compare(expected, stored)
         differences[kind] = found
         met.evidence[f"rows_{kind}"] = {**found.evidence, "examples": found.examples}

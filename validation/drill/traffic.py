@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ import numpy as np
 
 from validation.datasets.ground_truth import GroundTruth, distances_to
 from validation.datasets.model import Dataset
-from validation.errors import MeasurementError, MilvusKitError
+from validation.errors import MilvusKitError
 from validation.milvus import loading, searching
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
@@ -26,19 +25,6 @@ SEARCH_SECONDS = 5.0
 EXAMPLES = 5
 _RELATIVE = 1e-4
 _JOIN_SECONDS = 130.0
-
-
-def rows_of(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """Return the rows at these positions as a dataset."""
-    return dataclasses.replace(
-        dataset,
-        ids=np.asarray(dataset.ids)[rows],
-        vectors=np.ascontiguousarray(dataset.vectors[rows]),
-        scalars={
-            name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
-            for name, column in dataset.scalars.items()
-        },
-    )
 
 
 def what_is_wrong(
@@ -79,6 +65,10 @@ def what_is_wrong(
     return next((text for text, is_so in wrongs.items() if is_so), "")
 
 
+class _NoRowsLeftError(Exception):
+    """It is the drill's end of its dataset, not a failure of Milvus's."""
+
+
 class _Worker(threading.Thread):
     """Does something again and again until it is told to stop; failures are counted by kind."""
 
@@ -98,6 +88,9 @@ class _Worker(threading.Thread):
                 self._step()
             except MilvusKitError as error:
                 self.failures[error.what[:100]] += 1
+            except _NoRowsLeftError:
+                self.broken = "no rows are left to write"
+                return
             except Exception as error:  # noqa: BLE001  (a thread that ends unseen proves nothing)
                 self.broken = f"{type(error).__name__}: {error}"
                 return
@@ -179,9 +172,9 @@ class Traffic:
     def _write(self) -> None:
         first, end = self.sent, self.sent + BATCH
         if end > self._dataset.rows:
-            raise MeasurementError("the drill has no rows left to write")
+            raise _NoRowsLeftError
         self.sent = end  # before it is sent: it may arrive though its answer does not
-        batch = rows_of(self._dataset, np.arange(first, end))
+        batch = self._dataset.taken(np.arange(first, end))
         loading.insert(self._connection, self._name, batch)
         self.acknowledged.append((first, end))
 

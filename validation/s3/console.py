@@ -17,7 +17,7 @@ from validation.errors import ExitCode
 from validation.s3.conformance.runner import Finding
 from validation.s3.performance import Plan
 from validation.s3.preflight import preflight
-from validation.s3.profile import StoreProfile, save
+from validation.s3.profile import StoreProfile, require_writable, save
 from validation.s3.speed import SHOWN, Speed, measured, rows
 from validation.s3.workspace import Permissions, Workspace
 from validation.target import Storage, Wal
@@ -57,7 +57,12 @@ def run(
         plan: How to measure performance; None leaves it out.
         endpoints: Further endpoints of the same store, for performance.
         quiet: Show the verdict only.
+
+    Raises:
+        ConfigurationError: The profile cannot be written there; nothing was asked of the store.
+        MilvusKitError: As `preflight.preflight`.
     """
+    require_writable(path)
     signal.signal(signal.SIGTERM, _interrupt)  # so that the workspace is swept then, too
     progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     progress.print(f"{storage.endpoint}, bucket {storage.bucket}, below {storage.root_path}/")

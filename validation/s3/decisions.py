@@ -165,6 +165,8 @@ def _stack(storage: Storage, wal: Decision, addressing: Decision) -> dict[str, A
         "region": storage.region,
         "addressing": addressing.choice,
     }
+    if storage.encryption is not None:
+        contract["encryption"] = storage.encryption
     ca_file = ca_file_of(storage)
     if storage.endpoint.startswith("https://") and ca_file is not None:
         contract["ca"] = {"pem": ca_file.read_text(encoding="utf-8")}

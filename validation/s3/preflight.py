@@ -9,7 +9,7 @@ from validation.s3.conformance.model import Check
 from validation.s3.conformance.runner import Finding, run, unmeasured
 from validation.s3.conformance.table import CHECKS
 from validation.s3.profile import StoreProfile, compose
-from validation.s3.reach import reach
+from validation.s3.reach import reach, require_bucket_name
 from validation.s3.speed import Speed
 from validation.s3.workspace import Effort, Permissions, Workspace, opened
 from validation.target import Storage, Wal
@@ -42,6 +42,7 @@ def preflight(
         ConfigurationError: The contract is wrong, or there is no such bucket.
     """
     started = time.monotonic()
+    _require_names(permissions or Permissions())
     reached = reach(storage)
     leftovers: list[str] = []
     speeds: list[Speed] = []
@@ -61,6 +62,13 @@ def preflight(
         leftovers=leftovers,
         performance=speeds,
     )
+
+
+def _require_names(permissions: Permissions) -> None:
+    for name in ("versioned_bucket", "backup_bucket", "other_bucket"):
+        bucket = getattr(permissions, name)
+        if bucket is not None:
+            require_bucket_name(bucket, f"--{name.replace('_', '-')}")
 
 
 def _without_tls(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -45,7 +47,7 @@ class StoreProfile(BaseModel):
     decisions: Decisions
     findings: tuple[Finding, ...]
     performance: tuple[Speed, ...] = ()
-    leftovers: tuple[str, ...] = Field(default=(), description="objects that could not be deleted")
+    leftovers: tuple[str, ...] = Field(default=(), description="what could not be deleted")
 
     def finding(self, name: str) -> Finding:
         """Return what came of one check."""
@@ -116,12 +118,36 @@ def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome
     return Outcome.PASS, f"all {len(required)} required rules hold"
 
 
+def require_writable(path: Path) -> None:
+    """Make sure that a profile can be written there, before minutes are spent on measuring it.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the profile cannot be written: {error.strerror or error}",
+            where=f"--profile {path}",
+            remedy="name a file in a folder of yours",
+        ) from None
+
+
 def save(profile: StoreProfile, path: Path) -> None:
     """Write a profile as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     partial.write_text(profile.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
 
 
 def load(path: Path) -> StoreProfile:

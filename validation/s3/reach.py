@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 
-from validation.errors import MilvusKitError, UnreachableError
+from validation.errors import ConfigurationError, MilvusKitError, UnreachableError
 from validation.s3.client import (
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -56,6 +56,7 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
         ConfigurationError: The contract is wrong, or there is no such bucket.
     """
     endpoint = endpoint_of(storage)
+    require_bucket_name(storage.bucket, "storage.bucket")
     keys_of(storage)
     addresses = _resolve(storage, endpoint)
     _open(storage, endpoint)
@@ -69,6 +70,25 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
     with translated(storage):
         connect(storage, read_seconds=seconds).head_bucket(Bucket=storage.bucket)
     return Reached(reply.headers.get("server", ""), addresses)
+
+
+def require_bucket_name(name: str, where: str) -> None:
+    """Make sure that a bucket can have this name, old ones and other stores' included.
+
+    Args:
+        name: The name.
+        where: Who gave it.
+
+    Raises:
+        ConfigurationError: No bucket can.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", name):
+        raise ConfigurationError(
+            "no bucket can have this name",
+            where=where,
+            seen=repr(name),
+            remedy="a bucket's name has letters, digits, dots, dashes and underscores",
+        )
 
 
 def _resolve(storage: Storage, endpoint: Endpoint) -> tuple[str, ...]:
@@ -164,8 +184,8 @@ def _ask(storage: Storage, endpoint: Endpoint, seconds: float) -> Reply:
         target = reply.headers.get("location", "")
         seen.append(target)
         if not target.startswith("/"):
-            here = target.startswith(storage.endpoint)
-            if not here:
+            here = f"{storage.endpoint.rstrip('/')}/"
+            if not f"{target}/".startswith(here):  # host:80 is no beginning of host:8080
                 raise UnreachableError(
                     "the endpoint sends us elsewhere",
                     where=storage.endpoint,

@@ -19,11 +19,12 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
-from validation.s3.client import Keys, connect, translated
+from validation.s3.client import Keys, connect, status_of, translated
 from validation.s3.wire import Reply, Request, send
 from validation.target import Storage
 
 _SWEEPERS = 16
+_NOT_FOUND = 404
 
 
 class BusyError(MeasurementError):
@@ -190,11 +191,18 @@ class Workspace:
                 self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
         left = list(self.outside)
         for bucket, keys in self._keys.items():
-            left += [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
-        for bucket in reversed(self._made):
-            with suppress(boto.BotoCoreError, boto.ClientError):
-                self.s3.delete_bucket(Bucket=bucket)
-        return left
+            found = [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
+            left += found if bucket not in self._made else []  # those go with their bucket, or stay
+        return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
+
+    def _removed(self, bucket: str) -> bool:
+        try:
+            self.s3.delete_bucket(Bucket=bucket)
+        except boto.ClientError as error:
+            return status_of(error) == _NOT_FOUND
+        except boto.BotoCoreError:
+            return False
+        return True
 
     def _sweep_bucket(self, bucket: str, keys: list[str]) -> list[str]:
         """Delete keys one by one: that works also where batch delete does not."""
@@ -207,32 +215,42 @@ class Workspace:
             list(pool.map(delete, keys))
             for address in self.divided:  # each request may have gone to either store
                 list(pool.map(lambda key, at=address: self._delete_at(at, bucket, key), keys))
-        self._sweep_versions(bucket, set(keys))
+        versions = self._sweep_versions(bucket, set(keys))
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=self.prefix
             )
             found = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
-        except (boto.BotoCoreError, boto.ClientError):
+        except (boto.BotoCoreError, boto.ClientError) as error:
+            if isinstance(error, boto.ClientError) and status_of(error) == _NOT_FOUND:
+                return []  # there is no such bucket
             return [f"{self.prefix} (it could not be listed)"]
-        return sorted(found & set(keys))
+        return sorted(found & set(keys)) + versions
 
     def _delete_at(self, address: str, bucket: str, key: str) -> None:
         with suppress(MilvusKitError):
             self.send("DELETE", key, bucket=bucket, address=address)
 
-    def _sweep_versions(self, bucket: str, keys: set[str]) -> None:
-        with suppress(boto.BotoCoreError, boto.ClientError):
+    def _sweep_versions(self, bucket: str, keys: set[str]) -> list[str]:
+        """Delete the versions of keys; return what is left of them."""
+        left = []
+        try:
             pages = self.s3.get_paginator("list_object_versions").paginate(
                 Bucket=bucket, Prefix=self.prefix
             )
             for page in pages:
                 for entry in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
                     if entry["Key"] in keys:
-                        with suppress(boto.ClientError):
+                        try:
                             self.s3.delete_object(
                                 Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"]
                             )
+                        except (boto.BotoCoreError, boto.ClientError):
+                            left.append(f"{entry['Key']} (version {entry['VersionId']})")
+        except (boto.BotoCoreError, boto.ClientError):
+            if bucket != self.bucket:  # those are named because they keep versions
+                left.append(f"{self.prefix} (its versions could not be listed)")
+        return left
 
 
 @contextmanager

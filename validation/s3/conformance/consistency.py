@@ -16,7 +16,7 @@ from validation.s3.workspace import Workspace
 
 _WRITERS = 8
 _PAIRS = 64
-"""Enough for every pair of eight addresses; of more, those are tried that come first."""
+"""Enough for every pair of eight addresses; of more, each is at least written to and read once."""
 _NOT_FOUND = 404
 _BREAKS = "acknowledged rows cannot be found, or deleted ones come back"
 
@@ -114,15 +114,31 @@ def addresses(space: Workspace) -> Evidence:
     if len(found) == 1:
         raise NotDeclaredError(f"the endpoint has one address: {found[0]}")
     used, silent = _answering(space, found)
+    if not used:
+        raise UnreachableError("none of the endpoint's addresses answers", where=str(found))
     require(not silent, f"the endpoint's name has addresses that do not answer: {silent}")
+    if len(used) == 1:
+        raise NotDeclaredError(
+            f"one address of the endpoint answers, {used[0]}; of another family, and silent:"
+            f" {[one for one in found if one not in used]}"
+        )
     conditional = not _made_again(space, used[0], used[0])
-    pairs = [(one, other) for one in used for other in used if one != other]
-    for writer, reader in pairs[:_PAIRS]:
+    pairs = _pairs(used)
+    for writer, reader in pairs:
         said = _between(space, writer, reader, conditional=conditional)
         space.divided = tuple(used) if said else ()
         require(not said, f"written through {writer}, {said} through {reader}", addresses=used)
-    tried = min(len(pairs), _PAIRS)
-    return {"addresses": used, "pairs": tried, "conditional_writes_compared": conditional}
+    return {"addresses": used, "pairs": len(pairs), "conditional_writes_compared": conditional}
+
+
+def _pairs(used: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs that are tried, neighbours first.
+
+    The neighbours alone make a ring: however the addresses fall into two stores, it crosses over.
+    """
+    count = len(used)
+    steps = [(at, (at + step) % count) for step in range(1, count) for at in range(count)]
+    return [(used[one], used[other]) for one, other in steps[: max(_PAIRS, count)]]
 
 
 def _answering(space: Workspace, found: tuple[str, ...]) -> tuple[list[str], list[str]]:

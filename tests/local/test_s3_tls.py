@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from validation.errors import ExitCode, UnreachableError
+from validation.errors import ConfigurationError, ExitCode, UnreachableError
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
@@ -122,6 +122,21 @@ def test_a_store_behind_a_private_ca_passes_and_the_ca_is_in_the_configuration(t
     assert profile.finding("tls.trusted").evidence["system_store"] is False
     assert profile.decisions.tls.choice == "ca-file"
     assert "BEGIN CERTIFICATE" in profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"]
+
+
+@pytest.mark.parametrize("content", [None, "no PEM"], ids=["absent", "no PEM"])
+def test_a_client_certificate_that_cannot_be_used_is_a_mistake_in_the_configuration(
+    tls_store, tmp_path, content
+):
+    files = tmp_path / "client.crt", tmp_path / "client.key"
+    for file in files if content else ():
+        file.write_text(content)
+    own = {"client_certificate_file": files[0], "client_key_file": files[1]}
+    tls = tls_store.tls.model_copy(update=own)
+    with pytest.raises(ConfigurationError, match="client certificate") as caught:
+        reach(tls_store.model_copy(update={"tls": tls}))
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "client.key" in caught.value.where
 
 
 def test_the_fast_client_trusts_the_private_ca_too(tls_store):

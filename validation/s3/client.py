@@ -176,7 +176,7 @@ def tls_context(storage: Storage) -> ssl.SSLContext:
     which is one of the two, refuses such certificates.
 
     Raises:
-        ConfigurationError: The CA file is no certificate.
+        ConfigurationError: The CA file is no certificate, or the client's own cannot be used.
     """
     ca_file = ca_file_of(storage)
     try:
@@ -190,7 +190,14 @@ def tls_context(storage: Storage) -> ssl.SSLContext:
     context.hostname_checks_common_name = False
     tls = storage.tls
     if tls.client_certificate_file is not None:
-        context.load_cert_chain(tls.client_certificate_file, tls.client_key_file)
+        try:
+            context.load_cert_chain(tls.client_certificate_file, tls.client_key_file)
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigurationError(
+                f"the client certificate and its key cannot be used: {error.strerror or error}",
+                where=f"storage.tls: {tls.client_certificate_file}, {tls.client_key_file}",
+                remedy="give readable PEM files of a certificate and of the key that belongs to it",
+            ) from None
     return context
 
 

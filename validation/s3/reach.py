@@ -86,7 +86,7 @@ def require_bucket_name(name: str, where: str) -> None:
         raise ConfigurationError(
             "no bucket can have this name",
             where=where,
-            seen=repr(name),
+            seen=name,
             remedy="a bucket's name has letters, digits, dots, dashes and underscores",
         )
 

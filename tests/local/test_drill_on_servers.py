@@ -1,5 +1,6 @@
 """The drill on real servers: what it finds is really there, and what it plants is found."""
 
+import contextlib
 import math
 
 import pytest
@@ -36,7 +37,8 @@ def short(monkeypatch):
 
 
 @pytest.mark.usefixtures("short")
-def test_a_fault_that_no_request_meets_proves_nothing(bench):
+def test_a_fault_that_no_request_meets_proves_nothing(bench, monkeypatch):
+    monkeypatch.setattr(meeting, "_recovery", lambda *_: 0.0)  # it was not even away
     nowhere = Scripted("nowhere", "", scripted(Fault(Kind.RESET, path="/no/such/key")))
     with pytest.raises(MeasurementError, match="met the fault"):
         meeting.meet(bench, nowhere)
@@ -44,11 +46,11 @@ def test_a_fault_that_no_request_meets_proves_nothing(bench):
 
 @pytest.mark.usefixtures("short")
 def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(bench, monkeypatch):
-    original = meeting._suffer
+    original, deleted = meeting._suffer, []
 
     def losing(bench, traffic, fault):
-        nearest = bench.live.truth(bench.dataset).rows[0, :DELETED].tolist()
-        bench.connection.client.delete(bench.live.name, filter=f"id in {nearest}", timeout=30)
+        deleted.extend(bench.live.truth(bench.dataset).rows[0, :DELETED].tolist())
+        bench.connection.client.delete(bench.live.name, filter=f"id in {deleted}", timeout=30)
         return original(bench, traffic, fault)
 
     monkeypatch.setattr(meeting, "_suffer", losing)
@@ -57,7 +59,7 @@ def test_rows_deleted_behind_the_drill_s_back_are_lost_and_missed_in_answers(ben
     assert met.overlaps["live"].min() < 1
     assert met.overlaps["static"].min() == 1
     assert not met.clean
-    bench.renew()
+    bench.live.acknowledged[deleted] = bench.live.present[deleted] = False
 
 
 @pytest.mark.usefixtures("short")
@@ -89,31 +91,17 @@ def test_a_store_that_stays_away_is_never_recovered_from(bench, monkeypatch):
     assert not met.clean
 
 
-def test_a_milvus_that_keeps_its_old_key_never_recovers_from_that_key_s_removal(bench, monkeypatch):
-    monkeypatch.setattr(meeting, "HOLD_SECONDS", 2.0)
-    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 4.0)
-    monkeypatch.setattr(meeting, "_prove", lambda *_: None)  # it waits for answers; none will come
-    bench.take_own_access()
-    old = bench.own.key
-    with monkeypatch.context() as patched:
-        patched.setattr(bench, "replace_key", lambda: old)
-        met = meeting.meet(bench, FAULTS["replaced-key"])
-    bench.own.keys.restore(old)
-    assert math.isinf(met.seconds_to_recover)
-    bench.renew()
-
-
-@pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("fault", OWN_ACCESS, ids=lambda one: one.name)
-def test_milvus_meets_real_faults_of_certificates_and_keys_and_loses_no_row(bench, fault):
-    met = meeting.meet(bench, fault)
-    assert met.evidence["requests_that_met_it"] > 0
-    assert met.clean, met
-    assert not met.failed.any()
-
-
-def test_resets_are_survived_without_losing_a_row_and_the_run_says_so(tmp_path, monkeypatch):
+def test_resets_are_survived_without_losing_a_row_and_the_run_says_so(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(meeting, "HOLD_SECONDS", 5.0)
+
+    @contextlib.contextmanager
+    def shared(folder, *_):
+        """Give the servers that run already, and leave files as servers of its own would."""
+        (folder / "logs").mkdir(parents=True)
+        (folder / "logs" / "milvus.log").touch()
+        yield bench
+
+    monkeypatch.setattr(benches, "running", shared)
     code = command.command(
         fault=["reset"], rules=None, keep=False, runs=tmp_path, list_faults=False
     )
@@ -126,4 +114,27 @@ def test_resets_are_survived_without_losing_a_row_and_the_run_says_so(tmp_path, 
     assert lost.evidence["requests_that_met_it"] > 0
     assert (folder / "report.html").exists()
     assert (folder / "junit.xml").exists()
+    assert (folder / "logs" / "milvus.log").exists()
     assert not (folder / "stack").exists()
+
+
+def test_a_milvus_that_keeps_its_old_key_never_recovers_from_that_key_s_removal(bench, monkeypatch):
+    monkeypatch.setattr(meeting, "HOLD_SECONDS", 2.0)
+    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 4.0)
+    monkeypatch.setattr(meeting, "_prove", lambda *_: None)  # it waits for answers; none will come
+    bench.take_own_access()
+    old = bench.own.key
+    with monkeypatch.context() as patched:
+        patched.setattr(bench, "replace_key", lambda: old)
+        met = meeting.meet(bench, FAULTS["replaced-key"])
+    bench.own.keys.restore(old)
+    assert math.isinf(met.seconds_to_recover)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("fault", OWN_ACCESS, ids=lambda one: one.name)
+def test_milvus_meets_real_faults_of_certificates_and_keys_and_loses_no_row(bench, fault):
+    met = meeting.meet(bench, fault)
+    assert met.evidence["requests_that_met_it"] > 0
+    assert met.clean, met
+    assert not met.failed.any()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from validation.milvus.searching import Answers
 from validation.progress import Progress
 from validation.recorder import Recorder
 from validation.resources import find
+from validation.s3.faults.script import Script
 from validation.target import Milvus, Target
 from validation.verdict import Outcome
 
@@ -80,6 +82,19 @@ def test_leaving_out_a_nearer_row_is_wrong():
     more = exact(DATASET.vectors[:SURE], DATASET.queries.vectors, K + 1, DATASET.metric)
     rows = more.rows[0, 1:]
     assert wrong(answered(rows, [distance_of(row) for row in rows])) == "a nearer row is left out"
+
+
+@pytest.mark.parametrize("name", ["reset", "truncated", "corrupted"])
+def test_a_fault_of_downloads_is_met_by_milvus_s_data_and_nothing_else(name):
+    script = Script()
+    bench: Any = SimpleNamespace(proxy=SimpleNamespace(script=script))
+    nobody: Any = None
+    with faults.FAULTS[name].act(bench, nobody, 0.0) as seen:
+        for target in ("/milvus/?location=", "/milvus/?list-type=2&prefix=files%2Finsert_log%2F"):
+            assert [script.choose("GET", target) for _ in range(4)] == [None] * 4
+        met = [script.choose("GET", "/milvus/files/index_files/1/2") for _ in range(2)]
+        assert met[1] is not None
+    assert seen.requests == 0  # chosen, but done to nobody
 
 
 def test_a_writer_without_rows_left_is_the_drill_s_end_and_no_failure_of_milvus(monkeypatch):

@@ -59,12 +59,12 @@ FAULTS: dict[str, Scripted] = {
         Scripted(
             "reset",
             "every other download is reset in the middle of its body",
-            scripted(Fault(Kind.RESET, methods=_GET, every=2)),
+            scripted(Fault(Kind.RESET, methods=_GET, path=_DATA, every=2)),
         ),
         Scripted(
             "truncated",
             "every other download ends in the middle of its body",
-            scripted(Fault(Kind.TRUNCATE, methods=_GET, every=2)),
+            scripted(Fault(Kind.TRUNCATE, methods=_GET, path=_DATA, every=2)),
         ),
         Scripted(
             "stopped",

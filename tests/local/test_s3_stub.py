@@ -158,6 +158,15 @@ def test_without_the_races_the_log_is_not_called_safe(storage):
     assert profile.decisions.woodpecker == "unknown"
 
 
+@pytest.mark.parametrize("fault", ["access.presigned-tampered", ""])
+def test_links_below_a_root_path_that_is_encoded_are_judged_alike(stub, storage, fault):
+    stub.faults = {fault}
+    here = storage.model_copy(update={"root_path": "files/of ours + yours"})
+    checks = [TABLE[name] for name in ("access.presigned", "access.presigned-tampered")]
+    findings, _ = outcomes(here, checks)
+    assert red(findings) == {fault} - {""}
+
+
 def forbidden(_self):
     raise s3_stub.S3Error(403, "AccessDenied")
 

@@ -13,6 +13,7 @@ import botocore.exceptions as boto
 from validation.errors import UnsupportedError
 from validation.s3.client import THROTTLED, Keys, endpoint_of, error_code, keys_of, status_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.signing import encoded_path
 from validation.s3.wire import exchange, link
 from validation.s3.workspace import Workspace
 
@@ -193,7 +194,7 @@ def presigned(space: Workspace) -> Evidence:
 def presigned_tampered(space: Workspace) -> Evidence:
     """A presigned URL that was changed to another key is refused."""
     first, second = space.put(b"shared"), space.put(b"private")
-    url = _presigned(space, first).replace(first, second)
+    url = _presigned(space, first).replace(encoded_path(first), encoded_path(second))
     status, _ = _fetch(space, url)
     require(status in _REFUSALS, "the link reads another object", status=status)
     return {"status": status}

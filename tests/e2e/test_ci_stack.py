@@ -127,10 +127,10 @@ def test_up_takes_hardly_longer_than_kubectl_apply_of_the_same_objects(deploymen
 @pytest.mark.ends_the_stack
 def test_a_changed_setting_replaces_only_the_pods_that_use_it(deployment):
     before = _pods(deployment)
-    deployment.edit(lambda config: config["milvus-kit:milvus"].update(logLevel="warn"))
+    deployment.edit(lambda config: config["milvus-kit:storage"]["resources"].update(memory="800Mi"))
     deployment.up()
     after = _pods(deployment)
-    assert {name for name, uid in after.items() if before[name] != uid} == {"milvus-standalone-0"}
+    assert {name for name, uid in after.items() if before[name] != uid} == {"minio-0"}
 
 
 @pytest.mark.ends_the_stack
@@ -177,4 +177,5 @@ def test_destroy_leaves_nothing_on_this_machine(deployment):
     assert deployment.pulumi.resources(STACK) == []
     assert host.leftovers() == []
     assert not Path(host.RECORD).exists()
-    assert json.loads(deployment.pulumi.run("stack", "ls", "--json"))[0]["resourceCount"] == 0
+    stacks = json.loads(deployment.pulumi.run("stack", "ls", "--json"))
+    assert {one["name"]: one["resourceCount"] for one in stacks}[STACK] == 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from infra.kubernetes.node import membership, teardown
+from infra.kubernetes.node import bootstrap, membership, teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import Host, NodePlan
 from infra.kubernetes.node.resource import NodeProvider
-from validation.errors import MilvusKitError, OwnershipError
+from validation.errors import CredentialsError, MilvusKitError, OwnershipError
 
 LEADER = Host(name="first", address="127.0.0.1", role="control-plane")
 PLAN = NodePlan(
@@ -19,6 +21,19 @@ PLAN = NodePlan(
     service_subnet="10.96.0.0/16",
     leader=LEADER,
 )
+
+
+@pytest.fixture(autouse=True)
+def record(monkeypatch, tmp_path):
+    """Let the hosts of these tests be nodes of a cluster: write their record."""
+    path = tmp_path / "record.json"
+    monkeypatch.setattr(teardown, "RECORD", str(path))
+
+    def write(cluster: str, node: str) -> None:
+        path.write_text(json.dumps({"cluster": cluster, "node": node}), encoding="utf-8")
+
+    write("test", "first")
+    return write
 
 
 @pytest.fixture
@@ -41,15 +56,49 @@ def test_a_name_that_another_node_has_is_not_taken(kubectl):
         membership.require_free(PLAN, leader)
 
 
-def test_pods_that_may_not_go_keep_the_host_as_it_is(kubectl, monkeypatch, tmp_path):
+def test_a_control_plane_of_another_cluster_is_not_joined(record):
+    record("other", "first")
+    with connected(LEADER) as leader, pytest.raises(OwnershipError, match="of cluster other"):
+        membership.require_free(PLAN, leader)
+
+
+def test_nodes_of_another_cluster_are_neither_drained_nor_forgotten(record, monkeypatch, tmp_path):
+    record("other", "first")
+    script = tmp_path / "kubectl"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    membership.drain(PLAN)
+    membership.forget(PLAN)
+    first = PLAN.model_copy(update={"host": LEADER, "leader": None})
+    with pytest.raises(OwnershipError, match="of cluster other"):
+        bootstrap.adapt(first.model_copy(update={"cni_manifest": "new"}), first)
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_control_plane_that_lets_nobody_in_is_not_taken_for_one_that_is_away(monkeypatch):
+    def refuse(_):
+        raise CredentialsError("the host does not let this key in")
+
+    monkeypatch.setattr(membership, "connected", refuse)
+    with pytest.raises(CredentialsError):
+        membership.drain(PLAN)
+
+
+def test_a_node_that_cannot_be_forgotten_is_told_with_what_was_done_before(kubectl):
+    kubectl('[ "$1" != delete ] || { echo forbidden >&2; exit 1; }')
+    with pytest.raises(MilvusKitError, match="forbidden") as caught:
+        membership.forget(PLAN)
+    assert "the host was given back" in str(caught.value)
+
+
+def test_pods_that_may_not_go_keep_the_host_as_it_is(kubectl, record, tmp_path):
     kubectl('[ "$1" != drain ] || { echo "pod etcd-0 violates its budget" >&2; exit 1; }; echo ok')
-    record = tmp_path / "record.json"
-    record.write_text('{"cluster": "test", "node": "second"}', encoding="utf-8")
-    monkeypatch.setattr(teardown, "RECORD", str(record))
+    record("test", "second")
     with pytest.raises(MilvusKitError, match="etcd-0 violates its budget") as caught:
         NodeProvider().delete("id", {"plan": PLAN.model_dump_json()})
     assert "nothing was changed on the host" in str(caught.value)
-    assert record.exists()
+    assert (tmp_path / "record.json").exists()
 
 
 def test_a_control_plane_that_is_away_does_not_keep_a_host_from_being_given_back(kubectl, tmp_path):

@@ -100,6 +100,23 @@ def test_a_host_that_is_a_node_already_is_not_touched(there):
         inspection.require_fit(dataclasses.replace(FIT, **there), PLAN)
 
 
+def test_an_etcd_that_is_not_ours_is_seen_and_an_empty_folder_of_a_package_is_not(
+    monkeypatch, tmp_path
+):
+    """What would be removed with the node: Debian's etcd has its data below ``default``."""
+    monkeypatch.setattr(
+        inspection, "_OLD_SETTINGS", tuple(f"{tmp_path}{one}" for one in inspection._OLD_SETTINGS)
+    )
+    (tmp_path / "etc/kubernetes/manifests").mkdir(parents=True)
+    with connected(HOST) as connection:
+        assert inspection.inspect(connection).old == ()
+        (tmp_path / "var/lib/etcd/default").mkdir(parents=True)
+        facts = inspection.inspect(connection)
+    assert facts.old == (f"{tmp_path}/var/lib/etcd/default",)
+    with pytest.raises(OwnershipError, match="an etcd that the kit did not make"):
+        inspection.require_fit(dataclasses.replace(facts, record={}), PLAN)
+
+
 def test_this_machine_can_be_looked_at():
     here = Host(name="here", address="127.0.0.1", role="worker")
     with connected(here) as connection:

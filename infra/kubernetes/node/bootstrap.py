@@ -170,10 +170,14 @@ def adapt(plan: NodePlan, before: NodePlan) -> None:
     Args:
         plan: Of the host that started the cluster; of others there is nothing to change.
         before: The plan so far.
+
+    Raises:
+        OwnershipError: The host is a node of another cluster by now; it is left alone.
     """
     if plan.leader is not None:
         return
     with connected(plan.host) as connection:
+        teardown.require_own(connection, plan.cluster, plan.host.name)
         if plan.cni_manifest and plan.cni_manifest != before.cni_manifest:
             apply_network(connection, plan.cni_manifest)
         if plan.single != before.single:

@@ -42,8 +42,12 @@ _KERNEL = (
 _OLD_SETTINGS = (
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/admin.conf",
-    "/var/lib/etcd/member",
+    "/etc/kubernetes/manifests/*",
+    "/etc/kubernetes/pki/*",
+    "/var/lib/etcd/*",
 )
+"""A host is given back without these folders, so what is in them before is never ours. Packages of
+the kubelet bring some of them empty; an etcd of Debian's has its data in a folder of the last."""
 
 _SCRIPT = """
 say() { printf '%s=%s\\n' "$1" "$2"; }
@@ -180,10 +184,10 @@ def require_fit(facts: Facts, plan: NodePlan) -> None:
         )
     if facts.old:
         raise OwnershipError(
-            "this host has a Kubernetes that the kit did not make",
+            "this host has a Kubernetes or an etcd that the kit did not make",
             where=where,
             seen=" ".join(facts.old),
-            remedy="use another host, or remove that node yourself with `kubeadm reset`",
+            remedy="use another host, or remove it yourself: a node with `kubeadm reset`",
         )
     found = problems(facts, plan)
     if found:

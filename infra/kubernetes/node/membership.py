@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shlex
 
+from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.plan import ADMIN, NodePlan
-from validation.errors import MilvusKitError, OwnershipError, UnreachableError
+from validation.errors import (
+    CredentialsError,
+    MilvusKitError,
+    OwnershipError,
+    UnreachableError,
+)
 
 KUBECTL = f"kubectl --kubeconfig {ADMIN}"
 _DRAIN_SECONDS = 120
@@ -14,11 +20,12 @@ _GONE = 3
 
 
 def require_free(plan: NodePlan, leader: Connection) -> None:
-    """Make sure that no other host is a node of this name.
+    """Make sure that the cluster to join is the planned one, and has no node of this name.
 
     Raises:
-        OwnershipError: One is.
+        OwnershipError: It is another one, or has.
     """
+    teardown.require_own(leader, plan.cluster, leader.host.name)
     found = leader.run(
         f"{KUBECTL} get node {shlex.quote(plan.host.name)} --ignore-not-found -o name",
         what="asking the control plane for its nodes",
@@ -58,10 +65,12 @@ done
 def drain(plan: NodePlan) -> None:
     """Move a node's pods away, as far as their disruption budgets let them go.
 
-    A control plane that is not there has no pods to move: nothing happens then.
+    A control plane that is not there, or is another cluster's by now, has no pods to move: nothing
+    happens then.
 
     Raises:
         MilvusKitError: A pod may not or does not go.
+        CredentialsError: The control plane is there and lets nobody in.
     """
     name = shlex.quote(plan.host.name)
     _on_leader(
@@ -70,6 +79,7 @@ def drain(plan: NodePlan) -> None:
 {KUBECTL} drain {name} --ignore-daemonsets --delete-emptydir-data --force \\
     --timeout={_DRAIN_SECONDS}s""",
         what=f"draining node {plan.host.name}",
+        so_far="nothing was changed on the host",
     )
 
 
@@ -77,21 +87,27 @@ def forget(plan: NodePlan) -> None:
     """Take a node out of the cluster's list."""
     name = shlex.quote(plan.host.name)
     script = f"{KUBECTL} delete node {name} --ignore-not-found --timeout=30s"
-    _on_leader(plan, script, what=f"deleting node {plan.host.name}")
+    what = f"deleting node {plan.host.name}"
+    _on_leader(plan, script, what=what, so_far="the host was given back")
 
 
-def _on_leader(plan: NodePlan, script: str, *, what: str) -> None:
+def _on_leader(plan: NodePlan, script: str, *, what: str, so_far: str) -> None:
     if plan.leader is None:
         return
     try:
         with connected(plan.leader) as leader:
+            # Of another cluster's nodes, one may have this name.
+            if teardown.read_record(leader).get("cluster") != plan.cluster:
+                return
             ready = f"{KUBECTL} get --raw /readyz --request-timeout=10s >/dev/null 2>&1"
             done = leader.attempt(f"{ready} || exit {_GONE}\n{script}", seconds=_DRAIN_SECONDS + 60)
+    except CredentialsError:
+        raise
     except UnreachableError:
         return
     if done.status not in {0, _GONE}:
         raise MilvusKitError(
             f"{what} failed:\n{(done.errors or done.output).strip()[-800:]}",
             where=plan.leader.name,
-            remedy="nothing was changed on the host; mend what is named, then run again",
+            remedy=f"{so_far}; mend what is named, then run again",
         )

@@ -21,8 +21,12 @@ from validation.target import Storage, Target
 
 LAST = "results.json"
 JUDGED = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)
-DECLARED = ("deployment", "version", "wal", "roles")
-"""What of Milvus's declaration a run must have seen; a change of it makes a new Job."""
+DECLARED = {
+    "milvus": ("deployment", "version", "tls.mode", "wal", "roles"),
+    "storage": ("provider", "bucket", "root_path", "versioning", "object_lock", "encryption"),
+}
+"""What of a declaration a run must have seen, the stack's name before; a change of it makes a new
+Job. Addresses are left out: the Job has those inside the cluster."""
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
 
 
@@ -106,18 +110,29 @@ def require_of(target: Target, run: str, found: Sequence[dict[str, Any]]) -> Non
     Raises:
         ConfigurationError: It validated something else; with the first difference.
     """
-    declared = target.document()["milvus"]
-    for key in DECLARED:
-        seen = [one["milvus"].get(key) for one in found if "milvus" in one]
-        if declared.get(key) not in seen:
+    declared, seen = _declared(target.document()), [_declared(one) for one in found]
+    for key, wanted in declared.items():
+        if wanted not in [one[key] for one in seen]:
             raise ConfigurationError(
                 f"the newest run in the bucket, {run}, validated another {key} than the stack "
-                f"declares, {declared.get(key)}",
-                where=f"milvus.{key}",
-                seen=seen[0] if seen else None,
-                remedy="look at the Job's log: its last run did not come through; "
-                f"`--run {run}` shows this one all the same",
+                f"declares, {wanted}",
+                where=key,
+                seen=seen[0][key] if seen else None,
+                remedy="look at the Job's log: its last run did not come through, or another stack "
+                f"keeps its runs there too; `--run {run}` shows this one all the same",
             )
+
+
+def _declared(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what counts of a target's document, by dotted keys."""
+    found = {"name": document.get("name")}
+    for section, keys in DECLARED.items():
+        for key in keys:
+            value: Any = document.get(section)
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            found[f"{section}.{key}"] = value
+    return found
 
 
 def _keys(client: Any, bucket: str, prefix: str) -> list[str]:

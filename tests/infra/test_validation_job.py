@@ -3,8 +3,20 @@ from __future__ import annotations
 import httpx
 import pytest
 import yaml
-from declaring import CONFIG, DEV, PROD, Declared, changed, declare, shown
+from declaring import (
+    CLUSTER_23,
+    CONFIG,
+    DEV,
+    PROD,
+    Declared,
+    changed,
+    declare,
+    run,
+    settings_of,
+    shown,
+)
 
+from infra import program
 from infra.images import lock_file
 from validation import target as targets
 from validation.errors import ConfigurationError
@@ -188,11 +200,38 @@ def test_no_run_in_the_bucket_says_what_to_do(storage, tmp_path):
         fetch(storage, "results", tmp_path)
 
 
-def test_a_run_of_what_was_declared_before_proves_nothing_of_what_is_now(declared):
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        (None, "name", "dev"),
+        ("milvus", "version", "2.3.3"),
+        ("milvus", "deployment", "standalone"),
+        ("milvus", "wal", "rocksmq"),
+        ("milvus", "roles", []),
+        ("milvus", "tls", {"mode": "off"}),
+        ("storage", "bucket", "another"),
+        ("storage", "root_path", "another"),
+    ],
+)
+def test_a_run_of_another_stack_or_of_what_was_declared_before_proves_nothing(
+    declared, section, key, value
+):
     data = declared.one("ConfigMap", "milvus-validation")["data"]
     target = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
     require_of(target, "now", [target.document()])
-    before = target.document()
-    before["milvus"]["version"] = "2.3.3"
-    with pytest.raises(ConfigurationError, match=r"(?s)another version than .*--run before"):
-        require_of(target, "before", [before])
+    other = target.document()
+    (other[section] if section else other)[key] = value
+    with pytest.raises(
+        ConfigurationError, match=rf"(?s)another (\w+\.)?{key}.* than .*--run other"
+    ):
+        require_of(target, "other", [other])
+
+
+@pytest.mark.parametrize("document", [DEV, CLUSTER_23], ids=["dev", "cluster-2.3"])
+def test_the_job_and_the_stacks_output_tell_the_same_deployment(document):
+    found: list[dict] = []
+    settings = settings_of(changed(document, validation={"enabled": True}))
+    made = run(lambda: program.build(settings, "one").apply(found.append), stack="one")
+    data = made.one("ConfigMap", "milvus-validation")["data"]
+    inside = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
+    require_of(targets.parse(found[0], source="the stack"), "now", [inside.document()])

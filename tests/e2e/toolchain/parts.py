@@ -148,6 +148,8 @@ DEBIAN_PACKAGES = {
     "ipset": "ipset",
     "iproute2": "ip",
     "kmod": "modprobe",
+    "mount": "mount",
+    "procps": "ps",
     "mmdebstrap": "mmdebstrap",
     "busybox-static": "/bin/busybox",
     "zstd": "zstd",

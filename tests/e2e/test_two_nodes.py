@@ -294,7 +294,8 @@ def test_the_containers_themselves_leave_nothing_on_this_machine(nodes):
 
 def _left(node: ContainerNode) -> str:
     """Return what of a Kubernetes node is still on a host."""
-    return node.run("""ps -e -o args= | grep -E '/run/milvus-kit|kube|coredns|etcd|keep-running' |
+    looked = node.run("""set +e  # a search without a find fails
+ps -e -o args= | grep -E '/run/milvus-kit|kube|coredns|etcd|keep-running' |
     grep -v -E '^grep|^/bin/sh -ec'
 ls /sys/class/net | grep -v -x -E 'lo|eth0'
 ls -d /etc/kubernetes /etc/cni/net.d /var/lib/kubelet /var/lib/etcd /var/lib/milvus-kit/node \\
@@ -303,7 +304,9 @@ awk '{print $5}' /proc/self/mountinfo | grep -E 'kubelet|/run/milvus-kit|contain
 ls -d /sys/fs/cgroup/*/kubepods* /etc/systemd/system/milvus-kit* 2>/dev/null
 ip route | grep 10.245
 nft list tables | grep kube
-true""").stdout
+true""")
+    assert looked.returncode == 0, looked.stderr
+    return looked.stdout
 
 
 def _pod(name: str) -> str:

@@ -29,6 +29,8 @@ class Deployment:
         tools: The toolchain.
         folder: Of the run.
         progress: Shows what is done.
+
+    ``hidden`` are secrets that pods tell in their logs; they are masked where logs are kept.
     """
 
     stack: str
@@ -37,6 +39,7 @@ class Deployment:
     folder: Path
     progress: Progress
     known: bool = dataclasses.field(default=False, init=False)
+    hidden: set[str] = dataclasses.field(default_factory=set, init=False)
 
     @property
     def file(self) -> Path:

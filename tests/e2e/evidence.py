@@ -35,8 +35,8 @@ def collect(deployment: Deployment, progress: Progress) -> None:
         for pod in _pods(deployment):
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
             options = ("--all-containers", f"--tail={_LOG_LINES}", "--prefix")
-            done = deployment.kubectl("logs", "-n", namespace, name, *options)
-            (folder / f"{namespace}.{name}.log").write_text(done.stdout, encoding="utf-8")
+            log = _log(deployment, namespace, name, *options)
+            (folder / f"{namespace}.{name}.log").write_text(log, encoding="utf-8")
     except MilvusKitError as error:
         (folder / "none.txt").write_text(f"{error}\n", encoding="utf-8")
 
@@ -111,12 +111,20 @@ def _warnings(deployment: Deployment, namespace: str, name: str) -> list[str]:
 def _last_words(deployment: Deployment, namespace: str, name: str) -> list[str]:
     """Return the last lines that tell something, of the container before if it ended."""
     for options in (("--previous",), ()):
-        done = deployment.kubectl("logs", "-n", namespace, name, "--tail=400", *options)
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        log = _log(deployment, namespace, name, "--tail=400", *options)
+        lines = [line for line in log.splitlines() if line.strip()]
         loud = [line for line in lines if any(word in line for word in _LOUD)]
         if lines:
             return (loud or lines)[-_LAST_LINES:]
     return ["(no log)"]
+
+
+def _log(deployment: Deployment, namespace: str, name: str, *options: str) -> str:
+    """Return a pod's log without what it tells and should not."""
+    log = deployment.kubectl("logs", "-n", namespace, name, *options).stdout
+    for secret in deployment.hidden:
+        log = log.replace(secret, "***")
+    return log
 
 
 _LOUD = ("panic:", "FATAL", "[ERROR]", "Error", "error:")

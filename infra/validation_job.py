@@ -173,7 +173,9 @@ def job(plan: ValidationPlan) -> Any:
     """Return the Job. It is tried once: a second measurement would not be the same."""
     labelled = pods.labels(NAME, NAME)
     data = config_map(plan)["data"]
-    annotations = {"milvus-kit/configuration": checksum("".join(data.values()))}
+    # The target names versions and replicas; what else shapes an answer stands in these settings.
+    shaping = plan.settings.model_dump_json(include={"milvus", "log", "etcd"})
+    annotations = {"milvus-kit/configuration": checksum("".join([*data.values(), shaping]))}
     volumes = [{"name": "files", "configMap": {"name": NAME}}, *pods.scratch("runs", "tmp")]
     mounts = [
         {"name": "files", "mountPath": FOLDER},

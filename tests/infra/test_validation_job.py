@@ -118,6 +118,23 @@ def test_a_changed_rule_makes_a_new_run(tmp_path):
     assert found[0] != found[1]
 
 
+@pytest.mark.parametrize(
+    ("section", "again"),
+    [
+        ({"milvus": {"logLevel": "warn"}}, True),
+        ({"etcd": {"resources": {"cpu": "2", "memory": "3Gi"}}}, True),
+        ({"observability": {"dashboard": True}}, False),
+    ],
+)
+def test_a_changed_setting_of_milvus_makes_a_new_job_and_another_one_does_not(section, again):
+    enabled = {"validation": {"enabled": True}}
+    found = [
+        shown(declare(changed(DEV, **enabled, **more)).workloads()["Job/milvus-validation"])
+        for more in ({}, section)
+    ]
+    assert (found[0] != found[1]) is again
+
+
 def test_rules_are_looked_for_beside_the_stacks():
     document = changed(DEV, validation={"enabled": True, "rules": "local.slo.yaml"})
     data = declare(document).one("ConfigMap", "milvus-validation")["data"]

@@ -185,6 +185,16 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         {"enabled": True, "volume": {"size": "1Ti"}},
         "diskann.volume.storageClass",
     ),
+    (
+        DEV,
+        "kubernetes",
+        {
+            "provider": "kubeadm",
+            "kubernetesVersion": "1.30.14",
+            "hosts": [{"name": "one", "address": "10.0.0.1", "role": "control-plane"}],
+        },
+        "1.31.0 or later",
+    ),
     (DEV, "milvus.access", {"type": "NodePort"}, "needs host and nodePort"),
     (
         with_(DEV, "milvus.access", NODE_PORT),

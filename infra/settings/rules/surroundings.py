@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infra.settings.cluster import Cluster
+from infra.settings.cluster import Cluster, KubeadmCluster
 from infra.settings.files import beside_stacks
 from infra.settings.milvus import Milvus
-from infra.settings.model import Access, existing_secrets_in
+from infra.settings.model import Access, existing_secrets_in, version_of
 from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
 from infra.settings.services import Etcd, Images, Log, ValidationJob
 from infra.settings.storage import Minio, Storage
 from validation import strict_yaml
 from validation.errors import ConfigurationError
+
+OLDEST_KUBEADM = (1, 31, 0)
+"""Its configuration has the form v1beta4, and its kube-proxy the mode nftables, from then on."""
+
+
+@rule
+def _kubeadm_reads_its_configuration(kubernetes: Cluster) -> Iterator[Problem]:
+    if not isinstance(kubernetes, KubeadmCluster):
+        return
+    if version_of(kubernetes.kubernetes_version) < OLDEST_KUBEADM:
+        yield Problem(
+            "kubernetes.kubernetesVersion",
+            "kubeadm does not read the configuration that it is given here",
+            seen=kubernetes.kubernetes_version,
+            remedy="set 1.31.0 or later, and install that version on the hosts",
+        )
 
 
 @rule

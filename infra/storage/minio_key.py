@@ -59,14 +59,16 @@ def _refused(server: MinioAdmin, user: MinioAdmin, bucket: str, key: str) -> Ite
         "s3:ListMultipartUploadParts": ("GET", key, upload),
         "s3:AbortMultipartUpload": ("DELETE", key, upload),
     }
-    for action, (method, path, query) in tried.items():
-        reply = user.ask(method, path, query)
-        if reply.status == http.HTTPStatus.FORBIDDEN:
-            yield action
-        else:
-            _expect(reply, f"{method} {path} ({action})")
-    # Aborted already, unless that was refused.
-    server.ask("DELETE", key, upload)
+    try:
+        for action, (method, path, query) in tried.items():
+            reply = user.ask(method, path, query)
+            if reply.status == http.HTTPStatus.FORBIDDEN:
+                yield action
+            else:
+                _expect(reply, f"{method} {path} ({action})")
+    finally:
+        # Aborted already, unless that was refused or never tried.
+        server.ask("DELETE", key, upload)
 
 
 def _upload(server: MinioAdmin, key: str) -> str:

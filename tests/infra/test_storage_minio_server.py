@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from infra.secrets import x509
 from infra.storage import minio_key, policy
+from infra.storage.minio_admin import Reply
 from infra.storage.minio_resources import BucketProvider, UserProvider, admin
 from validation.errors import CredentialsError, OwnershipError, UnreachableError
 
@@ -171,9 +173,16 @@ def test_milvus_key_can_do_nothing_else(server, client, call, arguments):
     assert caught.value.response["Error"]["Code"] == "AccessDenied"
 
 
+def _uploads(client: Any) -> list[Any]:
+    """Return what is left of the upload that was tried: MinIO tells one only by its whole key."""
+    key = f"{minio_key.PREFIX}/planted"
+    return client.list_multipart_uploads(Bucket="milvus", Prefix=key).get("Uploads", [])
+
+
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("action", [*policy.BUCKET_ACTIONS, *policy.OBJECT_ACTIONS])
-def test_key_whose_policy_lacks_an_action_is_refused_by_its_name(server, action):
+def test_key_whose_policy_lacks_an_action_is_refused_by_its_name(server, action, monkeypatch):
+    monkeypatch.setattr(minio_key.secrets, "token_hex", lambda _: "planted")
     lacking = policy.for_bucket("milvus")
     for statement in lacking["Statement"]:
         statement["Action"] = [one for one in statement["Action"] if one != action]
@@ -182,7 +191,25 @@ def test_key_whose_policy_lacks_an_action_is_refused_by_its_name(server, action)
     assert "bucket milvus, policy milvus" in str(caught.value)
     root = s3(server, ROOT, ROOT_SECRET)
     assert root.list_objects_v2(Bucket="milvus", Prefix=minio_key.PREFIX)["KeyCount"] == 0
-    assert "Uploads" not in root.list_multipart_uploads(Bucket="milvus")
+    assert _uploads(root) == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_server_that_fails_while_a_key_is_tried_keeps_nothing_of_it(server, monkeypatch):
+    monkeypatch.setattr(minio_key.secrets, "token_hex", lambda _: "planted")
+    asked: list[Any] = []
+
+    class Failing:
+        def ask(self, *_: Any) -> Reply:
+            asked.append(_uploads(root))
+            return Reply(503, b"")
+
+    root, failing = s3(server, ROOT, ROOT_SECRET), Failing()
+    with pytest.raises(UnreachableError, match="503"):
+        minio_key.require_usable(admin(server), failing, "milvus", "milvus")  # type: ignore[arg-type]
+    assert len(asked[0]) == 1
+    assert _uploads(root) == []
+    assert root.list_objects_v2(Bucket="milvus", Prefix=minio_key.PREFIX)["KeyCount"] == 0
 
 
 @pytest.mark.usefixtures("bucket")

@@ -196,6 +196,26 @@ def test_destroy_takes_nothing_while_the_data_is_protected(stack, server):
     assert changes(stack.up()) == {}
 
 
+@pytest.mark.parametrize("dependents", [False, True])
+def test_destroy_of_one_resource_alone_does_not_get_round_the_guard(stack, dependents):
+    Wanted.protect = True
+    stack.up()
+    chosen = [one["urn"] for one in _resources(stack) if one["urn"].endswith("::password")]
+    before = len(_resources(stack))
+    try:
+        assert len(chosen) == 1
+        with pytest.raises(automation.CommandError, match="guard"):
+            stack.destroy(target=chosen, target_dependents=dependents)
+        assert len(_resources(stack)) == before
+    finally:
+        Wanted.protect = False
+        stack.up()
+
+
+def _resources(stack) -> list[dict[str, Any]]:
+    return stack.export_stack().deployment["resources"]
+
+
 def test_what_the_guard_stands_on_is_replaced_without_it(stack):
     Wanted.generation = 2
     assert changes(stack.up()) == {"replace": 2}

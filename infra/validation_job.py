@@ -91,7 +91,8 @@ def run(
     files = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=ours)
     after = pulumi.ResourceOptions(
         depends_on=[files, *milvus.ready, *storage.ready],
-        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(settings)}s"),
+        # A minute more than the Job has, so that it is Kubernetes that says why it ended.
+        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(settings) + 60}s"),
         # A Job cannot be changed; the old one goes before the new one comes.
         delete_before_replace=True,
         replace_on_changes=["spec"],

@@ -165,12 +165,13 @@ def test_a_rotated_log_password_rolls_exactly_the_roles_of_milvus(rotated):
     assert changed_names == {*ROLES, "milvus-proxy"}
 
 
-def test_a_new_ca_of_the_log_rolls_exactly_the_roles_of_milvus():
+def test_a_new_ca_of_the_log_rolls_exactly_the_roles_of_milvus_and_validates_again():
     def with_ca(pem):
         return changed(EVERYTHING, log={"ca": {"pem": pem}})
 
     pem = PROD["storage"]["ca"]["pem"]
-    assert rolled(with_ca(pem), with_ca(pem.replace("AA", "BB"))) == {*ROLES, "milvus-proxy"}
+    changed_names = rolled(with_ca(pem), with_ca(pem.replace("AA", "BB")))
+    assert changed_names == {*ROLES, "milvus-proxy", "milvus-validation"}
 
 
 def test_a_new_ca_of_the_log_in_a_secret_of_the_sites_own_is_seen_too(monkeypatch):

@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+# pymilvus imports it at the first request. Done by several threads at once, that can hand one of
+# them a module that is half imported, and its search fails: so it is imported here, by one.
+import scipy.sparse  # noqa: F401
+
 from validation.datasets.model import Filter
 from validation.errors import UnsupportedError
 from validation.milvus.connection import Connection

@@ -15,6 +15,20 @@ RECORDED = {
 }
 
 
+def _problems(folder, profile, declared=None, *, embedded=False):
+    """Return what a stack beside this recorded profile is told."""
+    (folder / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
+    document = {
+        "type": "s3",
+        "endpoint": "http://h:9",
+        "bucket": "vectors",
+        "credentials": {"existingSecret": {"name": "s3"}},
+        "conformanceProfile": "profile.json",
+        **(declared or {}),
+    }
+    return list(conformance.problems(S3.model_validate(document), embedded=embedded))
+
+
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
     """Return which keys of a stack are refused, with an outcome of virtual-host style recorded."""
@@ -30,16 +44,7 @@ def refused(tmp_path, monkeypatch):
                 {"id": "addressing.virtual-host", "outcome": outcome},
             ],
         }
-        (tmp_path / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
-        document = {
-            "type": "s3",
-            "endpoint": "http://h:9",
-            "bucket": "vectors",
-            "credentials": {"existingSecret": {"name": "s3"}},
-            "conformanceProfile": "profile.json",
-            **declared,
-        }
-        found = conformance.problems(S3.model_validate(document), embedded=False)
+        found = _problems(tmp_path, profile, declared)
         return [one.key for one in found]
 
     return keys
@@ -85,15 +90,7 @@ def problems(tmp_path, monkeypatch):
             "decisions": {"woodpecker": log, "wal": {"reason": "the log's reason"}},
             **more,
         }
-        (tmp_path / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
-        document = {
-            "type": "s3",
-            "endpoint": "http://h:9",
-            "bucket": "vectors",
-            "credentials": {"existingSecret": {"name": "s3"}},
-            "conformanceProfile": "profile.json",
-        }
-        return list(conformance.problems(S3.model_validate(document), embedded=embedded))
+        return _problems(tmp_path, profile, embedded=embedded)
 
     return said
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,22 +14,11 @@ import yaml
 
 from infra.kubernetes.check import ClusterCheckProvider
 from infra.secrets import x509
+from tests.infra.api_server import KnowsNobody
 
 AUTHORITY, OTHER = x509.authority("cluster"), x509.authority("another cluster")
 ADMIN = x509.issue(AUTHORITY, "admin", [], client=True)
 EXPIRED = x509.issue(AUTHORITY, "admin", [], client=True, days=-0.001)
-
-
-class _KnowsNobody(BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = json.dumps({"kind": "Status", "code": 401}).encode()
-        self.send_response(401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format, *args):  # noqa: A002  (the base class's name)
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +30,7 @@ def server(tmp_path_factory):
     (folder / "key").write_text(leaf.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert", folder / "key")
-    running = ThreadingHTTPServer(("127.0.0.1", 0), _KnowsNobody)
+    running = ThreadingHTTPServer(("127.0.0.1", 0), KnowsNobody)
     running.socket = context.wrap_socket(running.socket, server_side=True)
     threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
     yield f"https://127.0.0.1:{running.server_port}"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from infra.kubernetes import check, facts, kind
 from infra.kubernetes.facts import ClusterFacts, Needs, problems
 from infra.program import _needs
+from tests.infra.api_server import KnowsNobody
 from tests.infra.declaring import DEV, Hidden, changed, declare, settings_of
 from validation.errors import ConfigurationError, CredentialsError, UnreachableError
 
@@ -165,18 +165,7 @@ def test_a_cluster_that_does_not_answer_is_named():
 
 
 def test_a_cluster_that_does_not_let_us_in_is_told_from_one_that_is_away():
-    class Refuses(BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = json.dumps({"kind": "Status", "code": 401}).encode()
-            self.send_response(401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format, *args):  # noqa: A002  (the base class's name)
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Refuses)
+    server = HTTPServer(("127.0.0.1", 0), KnowsNobody)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         props = {"kubeconfig": _kubeconfig(f"http://127.0.0.1:{server.server_port}"), "needs": {}}

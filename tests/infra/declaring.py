@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 from collections.abc import Callable, Mapping
@@ -207,6 +208,7 @@ def run(build: Callable[[], Any], stack: str = "test") -> Declared:
     """Return what a function declares; a fresh monitor each time, and no unknown outputs."""
     declared = Declared()
     mocks = _Remembers()
+    _have_an_event_loop()
     pulumi.runtime.set_mocks(
         mocks,
         project="milvus-kit",
@@ -223,3 +225,11 @@ def run(build: Callable[[], Any], stack: str = "test") -> Declared:
 
     body()
     return declared
+
+
+def _have_an_event_loop() -> None:
+    """Give this thread an event loop, which the SDK's mocks want: `asyncio.run` takes it away."""
+    try:
+        asyncio.get_event_loop_policy().get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import declaring
@@ -213,3 +214,9 @@ def test_mistake_reaches_the_engine_as_a_message_without_a_traceback(monkeypatch
     with pytest.raises(pulumi.RunError, match="keys are wrong") as caught:
         declaring.run(program.main)
     assert "docs/settings.md" in str(caught.value)
+
+
+def test_what_ran_its_own_event_loop_before_leaves_programs_declarable():
+    asyncio.run(asyncio.sleep(0))
+    declaring.forget()
+    assert declare(DEV).kubernetes()

@@ -72,10 +72,13 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
     storage = store.deploy("storage", settings, cluster=place, authority=authority)
     milvus = deployment.deploy(settings, place, storage, authority)
     extras = observe(settings, place)
-    job = validation_job.run(settings, place, storage, milvus, stack=stack)
-    parts = [*place.ready, authority, storage.whole, milvus.whole, *extras, *([job] if job else [])]
+    parts = [*place.ready, authority, storage.whole, milvus.whole, *extras]
+    validated = validation_job.planned(stack, settings, place, storage, milvus)
+    if validated:
+        parts.append(validation_job.run(validated))
     Guard(parts, protect=settings.storage.protect)
-    return target(stack, settings, place, storage, milvus)
+    configuration = validated.configuration if validated else None
+    return target(stack, settings, place, storage, milvus, configuration=configuration)
 
 
 def _needs(settings: Settings, stack: str) -> Needs:

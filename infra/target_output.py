@@ -25,6 +25,8 @@ def target(
     cluster: ClusterContract,
     storage: StorageContract,
     milvus: MilvusContract,
+    *,
+    configuration: str | None,
 ) -> pulumi.Output[dict[str, Any]]:
     """Return the target's document, as a Pulumi secret, once the deployment can be used.
 
@@ -34,6 +36,7 @@ def target(
         cluster: Where it runs.
         storage: The store.
         milvus: The deployment.
+        configuration: Digest of what the validation Job depends on, where there is one.
     """
     values = pulumi.Output.all(
         access_key=storage.access_key,
@@ -55,6 +58,7 @@ def target(
             # A production deployment is never restarted to see what happens.
             restart=None if settings.production else contract.Restart(kind="kubernetes"),
             notes=_notes(settings, storage),
+            configuration=configuration,
         )
         return made.document(reveal=True)
 

@@ -6,6 +6,7 @@ the bucket and are fetched with ``milvus-kit fetch``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,58 +42,64 @@ class ValidationPlan:
 
     settings: Settings
     stack: str
-    namespace: str
+    cluster: ClusterContract
     image: str
     storage: StorageContract
     milvus: MilvusContract
-    pull_secrets: tuple[str, ...] = ()
 
     @property
     def pull_policy(self) -> str:
         """Return when the image is pulled."""
         return self.settings.images.pull_policy
 
+    @property
+    def configuration(self) -> str:
+        """Return a digest of everything that a run depends on: another one makes another Job.
 
-def run(
+        The target names versions and replicas; what else shapes an answer stands in the settings.
+        """
+        shaping = self.settings.model_dump_json(include={"milvus", "log", "etcd"})
+        made_of = [target(self).document(), rules_text(self), shaping, self.image]
+        return checksum(json.dumps([*made_of, self.settings.validation.profile], sort_keys=True))
+
+
+def planned(
+    stack: str,
     settings: Settings,
     cluster: ClusterContract,
     storage: StorageContract,
     milvus: MilvusContract,
-    *,
-    stack: str,
-    opts: pulumi.ResourceOptions | None = None,
-) -> k8s.batch.v1.Job | None:
-    """Declare the Job that validates the stack, or nothing where it is not enabled.
-
-    A changed deployment, rule or image makes a new Job, and with it a new run.
+) -> ValidationPlan | None:
+    """Return the plan of the Job that validates the stack, or None where it is not enabled.
 
     Args:
+        stack: The stack's name; it picks the rules, ``stacks/NAME.slo.yaml``.
         settings: The stack's settings.
         cluster: Where it runs.
         storage: Where results go.
         milvus: What is validated.
-        stack: The stack's name; it picks the rules, ``stacks/NAME.slo.yaml``.
-        opts: Resource options.
     """
     if not settings.validation.enabled:
         return None
-    plan = ValidationPlan(
+    return ValidationPlan(
         settings=settings,
         stack=stack,
-        namespace=cluster.namespace,
+        cluster=cluster,
         image=resolve("milvus-kit", settings.images, override=settings.validation.image),
         storage=storage,
         milvus=milvus,
-        pull_secrets=cluster.pull_secrets,
     )
-    ours = pulumi.ResourceOptions.merge(
-        opts, pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
-    )
+
+
+def run(plan: ValidationPlan) -> k8s.batch.v1.Job:
+    """Declare the Job. A changed `ValidationPlan.configuration` makes a new one, and a new run."""
+    cluster, milvus, storage = plan.cluster, plan.milvus, plan.storage
+    ours = pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
     files = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=ours)
     after = pulumi.ResourceOptions(
         depends_on=[files, *milvus.ready, *storage.ready],
         # A minute more than the Job has, so that it is Kubernetes that says why it ended.
-        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(settings) + 60}s"),
+        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(plan.settings) + 60}s"),
         # A Job cannot be changed; the old one goes before the new one comes.
         delete_before_replace=True,
         replace_on_changes=["spec"],
@@ -162,21 +169,23 @@ def rules_text(plan: ValidationPlan) -> str | None:
 
 def config_map(plan: ValidationPlan) -> Any:
     """Return the ConfigMap with the target and the rules; neither holds a secret."""
-    document = target(plan).document()
+    seen = target(plan).model_copy(update={"configuration": plan.configuration})
+    document = seen.document()
     data = {"target.yaml": yaml.safe_dump(document, sort_keys=False)}
     rules = rules_text(plan)
     if rules is not None:
         data["rules.yaml"] = rules
-    return {"metadata": pods.metadata(NAME, plan.namespace, pods.labels(NAME, NAME)), "data": data}
+    return {
+        "metadata": pods.metadata(NAME, plan.cluster.namespace, pods.labels(NAME, NAME)),
+        "data": data,
+    }
 
 
 def job(plan: ValidationPlan) -> Any:
     """Return the Job. It is tried once: a second measurement would not be the same."""
     labelled = pods.labels(NAME, NAME)
     data = config_map(plan)["data"]
-    # The target names versions and replicas; what else shapes an answer stands in these settings.
-    shaping = plan.settings.model_dump_json(include={"milvus", "log", "etcd"})
-    annotations = {"milvus-kit/configuration": checksum("".join([*data.values(), shaping]))}
+    annotations = {"milvus-kit/configuration": plan.configuration}
     volumes = [{"name": "files", "configMap": {"name": NAME}}, *pods.scratch("runs", "tmp")]
     mounts = [
         {"name": "files", "mountPath": FOLDER},
@@ -188,7 +197,7 @@ def job(plan: ValidationPlan) -> Any:
         mounts.append({"name": name, "mountPath": folder})
     settings = plan.settings.validation
     return {
-        "metadata": pods.metadata(NAME, plan.namespace, labelled),
+        "metadata": pods.metadata(NAME, plan.cluster.namespace, labelled),
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": deadline(plan.settings),
@@ -199,7 +208,7 @@ def job(plan: ValidationPlan) -> Any:
                     containers=[_container(plan, mounts, has_rules="rules.yaml" in data)],
                     volumes=volumes,
                     grace_seconds=30,
-                    pull_secrets=plan.pull_secrets,
+                    pull_secrets=plan.cluster.pull_secrets,
                     **pods.placement(settings.placement),
                 ),
             },

@@ -25,8 +25,8 @@ DECLARED = {
     "milvus": ("deployment", "version", "tls.mode", "wal", "roles"),
     "storage": ("provider", "bucket", "root_path", "versioning", "object_lock", "encryption"),
 }
-"""What of a declaration a run must have seen, the stack's name before; a change of it makes a new
-Job. Addresses are left out: the Job has those inside the cluster."""
+"""What of a declaration a run must have seen, the stack's name before. Addresses are left out: the
+Job has those inside the cluster. What else makes a new Job is in the target's ``configuration``."""
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
 
 
@@ -121,6 +121,16 @@ def require_of(target: Target, run: str, found: Sequence[dict[str, Any]]) -> Non
                 remedy="look at the Job's log: its last run did not come through, or another stack "
                 f"keeps its runs there too; `--run {run}` shows this one all the same",
             )
+    made_of = target.configuration
+    if made_of is not None and made_of not in [one.get("configuration") for one in found]:
+        raise ConfigurationError(
+            f"the newest run in the bucket, {run}, is of another Job than the stack declares: the "
+            "rules, the profile, the image or a setting of Milvus have changed since",
+            where="configuration",
+            seen=found[0].get("configuration") if found else None,
+            remedy="look at the Job's log: its last run did not come through; "
+            f"`--run {run}` shows this one all the same",
+        )
 
 
 def _declared(document: dict[str, Any]) -> dict[str, Any]:

@@ -202,6 +202,10 @@ class Target(_Part):
     kubernetes: Kubernetes | None = None
     restart: Restart | None = None
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
+    configuration: str | None = Field(
+        default=None,
+        description="digest of what the Job in the cluster depends on; its runs carry it",
+    )
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -246,9 +246,33 @@ def test_a_run_of_another_stack_or_of_what_was_declared_before_proves_nothing(
 
 @pytest.mark.parametrize("document", [DEV, CLUSTER_23], ids=["dev", "cluster-2.3"])
 def test_the_job_and_the_stacks_output_tell_the_same_deployment(document):
+    declared, results = stack_and_job(changed(document, validation={"enabled": True}))
+    require_of(declared, "now", [results])
+
+
+@pytest.mark.parametrize("key", ["rules", "profile", "image"])
+def test_a_run_from_before_rules_profile_or_image_changed_is_not_taken_for_the_newest(
+    key, tmp_path
+):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("a: 1\n", encoding="utf-8")
+    _, before = stack_and_job(changed(DEV, validation={"enabled": True, "rules": str(rules)}))
+    later: dict = {"enabled": True, "rules": str(rules)}
+    if key == "rules":
+        rules.write_text("a: 2\n", encoding="utf-8")
+    else:
+        later[key] = {"profile": "acceptance", "image": "registry.example.com/kit:2"}[key]
+    declared, after = stack_and_job(changed(DEV, validation=later))
+    require_of(declared, "now", [after])
+    with pytest.raises(ConfigurationError, match=r"(?s)another Job than.*--run old"):
+        require_of(declared, "old", [before])
+
+
+def stack_and_job(document) -> tuple[targets.Target, dict]:
+    """Return the stack's target, and the target in the results of the Job that it declares."""
     found: list[dict] = []
-    settings = settings_of(changed(document, validation={"enabled": True}))
+    settings = settings_of(document)
     made = run(lambda: program.build(settings, "one").apply(found.append), stack="one")
     data = made.one("ConfigMap", "milvus-validation")["data"]
     inside = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
-    require_of(targets.parse(found[0], source="the stack"), "now", [inside.document()])
+    return targets.parse(found[0], source="the stack"), inside.document()

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,16 +25,9 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from validation.datasets import metadata
 from validation.datasets.manifest import verified
-from validation.datasets.model import (
-    Column,
-    Condition,
-    Dataset,
-    Filter,
-    Queries,
-    check_vectors,
-    checked,
-)
+from validation.datasets.model import Column, Dataset, Queries, check_vectors, checked
 from validation.errors import DatasetError
 
 FILES = ("corpus.jsonl", "queries.jsonl", "qrels.tsv", "corpus.npy", "queries.npy")
@@ -43,7 +35,6 @@ QRELS_HEADER = "query-id\tcorpus-id\tscore"
 GRADES = {"0": 0, "1": 1, "2": 2}
 
 Sort = Literal["paraphrase", "exact", "filtered"]
-Op = Literal["eq", "in", "ge", "le", "lt"]
 
 
 def load_folder(path: Path) -> Dataset:
@@ -63,7 +54,7 @@ def load_folder(path: Path) -> Dataset:
     digests, content = verified(path, FILES)
     corpus = list(_objects(path / "corpus.jsonl", content["corpus.jsonl"]))
     ids = _identities(path / "corpus.jsonl", corpus)
-    scalars = _columns(path / "corpus.jsonl", corpus)
+    scalars = metadata.columns(path / "corpus.jsonl", corpus)
     queries = _queries(path, content, scalars)
     qrels = _qrels(path / "qrels.tsv", content["qrels.tsv"], set(queries.ids), set(ids))
     _refuse_unreachable(path, ids, scalars, queries, qrels)
@@ -172,59 +163,14 @@ def _passage(path: Path, line: int, row: dict[str, Any]) -> str:
     return f"{_string(path, line, row, 'title')}\n{text}" if row.get("title") else text
 
 
-def _columns(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Column]:
-    """Return the metadata as columns; every row has the same keys with values of the same type."""
-    columns: dict[str, list[Any]] = {}
-    for index, (number, row) in enumerate(rows):
-        metadata = row.get("metadata", {})
-        where = f"{path}, line {number}"
-        if not isinstance(metadata, dict) or (index and set(metadata) != set(columns)):
-            raise DatasetError(
-                "metadata must be an object with the same keys in every line",
-                where=where,
-                seen=sorted(metadata) if isinstance(metadata, dict) else metadata,
-                remedy=f"give {', '.join(sorted(columns)) or 'an object'}",
-            )
-        for key, value in metadata.items():
-            plain = _scalar(value, f"{where}, metadata.{key}")
-            column = columns.setdefault(key, [])
-            if column and type(plain) is not type(column[0]):
-                raise DatasetError(
-                    f"the type differs from the lines before, {type(column[0]).__name__}",
-                    where=f"{where}, metadata.{key}",
-                    seen=value,
-                    remedy="give the column one type",
-                )
-            column.append(plain)
-    types = {int: np.int64, float: np.float64, bool: np.bool_}
-    return {
-        key: column if isinstance(column[0], str) else np.array(column, types[type(column[0])])
-        for key, column in columns.items()
-    }
-
-
-def _scalar(value: Any, where: str) -> str | bool | int | float:
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return " ".join(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise DatasetError(
-            "the integer needs more than 64 bits", where=where, seen=value, remedy="use a string"
-        )
-    if isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise DatasetError(
-        "a metadata value must be a string, a finite number, a boolean or a list of strings",
-        where=where,
-        seen="null" if value is None else value,
-        remedy="change the value, or leave the key out of every line",
-    )
-
-
 def _queries(path: Path, content: dict[str, bytes], scalars: dict[str, Column]) -> Queries:
     where = path / "queries.jsonl"
     rows = list(_objects(where, content["queries.jsonl"]))
     ids = _identities(where, rows)
-    filters = [_filter(f"{where}, line {line}", row.get("filter"), scalars) for line, row in rows]
+    filters = [
+        metadata.filter_of(row.get("filter"), scalars, where=f"{where}, line {line}")
+        for line, row in rows
+    ]
     sorts = [row.get("sort") for _, row in rows] if any("sort" in row for _, row in rows) else None
     for (line, row), wanted in zip(rows, filters, strict=True):
         if sorts is None:
@@ -244,56 +190,6 @@ def _queries(path: Path, content: dict[str, bytes], scalars: dict[str, Column]) 
         sorts=cast("list[str] | None", sorts),
         filters=filters if any(filters) else None,
     )
-
-
-def _filter(where: str, given: Any, scalars: dict[str, Column]) -> Filter | None:
-    """Return a filter such as ``{"date": {"ge": "2025-01-01"}}``, checked against the columns."""
-    if given is None:
-        return None
-    if not isinstance(given, dict) or not all(
-        isinstance(wanted, dict) and wanted for wanted in (given or {"": None}).values()
-    ):
-        raise DatasetError(
-            "the filter is not an object of conditions",
-            where=where,
-            seen=given,
-            remedy='write it as {"department": {"eq": "storage"}}, or leave it out',
-        )
-    for field in given:
-        if field not in scalars:
-            raise DatasetError(
-                "the filter names a column that the corpus does not have",
-                where=where,
-                seen=field,
-                remedy=f"use one of {', '.join(sorted(scalars)) or 'none: there is no metadata'}",
-            )
-    return Filter(
-        tuple(
-            _condition(where, field, op, value, scalars[field])
-            for field, wanted in given.items()
-            for op, value in wanted.items()
-        )
-    )
-
-
-def _condition(where: str, field: str, op: str, value: Any, column: Column) -> Condition:
-    if op not in get_args(Op):
-        raise DatasetError(
-            f"{field} is compared by an unknown operation",
-            where=where,
-            seen=op,
-            remedy=f"use one of {', '.join(get_args(Op))}",
-        )
-    values = (value if isinstance(value, list) else []) if op == "in" else [value]
-    sample = column[0] if isinstance(column, list) else column[0].item()
-    if not values or any(type(one) is not type(sample) for one in values):
-        raise DatasetError(
-            f"{field} {op} needs {'a list of ' if op == 'in' else 'a '}{type(sample).__name__}",
-            where=where,
-            seen=value,
-            remedy="give a value of the column's type",
-        )
-    return Condition(field, cast("Op", op), values if op == "in" else value)
 
 
 def _qrels(

@@ -13,6 +13,7 @@ import numpy as np
 from validation.errors import DatasetError
 
 Metric = Literal["L2", "IP", "COSINE"]
+Op = Literal["eq", "in", "ge", "le", "lt"]
 Column = np.ndarray | list[str]
 
 RESERVED = ("id", "vector", "text", "sparse")
@@ -28,7 +29,7 @@ class Condition:
     """One comparison of a scalar column with a value."""
 
     field: str
-    op: Literal["eq", "in", "ge", "le", "lt"]
+    op: Op
     value: Any
 
     def expression(self) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import clean, evidence, host, project, strays
+from tests.e2e import clean, evidence, host, project, strays, two_nodes
+from tests.e2e.container_node import ContainerNode
 from tests.e2e.deployment import Deployment
 from tests.e2e.engine import Engine, engine
 from tests.e2e.images.bundle import EVERY, chosen, image_archives
@@ -29,12 +30,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_NEIGHBOURS = {"test_breaks.py": "test_ci_prod_stack.py"}
-"""Modules that run right before another, which then uses the same cluster."""
+_NEIGHBOURS = {
+    "test_breaks.py": "test_ci_prod_stack.py",
+    "test_hosts_refused.py": "test_two_nodes.py",
+}
+"""Modules that run right before another, which then uses the same cluster or the same hosts."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put side by side what shares a cluster; leave out what would end a stack that is kept."""
+    """Put side by side what shares a cluster or hosts; leave out what ends a stack to be kept."""
     items.sort(key=lambda item: _NEIGHBOURS.get(item.path.name, item.path.name))
     if config.getoption("--keep"):
         ending = [item for item in items if item.get_closest_marker("ends_the_stack")]
@@ -115,6 +119,15 @@ def pulumi(tools: Toolchain, run_folder: Path, progress: Progress) -> Engine:
     for name in made.standins:
         progress.say(f"stand-in for {name}: the published plugin is not on PATH")
     return made
+
+
+@pytest.fixture(scope="session")
+def nodes(
+    tools: Toolchain, progress: Progress, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, ContainerNode]]:
+    """Two containers that are hosts: whoever gives one its cluster gives it back."""
+    with two_nodes.containers(tools, progress, tmp_path_factory.mktemp("ssh")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """A container that behaves as a host of its own: for what needs a second node, or SSH.
 
-Made with plain tools, since there is no container engine here: a Debian root file system,
-namespaces (``container_node.sh``), a bridge of the run's own, sshd with a fresh host key. Each has
-a folder before anything else of it is begun, so that a killed run's containers are found.
+Made with plain tools, since there is no container engine here: a Debian root file system
+(``container_root.py``), namespaces (``container_node.sh``), a bridge of the run's own. Each has a
+folder before anything else of it is begun, so that a killed run's containers are found.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.images import bases
+from tests.e2e import container_root
 from validation.errors import MilvusKitError
 
 FOLDER = Path("/var/lib/milvus-kit/containers")
@@ -32,34 +31,6 @@ _COMMANDS = "/usr/local/bin"
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _SECONDS = 30.0
 _bridging = threading.Lock()  # containers may be started side by side
-_PACKAGES = (
-    "ca-certificates",
-    "conntrack",
-    "containerd",
-    "containernetworking-plugins",
-    "dbus",
-    "ethtool",
-    "ipset",
-    "iproute2",
-    "iptables",
-    "kmod",
-    "mount",
-    "nftables",
-    "openssh-server",
-    "procps",
-    "runc",
-    "socat",
-    "systemd",
-    "systemd-sysv",
-)
-_SSHD = """ListenAddress {address}
-HostKey /etc/ssh/ssh_host_ed25519_key
-AuthorizedKeysFile /etc/ssh/authorized_keys
-PasswordAuthentication no
-PermitRootLogin prohibit-password
-UsePAM no
-PrintMotd no
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +80,10 @@ def start(
     own = FOLDER / name
     own.mkdir(parents=True)  # a container of that name is an error, and the name is its claim
     address = f"{GATEWAY.rsplit('.', 1)[0]}.{number}"
-    node = ContainerNode(name, address, _prepare(own / "root", address, key), key)
+    host_key = container_root.fill(
+        own / "root", name=name, address=address, gateway=GATEWAY, key=key
+    )
+    node = ContainerNode(name, address, host_key, key)
     _bridge()
     with (own / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -170,44 +144,6 @@ def leftovers(names: Sequence[str]) -> list[str]:
     links = _ip("-o", "link", "show")
     found += [f"interface {one}" for one in (BRIDGE, *map(_link, names)) if f" {one}" in links]
     return found + [f"file {FOLDER}"] * FOLDER.exists()
-
-
-def _prepare(root: Path, address: str, key: Path) -> str:
-    """Fill a root file system; return its public host key."""
-    root.mkdir()
-    subprocess.run(["tar", "-xf", str(_debian()), "-C", str(root)], check=True)
-    ssh = root / "etc/ssh"
-    for old in ssh.glob("ssh_host_*"):
-        old.unlink()
-    host = ssh / "ssh_host_ed25519_key"
-    make_key(host)
-    (ssh / "sshd_config").write_text(_SSHD.format(address=address), encoding="utf-8")
-    shutil.copy(key.with_suffix(".pub"), ssh / "authorized_keys")
-    ordinary = ["useradd", "--root", str(root), "--uid", "1000", "--password", "*", "kit"]
-    subprocess.run(ordinary, check=True)
-    (root / "etc/hostname").write_text(f"{root.parent.name}\n", encoding="utf-8")
-    # It would set the kernel of the whole machine.
-    (root / "etc/systemd/system/systemd-sysctl.service").symlink_to("/dev/null")
-    (root / "etc/resolv.conf").write_text(f"nameserver {GATEWAY}\n", encoding="utf-8")
-    return " ".join(host.with_suffix(".pub").read_text(encoding="utf-8").split()[:2])
-
-
-def make_key(path: Path) -> Path:
-    """Make an SSH key without a passphrase; return its path."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
-
-
-def _debian() -> Path:
-    included = ",".join(_PACKAGES)
-    key = hashlib.sha256(included.encode()).hexdigest()[:8]
-    suite = bases.DEBIAN_SUITE
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", suite]
-
-    def make(tar: Path) -> None:
-        subprocess.run([*command, str(tar)], check=True)
-
-    return bases.layer(f"node-{suite}-{key}", make)
 
 
 def _bridge() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from validation import session
 from validation import target as targets
 from validation.errors import ConfigurationError, ExitCode, MilvusKitError
-from validation.s3.client import connect, translated
+from validation.s3.client import connect
+from validation.s3.failures import translated
 from validation.target import Storage, Target
 
 LAST = "results.json"

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from s3_stub_store import Bucket, Operations, S3Error
 
 from validation.s3.checksums import ALGORITHMS, checksum, content_md5
-from validation.s3.client import Keys
+from validation.s3.endpoint import Keys
 from validation.s3.signing import Payload, Signer
 
 REGION = "us-east-1"

@@ -15,10 +15,11 @@ import s3_servers
 import s3_stub
 from test_s3_tls import LIGHT, certificate
 
-from validation.s3.client import Keys, addresses_of, connect, endpoint_of
+from validation.s3.client import connect
 from validation.s3.conformance.consistency import _pairs
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
+from validation.s3.endpoint import Keys, addresses_of, endpoint_of
 from validation.s3.faults.proxy import Certificate, FaultProxy
 from validation.s3.faults.script import Fault, Kind
 from validation.s3.preflight import preflight

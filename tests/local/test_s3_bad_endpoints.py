@@ -12,9 +12,11 @@ import s3_stub
 
 from validation.errors import ConfigurationError, CredentialsError, ExitCode, UnreachableError
 from validation.s3 import console
-from validation.s3.client import Keys, connect, endpoint_of, translated
+from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
+from validation.s3.endpoint import Keys, endpoint_of
+from validation.s3.failures import translated
 from validation.s3.preflight import preflight
 from validation.s3.reach import _ask, reach
 from validation.s3.wire import Reply

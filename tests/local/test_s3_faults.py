@@ -13,10 +13,12 @@ import s3_servers
 import s3_stub
 from test_s3_stub import EFFORT, PERMISSIONS
 
-from validation.s3.client import Keys, connect, error_code
+from validation.s3.client import connect
 from validation.s3.conformance.objects import noise
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import CHECKS
+from validation.s3.endpoint import Keys
+from validation.s3.failures import error_code
 from validation.s3.faults.proxy import FaultProxy
 from validation.s3.faults.script import Fault, Kind, Script
 from validation.s3.workspace import opened

@@ -9,9 +9,10 @@ import pytest
 import s3_servers
 
 from validation.errors import ExitCode, UsageError
-from validation.s3.client import Keys, connect, endpoint_of
+from validation.s3.client import connect
 from validation.s3.conformance.table import TABLE
 from validation.s3.contract import outsider
+from validation.s3.endpoint import Keys, endpoint_of
 from validation.s3.preflight import preflight
 from validation.s3.profile import load
 from validation.s3.workspace import Permissions

@@ -10,9 +10,10 @@ import s3_servers
 import s3_stub
 
 from validation.s3 import performance
-from validation.s3.client import Keys, connect
+from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
+from validation.s3.endpoint import Keys
 from validation.s3.performance import BODY, OPERATIONS, Meter, Plan, Point, knee
 from validation.s3.speed import measured, rows, written_by_milvus
 from validation.s3.workspace import opened

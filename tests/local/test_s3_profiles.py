@@ -7,7 +7,8 @@ import subprocess
 import pytest
 import s3_servers
 
-from validation.s3.client import Keys, connect
+from validation.s3.client import connect
+from validation.s3.endpoint import Keys
 from validation.s3.preflight import preflight
 from validation.s3.workspace import Effort, Permissions
 from validation.target import SecretRef

@@ -6,9 +6,9 @@ import pytest
 import s3_servers
 import s3_stub
 
-from validation.s3.client import Keys
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import CHECKS, TABLE
+from validation.s3.endpoint import Keys
 from validation.s3.preflight import preflight
 from validation.s3.reach import reach
 from validation.s3.workspace import Effort, Permissions, opened

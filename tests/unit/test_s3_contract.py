@@ -13,11 +13,11 @@ from botocore.credentials import Credentials
 from validation.errors import ConfigurationError, UsageError
 from validation.s3 import contract
 from validation.s3.checksums import checksum, content_md5
-from validation.s3.client import Keys, endpoint_of
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
 from validation.s3.decisions import decide
+from validation.s3.endpoint import Keys, endpoint_of
 from validation.s3.profile import judged, load
 from validation.s3.signing import Payload, Signer, encoded_path, framed
 from validation.target import Storage, Wal

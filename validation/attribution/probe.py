@@ -19,7 +19,9 @@ import numpy as np
 from validation.attribution.model import Replay
 from validation.errors import MeasurementError
 from validation.milvus.objects import Stored
-from validation.s3 import client as s3
+from validation.s3.client import connect
+from validation.s3.endpoint import READ_SECONDS
+from validation.s3.failures import translated
 from validation.target import Storage
 
 CONNECTIONS = 16
@@ -51,8 +53,8 @@ def replay(
             "the collection has no object in the bucket",
             where=f"{storage.endpoint}/{storage.bucket}/{storage.root_path}",
         )
-    with s3.translated(storage):
-        client = s3.connect(storage, connections=connections)
+    with translated(storage):
+        client = connect(storage, connections=connections)
         _read(client, storage, chosen[-1].key, piece=1)  # signs in and connects, unmeasured
         end = time.monotonic() + MAX_SECONDS
 
@@ -124,7 +126,7 @@ def companion(storage: Storage, objects: Sequence[Stored]) -> Iterator[Companion
     It is light on purpose: one connection, so that Milvus is watched and not slowed.
     """
     seen, over = Companion(), threading.Event()
-    client = s3.connect(storage, connections=1)
+    client = connect(storage, connections=1)
 
     def run() -> None:
         at = 0
@@ -147,7 +149,7 @@ def companion(storage: Storage, objects: Sequence[Stored]) -> Iterator[Companion
     finally:
         over.set()
         if objects:
-            thread.join(timeout=s3.READ_SECONDS)
+            thread.join(timeout=READ_SECONDS)
 
 
 def _read(client: Any, storage: Storage, key: str, *, piece: int = 0) -> int:

@@ -12,7 +12,8 @@ from validation.errors import CredentialsError, UnsupportedError
 from validation.local import state
 from validation.local.servers import BUCKET
 from validation.local.stack import EmbeddedStack
-from validation.s3.client import connect, translated
+from validation.s3.client import connect
+from validation.s3.failures import translated
 from validation.target import SecretRef
 
 _POLICY = "readwrite"

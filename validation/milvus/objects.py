@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from validation.errors import MeasurementError
 from validation.milvus.connection import Connection
-from validation.s3 import client as s3
+from validation.s3.client import connect
+from validation.s3.failures import translated
 from validation.target import Storage
 
 KINDS = ("insert_log", "stats_log", "index_files")
@@ -72,8 +73,8 @@ def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, li
     number = int(described["collection_id"])
     found: list[Stored] = []
     partitions: set[str] = set()
-    with s3.translated(storage):
-        client = s3.connect(storage)
+    with translated(storage):
+        client = connect(storage)
         for kind in KINDS[:2]:
             for key, size in _objects(client, storage, f"{kind}/{number}/"):
                 partitions.add(key.split(f"/{number}/", 1)[1].split("/")[0])
@@ -92,8 +93,8 @@ def require_bucket(storage: Storage) -> None:
         UnreachableError: The store does not answer.
         CredentialsError: It refuses the keys.
     """
-    with s3.translated(storage):
-        s3.connect(storage).list_objects_v2(
+    with translated(storage):
+        connect(storage).list_objects_v2(
             Bucket=storage.bucket, Prefix=storage.root_path.strip("/"), MaxKeys=1
         )
 

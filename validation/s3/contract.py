@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from validation import resources, strict_yaml
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
-from validation.s3.client import Keys
+from validation.s3.endpoint import Keys
 from validation.target import SecretRef, Storage, Wal
 
 CREATION = ("allowed", "refused")

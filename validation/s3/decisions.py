@@ -11,10 +11,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from validation.s3.client import ca_file_of
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
+from validation.s3.endpoint import ca_file_of
 from validation.target import Storage
 from validation.verdict import Outcome
 

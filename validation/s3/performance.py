@@ -29,8 +29,8 @@ import numpy as np
 import obstore
 from obstore.store import S3Store
 
-from validation.s3.client import ca_file_of, endpoint_of, keys_of
 from validation.s3.conformance.objects import noise
+from validation.s3.endpoint import ca_file_of, endpoint_of, keys_of
 from validation.s3.workspace import Workspace
 from validation.statistics.intervals import Estimate, estimate
 from validation.target import Storage

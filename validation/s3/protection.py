@@ -16,7 +16,6 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import UnsupportedError
-from validation.s3.client import error_code, status_of
 from validation.s3.conformance.model import (
     Evidence,
     Need,
@@ -25,6 +24,7 @@ from validation.s3.conformance.model import (
     check,
     require,
 )
+from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _GARBAGE = "garbage collection deletes and nothing is freed: the bucket grows for ever"

@@ -12,17 +12,17 @@ import socket
 import ssl
 
 from validation.errors import ConfigurationError, MilvusKitError, UnreachableError
-from validation.s3.client import (
+from validation.s3.client import connect
+from validation.s3.endpoint import (
     CONNECT_SECONDS,
     READ_SECONDS,
     Endpoint,
     addresses_of,
-    connect,
     endpoint_of,
     keys_of,
     tls_context,
-    translated,
 )
+from validation.s3.failures import translated
 from validation.s3.wire import Reply, exchange
 from validation.target import Storage
 

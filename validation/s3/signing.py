@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import quote
 
-from validation.s3.client import Keys
+from validation.s3.endpoint import Keys
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from validation.errors import UnreachableError
 from validation.s3.checksums import checksum
-from validation.s3.client import READ_SECONDS, Keys, endpoint_of, keys_of, tls_context
+from validation.s3.endpoint import READ_SECONDS, Keys, endpoint_of, keys_of, tls_context
 from validation.s3.signing import Payload, Signer, encoded_path, encoded_query, framed
 from validation.target import Storage
 

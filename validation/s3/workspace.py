@@ -19,7 +19,9 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
-from validation.s3.client import Keys, connect, status_of, translated
+from validation.s3.client import connect
+from validation.s3.endpoint import Keys
+from validation.s3.failures import status_of, translated
 from validation.s3.wire import Reply, Request, send
 from validation.target import Storage
 

@@ -11,8 +11,9 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import UnsupportedError
-from validation.s3.client import THROTTLED, Keys, endpoint_of, error_code, keys_of, status_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.endpoint import Keys, endpoint_of, keys_of
+from validation.s3.failures import THROTTLED, error_code, status_of
 from validation.s3.signing import encoded_path
 from validation.s3.wire import exchange, link
 from validation.s3.workspace import Workspace

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from validation.s3.client import endpoint_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.endpoint import endpoint_of
 from validation.s3.workspace import Workspace
 
 _OTHER_REGION = "eu-kit-9"

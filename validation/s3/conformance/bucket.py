@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import botocore.exceptions as boto
 
-from validation.s3.client import error_code, status_of
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _AT_START = "every role, at start (minio-go BucketExists)"

@@ -9,9 +9,9 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import UnsupportedError
-from validation.s3.client import error_code, status_of
 from validation.s3.conformance.model import Evidence, Need, check, require
 from validation.s3.conformance.multipart import send_parts
+from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _BY = "Woodpecker on an object store"

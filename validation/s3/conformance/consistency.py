@@ -10,8 +10,9 @@ from typing import Any
 import botocore.exceptions as boto
 
 from validation.errors import UnreachableError
-from validation.s3.client import addresses_of, endpoint_of, status_of
 from validation.s3.conformance.model import Evidence, NotDeclaredError, check, require
+from validation.s3.endpoint import addresses_of, endpoint_of
+from validation.s3.failures import status_of
 from validation.s3.workspace import Workspace
 
 _WRITERS = 8

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import botocore.exceptions as boto
 
 from validation.s3.checksums import ALGORITHMS, checksum, content_md5
-from validation.s3.client import status_of
 from validation.s3.conformance.model import Evidence, Need, check, require
 from validation.s3.conformance.objects import noise
+from validation.s3.failures import status_of
 from validation.s3.signing import Payload
 from validation.s3.workspace import Workspace
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import botocore.exceptions as boto
 
-from validation.s3.client import error_code, status_of
 from validation.s3.conformance.model import Evidence, check, require
 from validation.s3.conformance.objects import noise
+from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _BY = "data node and index node (files above the part size)"

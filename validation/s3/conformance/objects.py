@@ -6,8 +6,8 @@ import random
 
 import botocore.exceptions as boto
 
-from validation.s3.client import error_code, status_of
 from validation.s3.conformance.model import Evidence, check, require
+from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _SIZES = (1, 4_095, 65_537, 1_048_576)

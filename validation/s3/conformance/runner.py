@@ -12,8 +12,8 @@ from botocore.parsers import ResponseParserError
 from pydantic import BaseModel, ConfigDict
 
 from validation.errors import MilvusKitError, UnreachableError, UnsupportedError, UsageError
-from validation.s3.client import FULL, THROTTLED, error_code, status_of
 from validation.s3.conformance.model import Check, Need, NotDeclaredError, RuleBroken
+from validation.s3.failures import FULL, THROTTLED, error_code, status_of
 from validation.s3.workspace import BusyError, Workspace
 from validation.verdict import Outcome
 

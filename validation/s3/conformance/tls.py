@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from validation.errors import UnsupportedError
-from validation.s3.client import CONNECT_SECONDS, endpoint_of, tls_context
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
+from validation.s3.endpoint import CONNECT_SECONDS, endpoint_of, tls_context
 from validation.s3.workspace import Workspace
 
 _NO_CHECK_TIME = 0x200000

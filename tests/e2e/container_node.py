@@ -7,6 +7,7 @@ folder before anything else of it is begun, so that a killed run's containers ar
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,8 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e import container_root
-from validation.errors import MilvusKitError
+from tests.e2e import command, container_root
+from validation.errors import MilvusKitError, OwnershipError
 
 FOLDER = Path("/var/lib/milvus-kit/containers")
 BRIDGE = "mkn0"
@@ -30,6 +31,7 @@ IMAGES = "/var/lib/milvus-kit/images"
 _COMMANDS = "/usr/local/bin"
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _SECONDS = 30.0
+_NEEDS = "a container needs root, cgroup v1 hierarchies, a bridge and veth pairs of this kernel"
 _bridging = threading.Lock()  # containers may be started side by side
 
 
@@ -75,10 +77,18 @@ def start(
         systemd: Whether systemd runs there; if not, a shell and sshd are all there is.
 
     Raises:
+        OwnershipError: There is a container of that name.
         MilvusKitError: It did not come up; with what it said.
     """
     own = FOLDER / name
-    own.mkdir(parents=True)  # a container of that name is an error, and the name is its claim
+    try:
+        own.mkdir(parents=True)  # the name is its claim
+    except FileExistsError:
+        raise OwnershipError(
+            "there is a container of that name, perhaps of a run that was killed",
+            where=str(own),
+            remedy="`make e2e-clean` removes it",
+        ) from None
     address = f"{GATEWAY.rsplit('.', 1)[0]}.{number}"
     host_key = container_root.fill(
         own / "root", name=name, address=address, gateway=GATEWAY, key=key
@@ -116,18 +126,23 @@ def remove(name: str) -> None:
             except ProcessLookupError:
                 continue
         if time.monotonic() > deadline:
-            raise MilvusKitError("processes of a container do not end", where=name, seen=pids)
+            raise MilvusKitError(
+                "processes of a container do not end",
+                where=name,
+                seen=pids,
+                remedy="see what they wait for: `ps -o pid,stat,wchan,args -p PID`",
+            )
         time.sleep(0.05)
     for group in groups:
         for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()
-    _ip("link", "del", _link(name), check=False)
+    _remove_link(_link(name))
     shutil.rmtree(FOLDER / name)
     for folder in (FOLDER, FOLDER.parent):
         if not any(folder.iterdir()):
             folder.rmdir()
     if not FOLDER.exists():
-        _ip("link", "del", BRIDGE, check=False)
+        _remove_link(BRIDGE)
 
 
 def remove_all() -> list[str]:
@@ -175,7 +190,7 @@ def _connect(node: ContainerNode, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
     said = (own / "log").read_text(encoding="utf-8", errors="replace")[-500:]
     remove(node.name)
-    raise MilvusKitError(f"a container did not come up: {said}", where=node.name)
+    raise MilvusKitError(f"a container did not come up: {said}", where=node.name, remedy=_NEEDS)
 
 
 def _is_apart(pid: str) -> bool:
@@ -208,6 +223,10 @@ def _link(name: str) -> str:
     return f"mkn-{name}"[:15]  # no interface may have a longer name
 
 
-def _ip(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=check)
-    return done.stdout
+def _remove_link(name: str) -> None:
+    with contextlib.suppress(MilvusKitError):  # it has gone with the container, or never came
+        _ip("link", "del", name)
+
+
+def _ip(*arguments: str) -> str:
+    return command.run(["ip", *arguments], where="the network of the containers", remedy=_NEEDS)

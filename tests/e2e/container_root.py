@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import subprocess
 from pathlib import Path
 
+from tests.e2e import command
 from tests.e2e.images import bases
 
 _PACKAGES = (
@@ -49,9 +48,17 @@ def fill(root: Path, *, name: str, address: str, gateway: str, key: Path) -> str
         gateway: Its name server.
         key: File with the private key that it lets in, as root and as the ordinary user ``kit``;
             the public one is beside it.
+
+    Raises:
+        MilvusKitError: A tool that this takes failed, or is missing; with its last words.
     """
     root.mkdir()
-    subprocess.run(["tar", "-xf", str(_debian()), "-C", str(root)], check=True)
+    debian = bases.bootstrapped("node", _PACKAGES)
+    command.run(
+        ["tar", "-xf", debian, "-C", root],
+        where=f"unpacking {debian} to {root}",
+        remedy=f"check the free disk space; if the file is damaged, remove {debian.parent}",
+    )
     ssh = root / "etc/ssh"
     for old in ssh.glob("ssh_host_*"):
         old.unlink()
@@ -59,8 +66,11 @@ def fill(root: Path, *, name: str, address: str, gateway: str, key: Path) -> str
     make_key(host)
     (ssh / "sshd_config").write_text(_SSHD.format(address=address), encoding="utf-8")
     shutil.copy(key.with_suffix(".pub"), ssh / "authorized_keys")
-    ordinary = ["useradd", "--root", str(root), "--uid", "1000", "--password", "*", "kit"]
-    subprocess.run(ordinary, check=True)
+    command.run(
+        ["useradd", "--root", root, "--uid", "1000", "--password", "*", "kit"],
+        where=f"adding an ordinary user in {root}",
+        remedy=f"run as root; if the system in it is damaged, remove {debian.parent}",
+    )
     (root / "etc/hostname").write_text(f"{name}\n", encoding="utf-8")
     # It would set the kernel of the whole machine.
     (root / "etc/systemd/system/systemd-sysctl.service").symlink_to("/dev/null")
@@ -70,17 +80,9 @@ def fill(root: Path, *, name: str, address: str, gateway: str, key: Path) -> str
 
 def make_key(path: Path) -> Path:
     """Make an SSH key without a passphrase; return its path."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    command.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path],
+        where=f"making the key {path}",
+        remedy="check that its folder can be written to, and that there is no such file yet",
+    )
     return path
-
-
-def _debian() -> Path:
-    included = ",".join(_PACKAGES)
-    key = hashlib.sha256(included.encode()).hexdigest()[:8]
-    suite = bases.DEBIAN_SUITE
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", suite]
-
-    def make(tar: Path) -> None:
-        subprocess.run([*command, str(tar)], check=True)
-
-    return bases.layer(f"node-{suite}-{key}", make)

@@ -59,19 +59,23 @@ def containers(
     container_node.remove_all()
     key = container_root.make_key(folder / "key")
     archives = chosen(image_archives(tools, progress), STACK, [])
-    with progress.step("start two containers that behave as hosts"):
-        given = {"commands": tools.folders["kubernetes"], "archives": archives, "key": key}
-        with ThreadPoolExecutor() as pool:
+    given = {"commands": tools.folders["kubernetes"], "archives": archives, "key": key}
+    try:
+        with (
+            progress.step("start two containers that behave as hosts"),
+            ThreadPoolExecutor() as pool,
+        ):
             begun = {
                 name: pool.submit(
                     container_node.start, name, number, systemd=name == "worker", **given
                 )
                 for number, name in enumerate(_ROLES, start=11)
             }
-        started = {name: one.result() for name, one in begun.items()}
-    yield started
-    with progress.step("remove the containers"):
-        container_node.remove_all()
+            started = {name: one.result() for name, one in begun.items()}
+        yield started
+    finally:  # also the one that came up beside one that did not
+        with progress.step("remove the containers"):
+            container_node.remove_all()
 
 
 def configure(made: Deployment, nodes: Mapping[str, ContainerNode]) -> None:

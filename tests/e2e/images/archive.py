@@ -12,11 +12,12 @@ import functools
 import hashlib
 import io
 import json
-import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.e2e import command
 
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -91,7 +92,11 @@ def compressed(layer: Path) -> Path:
     path = layer.with_name(f"{layer.name}.zst")
     if not path.exists():
         partial = layer.with_name(f".{path.name}.partial")
-        subprocess.run(["zstd", "-q", "-f", "-T0", str(layer), "-o", str(partial)], check=True)
+        command.run(
+            ["zstd", "-q", "-f", "-T0", layer, "-o", partial],
+            where=f"compressing {layer}",
+            remedy="check the free disk space",
+        )
         partial.replace(path)
     return path
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import compileall
 import hashlib
-import os
 import py_compile
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -22,9 +20,9 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 
+from tests.e2e import command
 from tests.e2e.images.archive import Entry, write_layer
 from validation.cache import cache_folder, filling
-from validation.errors import MilvusKitError
 from validation.local import milvus
 
 DEBIAN_SUITE = "bookworm"
@@ -77,10 +75,15 @@ def layer(name: str, make: Callable[[Path], None]) -> Path:
 
 def debian() -> Path:
     """Return a minimal Debian with glibc and what kube-proxy, Milvus and Python need of it."""
-    included = ",".join(DEBIAN_INCLUDED)
+    return bootstrapped("debian", DEBIAN_INCLUDED)
+
+
+def bootstrapped(name: str, packages: Iterable[str]) -> Path:
+    """Return a layer with a minimal Debian and some packages."""
+    included = ",".join(packages)
     key = hashlib.sha256(included.encode()).hexdigest()[:8]
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", DEBIAN_SUITE]
-    return layer(f"debian-{DEBIAN_SUITE}-{key}", lambda tar: _run([*command, str(tar)]))
+    make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", DEBIAN_SUITE]
+    return layer(f"{name}-{DEBIAN_SUITE}-{key}", lambda tar: _run([*make, str(tar)]))
 
 
 def binaries(name: str, files: dict[Path, str], folders: Iterable[str] = ()) -> Path:
@@ -267,21 +270,9 @@ def _kafka_project() -> str:
     )
 
 
-def _run(command: list[str], given: str | None = None) -> None:
-    done = subprocess.run(
-        command,
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    if done.returncode:
-        raise MilvusKitError(
-            f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}",
-            where="making an image",
-            remedy="check that the package source it needs answers, and the free disk space",
-        )
+def _run(line: list[str], given: str = "") -> None:
+    remedy = "check that the package source it needs answers, and the free disk space"
+    command.run(line, where="making a layer of an image", remedy=remedy, given=given)
 
 
 def _ignore(_: object) -> None:

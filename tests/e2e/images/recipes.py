@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from tests.e2e import command
 from tests.e2e.images import bases
 from tests.e2e.images.archive import Entry, Image, write_layer
 from tests.e2e.toolchain import parts
@@ -22,24 +22,21 @@ KIT_WORKDIR = "/runs"
 def kubernetes(tools: Toolchain) -> list[Image]:
     """Return the images that kubeadm asks for, under the names it asks for."""
     folder = tools.folders["kubernetes"]
-    listed = subprocess.run(
-        [
-            *(str(folder / "kubeadm"), "config", "images", "list"),
-            *("--kubernetes-version", f"v{parts.KUBERNETES_VERSION}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+    wanted = ("--kubernetes-version", f"v{parts.KUBERNETES_VERSION}")
+    listed = command.run(
+        [folder / "kubeadm", "config", "images", "list", *wanted],
+        where=f"asking {folder / 'kubeadm'} for the images of Kubernetes",
+        remedy=f"remove {folder.parent}: it is provided anew",
     )
-    names = {name.rsplit("/", 1)[-1].split(":")[0]: name for name in listed.stdout.split()}
+    names = {name.rsplit("/", 1)[-1].split(":")[0]: name for name in listed.split()}
     version = {_VERSION: parts.KUBERNETES_VERSION}
     images = []
-    for command in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"):
+    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"):
         own = bases.binaries(
-            f"{command}-{parts.KUBERNETES_VERSION}", {folder / command: f"/usr/local/bin/{command}"}
+            f"{name}-{parts.KUBERNETES_VERSION}", {folder / name: f"/usr/local/bin/{name}"}
         )
-        below = (bases.debian(),) if command == "kube-proxy" else ()
-        images.append(Image((names[command],), (*below, own), labels=version))
+        below = (bases.debian(),) if name == "kube-proxy" else ()
+        images.append(Image((names[name],), (*below, own), labels=version))
     return [
         *images,
         Image((names["pause"],), (bases.pause(),), ("/pause",)),

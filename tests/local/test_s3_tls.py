@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import socket
 import ssl
 import threading
@@ -25,6 +26,7 @@ from validation.s3.faults.proxy import Certificate, FaultProxy
 from validation.s3.performance import Meter, Plan
 from validation.s3.preflight import preflight
 from validation.s3.reach import reach
+from validation.s3.wire import exchange
 from validation.s3.workspace import Effort, Workspace, opened
 from validation.target import Tls
 from validation.verdict import Outcome
@@ -137,6 +139,54 @@ def test_a_client_certificate_that_cannot_be_used_is_a_mistake_in_the_configurat
         reach(tls_store.model_copy(update={"tls": tls}))
     assert caught.value.exit_code is ExitCode.USAGE
     assert "client.key" in caught.value.where
+
+
+@contextlib.contextmanager
+def wanting_a_client_certificate(folder, authority):
+    """Answer every request, after a handshake in which the client has shown its certificate."""
+    ca_file, issuer = authority
+    certificate(folder, issuer=issuer)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(folder / "public.crt", folder / "private.key")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format, *args):  # noqa: A002  (the base class's name)
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("files", [1, 2], ids=["one file", "two files"])
+def test_a_client_certificate_is_shown_from_one_file_or_two_also_below_the_home_folder(
+    tmp_path, authority, monkeypatch, files
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    certificate(tmp_path / "own", issuer=authority[1])
+    if files == 1:
+        with (tmp_path / "own/public.crt").open("ab") as stream:
+            stream.write((tmp_path / "own/private.key").read_bytes())
+    tls = {
+        "mode": "mutual",
+        "ca_file": authority[0],
+        "client_certificate_file": "~/own/public.crt",
+        "client_key_file": "~/own/private.key" if files == 2 else None,
+    }
+    with wanting_a_client_certificate(tmp_path / "server", authority) as endpoint:
+        storage = s3_servers.storage(endpoint, "s3", tls=tls)
+        connect(storage).head_bucket(Bucket="milvus")
+        assert exchange(storage, "HEAD", "/", {"host": "127.0.0.1"}).ok
+        nobody = storage.model_copy(update={"tls": Tls(mode="server", ca_file=authority[0])})
+        with pytest.raises(botocore.exceptions.BotoCoreError):
+            connect(nobody).head_bucket(Bucket="milvus")
 
 
 def test_the_fast_client_trusts_the_private_ca_too(tls_store):

@@ -22,6 +22,7 @@ from validation.s3.endpoint import (
     READ_SECONDS,
     Keys,
     ca_file_of,
+    client_certificate_of,
     endpoint_of,
     keys_of,
 )
@@ -61,9 +62,6 @@ def connect(
     endpoint = endpoint_of(storage)
     pair = None if anonymous else keys or keys_of(storage)
     tls = storage.tls
-    certificate = None
-    if tls.client_certificate_file is not None:
-        certificate = (str(tls.client_certificate_file), str(tls.client_key_file))
     client = _session().client(
         "s3",
         endpoint_url=storage.endpoint,
@@ -82,7 +80,7 @@ def connect(
             read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=connections,
-            client_cert=certificate,
+            client_cert=client_certificate_of(storage),
             proxies={},
         ),
     )

@@ -141,6 +141,18 @@ def _file_with(pem: str) -> Path:
     return path
 
 
+def client_certificate_of(storage: Storage) -> tuple[str, str] | None:
+    """Return the files of our own certificate and of its key; None if we show none.
+
+    Without a file for the key, the certificate's holds both.
+    """
+    certificate = storage.tls.client_certificate_file
+    if certificate is None:
+        return None
+    key = storage.tls.client_key_file or certificate
+    return str(certificate.expanduser()), str(key.expanduser())
+
+
 def tls_context(storage: Storage) -> ssl.SSLContext:
     """Return the TLS settings both of Milvus's clients can meet: a CA file or the system's store.
 
@@ -160,14 +172,14 @@ def tls_context(storage: Storage) -> ssl.SSLContext:
             remedy="give the CA's certificate in PEM form (-----BEGIN CERTIFICATE-----)",
         ) from None
     context.hostname_checks_common_name = False
-    tls = storage.tls
-    if tls.client_certificate_file is not None:
+    own = client_certificate_of(storage)
+    if own is not None:
         try:
-            context.load_cert_chain(tls.client_certificate_file, tls.client_key_file)
+            context.load_cert_chain(*own)
         except (ssl.SSLError, OSError) as error:
             raise ConfigurationError(
                 f"the client certificate and its key cannot be used: {error.strerror or error}",
-                where=f"storage.tls: {tls.client_certificate_file}, {tls.client_key_file}",
+                where=f"storage.tls: {', '.join(own)}",
                 remedy="give readable PEM files of a certificate and of the key that belongs to it",
             ) from None
     return context

@@ -16,10 +16,8 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.kubernetes.contract import ClusterContract
 from infra.provider import Provider
-from infra.secrets import values, x509
-
-RENEW_LEAF_DAYS = 30
-RENEW_CA_DAYS = x509.LEAF_DAYS + RENEW_LEAF_DAYS
+from infra.secrets import values
+from infra.secrets.validity import RENEW_CA_DAYS, RENEW_LEAF_DAYS, days_left
 
 
 class AuthorityProvider(Provider):
@@ -27,6 +25,8 @@ class AuthorityProvider(Provider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the CA."""
+        from infra.secrets import x509  # noqa: PLC0415  (slow to import; programs only declare)
+
         pair = x509.authority(props["common_name"])
         made = {"certificate": pair.certificate, "key": pair.key, "not_after": pair.not_after}
         return CreateResult(secrets.token_hex(8), {**props, **made})
@@ -34,7 +34,7 @@ class AuthorityProvider(Provider):
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Replace it when its name has changed or its end comes near."""
         changed = [key for key in ("common_name",) if olds[key] != news[key]]
-        if x509.days_left(olds["not_after"]) < RENEW_CA_DAYS:
+        if days_left(olds["not_after"]) < RENEW_CA_DAYS:
             changed.append("not_after")
         return DiffResult(changes=bool(changed), replaces=changed)
 
@@ -73,9 +73,11 @@ class CertificateProvider(Provider):
         """Sign again when something it is made from has changed, or its end comes near."""
         made_from = ("common_name", "hosts", "client", "ca_certificate")
         changed = any(olds[key] != news[key] for key in made_from)
-        return DiffResult(changes=changed or x509.days_left(olds["not_after"]) < RENEW_LEAF_DAYS)
+        return DiffResult(changes=changed or days_left(olds["not_after"]) < RENEW_LEAF_DAYS)
 
     def _issued(self, props: dict[str, Any]) -> dict[str, Any]:
+        from infra.secrets import x509  # noqa: PLC0415  (as above)
+
         ca = x509.KeyPair(props["ca_certificate"], props["ca_key"], "")
         pair = x509.issue(
             ca, props["common_name"], list(props["hosts"]), client=bool(props["client"])

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-CA_DAYS = 3650
-LEAF_DAYS = 397
+from infra.secrets.validity import CA_DAYS, LEAF_DAYS
+
 _BACKDATE = dt.timedelta(minutes=5)  # clocks of nodes differ a little
 
 
@@ -73,12 +73,6 @@ def issue(
         names = x509.SubjectAlternativeName([_name(host) for host in hosts])
         builder = builder.add_extension(names, critical=False)
     return _pair(builder.sign(ca_key, hashes.SHA256()), key)
-
-
-def days_left(not_after: str) -> float:
-    """Return how many days are left until a certificate ends."""
-    end = dt.datetime.fromisoformat(not_after)
-    return (end - dt.datetime.now(dt.UTC)).total_seconds() / 86400
 
 
 def _builder(

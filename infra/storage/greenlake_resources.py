@@ -7,7 +7,7 @@ taken over.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 from pulumi.dynamic import (
@@ -20,8 +20,10 @@ from pulumi.dynamic import (
 
 from infra.provider import Provider
 from infra.storage import policy as policies
-from infra.storage.greenlake import GreenLake
 from validation.errors import ConfigurationError, OwnershipError
+
+if TYPE_CHECKING:
+    from infra.storage.greenlake import GreenLake
 
 OWNER_TAG = "milvus-kit-stack"
 CONNECTION = ("base_url", "token_url", "system_id", "client_id", "client_secret", "task_timeout")
@@ -30,6 +32,8 @@ SECRETS = ["client_secret", "client_id", "secret_key"]
 
 def api(props: dict[str, Any]) -> GreenLake:
     """Return a client for the system that a resource's properties describe."""
+    from infra.storage.greenlake import GreenLake  # noqa: PLC0415  (slow; programs only declare)
+
     return GreenLake(
         base_url=props["base_url"],
         token_url=props["token_url"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import (
@@ -17,8 +17,10 @@ from pulumi.dynamic import (
 
 from infra.kubernetes.portforward import forwarded
 from infra.provider import Provider
-from infra.storage import minio_key, policy
-from infra.storage.minio_admin import MinioAdmin
+from infra.storage import policy
+
+if TYPE_CHECKING:
+    from infra.storage.minio_admin import MinioAdmin
 
 SECRETS = ["kubeconfig", "root_secret_key", "access_key", "secret_key"]
 
@@ -28,6 +30,8 @@ def admin(props: dict[str, Any]) -> MinioAdmin:
 
     ``address`` (host:port) connects directly; otherwise the API server forwards to ``pod``.
     """
+    from infra.storage.minio_admin import MinioAdmin  # noqa: PLC0415  (slow; programs only declare)
+
     port = int(props["port"])
 
     def connect() -> contextlib.AbstractContextManager[socket.socket]:
@@ -116,6 +120,8 @@ class UserProvider(Provider):
         server.delete_policy(props["policy_name"])
 
     def _put(self, props: dict[str, Any]) -> dict[str, Any]:
+        from infra.storage import minio_key  # noqa: PLC0415  (as above)
+
         server = admin(props)
         server.put_policy(props["policy_name"], props["policy"])
         access_key, secret_key = props["access_key"], props["secret_key"]

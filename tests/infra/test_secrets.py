@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pulumi.dynamic.dynamic import serialize_provider
 
-from infra.secrets import x509
+from infra.secrets import validity, x509
 from infra.secrets.authority import AuthorityProvider, CertificateProvider
 from infra.secrets.password import KEY_LETTERS, LETTERS, PasswordProvider
 
@@ -114,14 +114,14 @@ def test_certificate_near_its_end_is_signed_again():
     assert provider.diff("id", olds, props).changes
     again = provider.update("id", olds, props).outs or {}
     assert again["certificate"] != olds["certificate"]
-    assert x509.days_left(again["not_after"]) > 390
+    assert validity.days_left(again["not_after"]) > 390
 
 
 def test_authority_is_replaced_before_a_certificate_could_outlive_it():
     provider = AuthorityProvider()
     olds = made(provider, {"common_name": "test"})
     assert not provider.diff("id", olds, {"common_name": "test"}).changes
-    near = dt.datetime.now(dt.UTC) + dt.timedelta(days=x509.LEAF_DAYS)
+    near = dt.datetime.now(dt.UTC) + dt.timedelta(days=validity.LEAF_DAYS)
     olds |= {"not_after": near.isoformat()}
     assert provider.diff("id", olds, {"common_name": "test"}).replaces == ["not_after"]
 

@@ -12,7 +12,7 @@ from greenlake_server import (
     Store,
 )
 
-from infra.storage import greenlake_resources, policy
+from infra.storage import greenlake, policy
 from infra.storage.greenlake import GreenLake, TaskFailedError
 from infra.storage.greenlake_resources import (
     GreenLakeBucketProvider,
@@ -33,7 +33,7 @@ from validation.errors import (
 def waits(monkeypatch):
     seconds: list[float] = []
     impatient = functools.partial(GreenLake, sleep=seconds.append)
-    monkeypatch.setattr(greenlake_resources, "GreenLake", impatient)
+    monkeypatch.setattr(greenlake, "GreenLake", impatient)
     return seconds
 
 

@@ -28,7 +28,8 @@ from validation.local.minio import choose, end_container
 from validation.local.ports import pick
 from validation.progress import Progress
 from validation.s3.client import connect
-from validation.s3.performance import Meter, Plan, fast_store
+from validation.s3.fast_client import fast_store
+from validation.s3.performance import Meter, Plan
 from validation.s3.workspace import opened
 from validation.target import SecretRef, Storage
 

@@ -9,7 +9,7 @@ import pytest
 import s3_servers
 import s3_stub
 
-from validation.s3 import performance
+from validation.s3 import fast_client
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
@@ -30,7 +30,7 @@ def stub():
 
 @pytest.fixture
 def space(stub, monkeypatch):
-    monkeypatch.setattr(performance, "PIECE", 1 << 20)  # so that the larger size comes in pieces
+    monkeypatch.setattr(fast_client, "PIECE", 1 << 20)  # so that the larger size comes in pieces
     stub.reset()
     with opened(s3_servers.storage(stub.endpoint)) as workspace:
         yield workspace

@@ -1,9 +1,8 @@
 """How fast a store is: each operation at the sizes Milvus writes, concurrency swept to the knee.
 
 The load is closed loop: a fixed number of requests is under way at any time, as in Milvus's own
-pools. obstore (Rust) sends them, so that Python is not what is measured. Time to first byte is the
-time until the answer's head is there; the total ends with the last byte. Bodies read are dropped
-piece by piece, so memory is bounded by concurrency times `PIECE` for reads and by one body in each
+pools. Time to first byte is the time until the answer's head is there; the total ends with the last
+byte. Memory is bounded by concurrency times `fast_client.PIECE` for reads and by one body in each
 request for writes.
 
 A failed request is infinitely slow. A request is sent again after 429, 500 and 503, as Milvus's
@@ -18,29 +17,22 @@ import contextlib
 import dataclasses
 import math
 import os
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Any
 
 import numpy as np
-import obstore
-from obstore.store import S3Store
 
 from validation.s3.conformance.objects import noise
-from validation.s3.endpoint import ca_file_of, endpoint_of, keys_of
+from validation.s3.fast_client import CALLS, error_code, fast_store
 from validation.s3.workspace import Workspace
 from validation.statistics.intervals import Estimate, estimate
-from validation.target import Storage
 
-PIECE = 8 << 20
-"""Bytes of a body that are held at once while it is read: a tenth faster than 1 MiB (measured)."""
 PERCENTILES = ("p50", "p95", "p99", "p99.9")
 BODY = ("PUT", "GET")
 """Operations that move a body, so that size matters; the others are measured on empty objects."""
-OPERATIONS = (*BODY, "HEAD", "LIST", "DELETE")
+OPERATIONS = tuple(CALLS)
 _TRIES = 3
 _AGAIN = frozenset({"429", "500", "503"})
 _WAIT_SECONDS = 0.1
@@ -199,7 +191,7 @@ class Meter:
 
         async def worker() -> None:
             for key in pending:
-                await _put(self.stores[0], key, body)
+                await CALLS["PUT"](self.stores[0], key, body)
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 
@@ -210,7 +202,7 @@ class Meter:
         async def worker() -> None:
             for key in pending:
                 with contextlib.suppress(Exception):  # the sweep tries again, and tells
-                    await obstore.delete_async(self.stores[0], key)
+                    await CALLS["DELETE"](self.stores[0], key, b"")
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 
@@ -225,7 +217,7 @@ class Meter:
         plan: Plan,
     ) -> Point:
         """Keep ``concurrency`` requests under way until all are sent or the time is over."""
-        call, folder = _CALLS[operation], self._folder(size)
+        call, folder = CALLS[operation], self._folder(size)
         body = self._body(size)
         times: list[tuple[float, float]] = []
         errors: Counter[str] = Counter()
@@ -291,42 +283,6 @@ def knee(points: Sequence[Point]) -> Point:
     return next(point for point in points if point.requests_per_second * _KNEE_GAIN >= best)
 
 
-def fast_store(storage: Storage) -> S3Store:
-    """Return an obstore client of a store, which retries nothing by itself."""
-    keys = keys_of(storage)
-    with _trusting(storage):
-        return S3Store(
-            storage.bucket,
-            endpoint=storage.endpoint,
-            region=storage.region,
-            access_key_id=keys.access,
-            secret_access_key=keys.secret,
-            virtual_hosted_style_request=storage.addressing == "virtual",
-            client_options={
-                "allow_http": not endpoint_of(storage).tls,
-                "timeout": "120s",
-                "connect_timeout": "5s",
-            },
-            retry_config={"max_retries": 0},
-        )
-
-
-@contextlib.contextmanager
-def _trusting(storage: Storage) -> Iterator[None]:
-    """Let the Rust client see a private CA: it reads SSL_CERT_FILE when it is made."""
-    ca_file = ca_file_of(storage)
-    before = os.environ.get("SSL_CERT_FILE")
-    if ca_file is not None:
-        os.environ["SSL_CERT_FILE"] = str(ca_file)
-    try:
-        yield
-    finally:
-        if ca_file is not None:
-            os.environ.pop("SSL_CERT_FILE")
-        if before is not None:
-            os.environ["SSL_CERT_FILE"] = before
-
-
 @contextlib.contextmanager
 def _cpu_watched() -> Iterator[Callable[[], float]]:
     """Give a function that returns the share of all cores this process used in the block."""
@@ -336,51 +292,3 @@ def _cpu_watched() -> Iterator[Callable[[], float]]:
     yield lambda: result[0]
     elapsed = max(time.perf_counter() - wall, 1e-9)
     result.append((time.process_time() - cpu) / elapsed / (cores or 1))
-
-
-def error_code(error: Exception) -> str:
-    """Return a short code of an obstore error: the HTTP status, or the kind."""
-    text = str(error)
-    found = re.search(r"status(?: code)?:? (\d{3})|HTTP (\d{3})|error (\d{3})", text, re.IGNORECASE)
-    if found:
-        return next(group for group in found.groups() if group)
-    if "timed out" in text.lower():
-        return "timeout"
-    return type(error).__name__
-
-
-async def _put(store: S3Store, key: str, body: bytes) -> float:
-    await obstore.put_async(store, key, body, use_multipart=False)
-    return time.perf_counter()
-
-
-async def _get(store: S3Store, key: str, body: bytes) -> float:
-    answer = await obstore.get_async(store, key)
-    first, read = time.perf_counter(), 0
-    if len(body) <= PIECE:
-        read = len(await answer.bytes_async())
-    else:
-        pieces: AsyncIterator[Any] = answer.stream(min_chunk_size=PIECE).__aiter__()
-        async for piece in pieces:
-            read += len(piece)
-    if read != len(body):
-        raise ValueError(f"read {read} bytes instead of {len(body)}")
-    return first
-
-
-async def _head(store: S3Store, key: str, _: bytes) -> float:
-    await obstore.head_async(store, key)
-    return time.perf_counter()
-
-
-async def _list(store: S3Store, prefix: str, _: bytes) -> float:
-    await obstore.list_with_delimiter_async(store, prefix)
-    return time.perf_counter()
-
-
-async def _delete(store: S3Store, key: str, _: bytes) -> float:
-    await obstore.delete_async(store, key)
-    return time.perf_counter()
-
-
-_CALLS = {"PUT": _put, "GET": _get, "HEAD": _head, "LIST": _list, "DELETE": _delete}

@@ -8,7 +8,9 @@ import re
 import tarfile
 from pathlib import Path
 
-from tests.e2e.images import recipes
+import pytest
+
+from tests.e2e.images import bases, recipes
 from tests.e2e.images.archive import Entry, Image, write_archive, write_layer
 from tests.e2e.project import ROOT
 
@@ -41,6 +43,52 @@ def test_a_layer_that_images_share_is_in_the_archive_once(tmp_path):
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
     assert config["rootfs"]["diff_ids"] == [f"sha256:{digest}"]
     assert config["config"]["Entrypoint"] == ["/usr/bin/one"]
+
+
+def test_runs_that_write_the_same_archive_at_once_do_not_break_each_others(tmp_path):
+    layer, path = _layer(tmp_path), tmp_path / "all.tar"
+
+    def images(*, meanwhile: bool):
+        yield Image(("kit/a:1",), (layer,))
+        if meanwhile:  # another run begins after us, and is done before us
+            write_archive(path, images(meanwhile=False))
+            assert _names(path) == [["kit/a:1"], ["kit/b:1"]]
+        yield Image(("kit/b:1",), (layer,))
+
+    write_archive(path, images(meanwhile=True))
+    assert _names(path) == [["kit/a:1"], ["kit/b:1"]]
+    assert list(tmp_path.glob(".*.partial")) == []
+
+
+def test_an_archive_that_breaks_off_leaves_the_one_before_and_nothing_else(tmp_path):
+    layer, path = _layer(tmp_path), tmp_path / "all.tar"
+    write_archive(path, [Image(("kit/a:1",), (layer,))])
+    with pytest.raises(FileNotFoundError):
+        write_archive(path, [Image(("kit/b:1",), (tmp_path / "none.tar",))])
+    assert _names(path) == [["kit/a:1"]]
+    assert list(tmp_path.glob(".*.partial")) == []
+
+
+def _names(archive: Path) -> list[list[str]]:
+    with tarfile.open(archive) as packed:
+        manifest = json.load(packed.extractfile("manifest.json"))  # type: ignore[arg-type]
+    return [entry["RepoTags"] for entry in manifest]
+
+
+def test_another_busybox_or_pause_makes_another_layer(monkeypatch, tmp_path):
+    monkeypatch.setenv("MILVUS_KIT_CACHE", str(tmp_path / "cache"))
+    shell = tmp_path / "busybox"
+    monkeypatch.setattr(bases, "_BUSYBOX", shell)
+    layers = []
+    for content in ("one", "another", "one"):
+        shell.write_text(content, encoding="utf-8")
+        with tarfile.open(bases.busybox()) as layer:
+            assert layer.extractfile("bin/busybox").read() == content.encode()  # type: ignore[union-attr]
+        layers.append(bases.busybox())
+    assert layers[0] == layers[2] != layers[1]
+    first = bases.pause()
+    monkeypatch.setattr(bases, "_PAUSE", "int main(void) { return 0; }")
+    assert bases.pause() != first
 
 
 def test_the_kits_own_image_is_made_of_what_the_dockerfile_puts_there(tmp_path):

@@ -12,8 +12,11 @@ import functools
 import hashlib
 import io
 import json
+import os
 import tarfile
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +94,12 @@ def compressed(layer: Path) -> Path:
     """Return a layer's compressed file, which is kept beside it."""
     path = layer.with_name(f"{layer.name}.zst")
     if not path.exists():
-        partial = layer.with_name(f".{path.name}.partial")
-        command.run(
-            ["zstd", "-q", "-f", "-T0", layer, "-o", partial],
-            where=f"compressing {layer}",
-            remedy="check the free disk space",
-        )
-        partial.replace(path)
+        with _whole(path) as partial:
+            command.run(
+                ["zstd", "-q", "-f", "-T0", layer, "-o", partial],
+                where=f"compressing {layer}",
+                remedy="check the free disk space",
+            )
     return path
 
 
@@ -121,9 +123,11 @@ def write_layer(path: Path, entries: Iterable[Entry], folders: Iterable[str] = (
 
 def write_archive(path: Path, images: Iterable[Image]) -> Path:
     """Write images into one archive; a layer that several share is in it once."""
-    partial = path.with_name(f".{path.name}.partial")
     manifest, there = [], set()
-    with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
+    with (
+        _whole(path) as partial,
+        tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar,
+    ):
         for image in images:
             config = image.config()
             name = f"{hashlib.sha256(config).hexdigest()}.json"
@@ -138,8 +142,24 @@ def write_archive(path: Path, images: Iterable[Image]) -> Path:
             entry = {"Config": name, "RepoTags": list(image.names), "Layers": layers}
             manifest.append(entry)
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode(), there)
-    partial.replace(path)
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a file of our own, which takes its place when the block ends well.
+
+    Runs side by side may write the same file: none sees or breaks another's half.
+    """
+    descriptor, name = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
+    os.close(descriptor)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _add(tar: tarfile.TarFile, source: Path, target: str, without: frozenset[str]) -> None:

@@ -39,6 +39,8 @@ DEBIAN_INCLUDED = (
 )
 PACKAGES = "/opt/milvus-kit/packages"
 KAFKA_VERSION = "3.9.1"
+_BUSYBOX = Path("/bin/busybox")
+_BUSYBOX_COMMANDS = ("sh", "mkdir", "rm", "chmod", "ls", "cat", "sleep", "true", "wget")
 _LEFT_OUT = frozenset({"..", "__pycache__", "tests"})
 _JRE_MODULES = "java.base,java.management,java.naming,java.security.sasl,java.sql,jdk.unsupported"
 _KAFKA_COMMANDS = {
@@ -57,6 +59,7 @@ int main(void) {
     for (;;) pause();
 }
 """
+_PAUSE_COMPILER = ("gcc", "-Os", "-static", "-s", "-x", "c", "-")
 
 
 def layer(name: str, make: Callable[[Path], None]) -> Path:
@@ -81,9 +84,8 @@ def debian() -> Path:
 def bootstrapped(name: str, packages: Iterable[str]) -> Path:
     """Return a layer with a minimal Debian and some packages."""
     included = ",".join(packages)
-    key = hashlib.sha256(included.encode()).hexdigest()[:8]
     make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={included}", DEBIAN_SUITE]
-    return layer(f"{name}-{DEBIAN_SUITE}-{key}", lambda tar: _run([*make, str(tar)]))
+    return layer(f"{name}-{DEBIAN_SUITE}-{_key(included)}", lambda tar: _run([*make, str(tar)]))
 
 
 def binaries(name: str, files: dict[Path, str], folders: Iterable[str] = ()) -> Path:
@@ -99,12 +101,13 @@ def busybox() -> Path:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "bin"
             root.mkdir()
-            shutil.copy("/bin/busybox", root / "busybox")
-            for command in ("sh", "mkdir", "rm", "chmod", "ls", "cat", "sleep", "true", "wget"):
-                (root / command).symlink_to("busybox")
+            shutil.copy(_BUSYBOX, root / "busybox")
+            for name in _BUSYBOX_COMMANDS:
+                (root / name).symlink_to("busybox")
             write_layer(tar, [Entry(root, "/bin")], ["/tmp"])
 
-    return layer("busybox", make)
+    content = hashlib.sha256(_BUSYBOX.read_bytes()).hexdigest()
+    return layer(f"busybox-{_key(content, *_BUSYBOX_COMMANDS)}", make)
 
 
 def pause() -> Path:
@@ -113,11 +116,10 @@ def pause() -> Path:
     def make(tar: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             binary = Path(folder) / "pause"
-            compiler = ["gcc", "-Os", "-static", "-s", "-x", "c", "-", "-o", str(binary)]
-            _run(compiler, given=_PAUSE)
+            _run([*_PAUSE_COMPILER, "-o", str(binary)], given=_PAUSE)
             write_layer(tar, [Entry(binary, "/pause")])
 
-    return layer("pause", make)
+    return layer(f"pause-{_key(_PAUSE, *_PAUSE_COMPILER)}", make)
 
 
 def milvus_server(version: str) -> Path:
@@ -268,6 +270,11 @@ def _kafka_project() -> str:
         "<artifactId>kafka</artifactId><version>1</version>"
         f"<dependencies>{dependencies}</dependencies></project>"
     )
+
+
+def _key(*parts: str) -> str:
+    """Return what changes in a layer's name with what decides its content."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
 def _run(line: list[str], given: str = "") -> None:

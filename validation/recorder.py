@@ -17,12 +17,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
+from validation.judging import judge
 from validation.metrics import CATALOGUE, SITE_PREFIX
 from validation.profiles import Profile
 from validation.report.results import Check, Phase, State
 from validation.report.store import checksum, write_samples
 from validation.target import Target
-from validation.verdict import Observation, Rule, Verdict, judge
+from validation.verdict import Observation, Rule, Verdict
 
 
 class Part(BaseModel):

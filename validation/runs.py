@@ -15,11 +15,12 @@ from pathlib import Path
 
 from validation.errors import ConfigurationError
 from validation.host import this_host
+from validation.judging import judge_all
 from validation.metrics import CHECK_METRIC
 from validation.recorder import Part
 from validation.report.results import Check, Results, State, conclude
 from validation.report.store import read_samples, write_results
-from validation.verdict import Rule, judge_all
+from validation.verdict import Rule
 
 ASSERTIONS = Rule(gate="checks.assertions", metric=CHECK_METRIC, max=0, unit="failures")
 """In force in every run: a broken assertion in a check is a failure, whatever the rules say."""

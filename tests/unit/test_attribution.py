@@ -12,11 +12,12 @@ from validation.attribution.answer import answer, load_part, search_part, slowes
 from validation.attribution.flight import Sample
 from validation.attribution.measure import slo_of
 from validation.attribution.model import Bound, ColdLoad, Part, Replay, Searches, Slo
+from validation.judging import judge
 from validation.milvus.metrics import StorageReads
 from validation.milvus.objects import Stored
 from validation.statistics.intervals import estimate
 from validation.target import Milvus, Target
-from validation.verdict import Observation, Outcome, Rule, judge
+from validation.verdict import Observation, Outcome, Rule
 
 REPLAY = Replay(bytes=1_000_000, requests=10, seconds=0.5, request_seconds=2.0)
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import build, latencies
+from validation.judging import judge
 from validation.metrics import CATALOGUE
 from validation.report import wording
 from validation.report.results import Check, State
-from validation.verdict import Observation, Outcome, Rule, judge
+from validation.verdict import Observation, Outcome, Rule
 
 P99 = Rule(gate="p99", metric="search.latency.serial", statistic="p99", max=50, unit="ms")
 RECALL = Rule(gate="recall", metric="ann_overlap@10", min=0.95, unit="ratio")

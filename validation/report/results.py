@@ -18,7 +18,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from validation.verdict import Observation, Outcome, Rule, Verdict, overall
+from validation.judging import overall
+from validation.verdict import Observation, Outcome, Rule, Verdict
 
 SCHEMA = "milvus-kit/results/1"
 

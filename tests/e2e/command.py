@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from validation.errors import MilvusKitError, MissingToolError
@@ -12,7 +12,14 @@ from validation.errors import MilvusKitError, MissingToolError
 _TAIL = 800
 
 
-def run(command: Sequence[str | Path], *, where: str, remedy: str, given: str = "") -> str:
+def run(
+    command: Sequence[str | Path],
+    *,
+    where: str,
+    remedy: str,
+    given: str = "",
+    hidden: Iterable[str] = (),
+) -> str:
     """Run a command, and return what it printed.
 
     Args:
@@ -20,6 +27,7 @@ def run(command: Sequence[str | Path], *, where: str, remedy: str, given: str = 
         where: What it is for, or is done to.
         remedy: What to do if it fails.
         given: What it reads.
+        hidden: Secrets, masked in what is told of it.
 
     Raises:
         MissingToolError: There is no such command.
@@ -44,8 +52,12 @@ def run(command: Sequence[str | Path], *, where: str, remedy: str, given: str = 
             remedy=f"install the package that brings {name}",
         ) from None
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-_TAIL:]
+        said = done.stderr.strip() or done.stdout.strip()
+        for secret in hidden:
+            said = said.replace(secret, "***")
         raise MilvusKitError(
-            f"{name} ended with status {done.returncode}: {said}", where=where, remedy=remedy
+            f"{name} ended with status {done.returncode}: {said[-_TAIL:]}",
+            where=where,
+            remedy=remedy,
         )
     return done.stdout

@@ -10,16 +10,16 @@ import secrets
 import shutil
 import socket
 import ssl
-import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.secrets import x509
+from tests.e2e import command
 from tests.e2e.images import bases
 from tests.e2e.site.process import serving, until
-from validation.errors import MilvusKitError, MissingToolError
+from validation.errors import MissingToolError
 
 USER = "milvus"
 _ITERATIONS = 4096
@@ -51,6 +51,7 @@ def kafka(host: str, port: int, folder: Path, log: Path) -> Iterator[Kafka]:
 
     Raises:
         MissingToolError: There is no ``java`` on PATH.
+        MilvusKitError: It does not come up; with what it said.
     """
     java = shutil.which("java")
     if java is None:
@@ -65,16 +66,7 @@ def kafka(host: str, port: int, folder: Path, log: Path) -> Iterator[Kafka]:
     properties.write_text(_properties(host, port, folder), encoding="utf-8")
     run = [java, "-Xms256m", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     run += ["-cp", f"{_libraries(folder)}/*"]
-    identity = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-    form = ["format", "--cluster-id", identity, "--config", str(properties)]
-    formatted = subprocess.run(
-        [*run, "kafka.tools.StorageTool", *form, "--add-scram", _credential(made.password)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if formatted.returncode:
-        raise MilvusKitError(f"Kafka's folder was not formatted: {formatted.stderr[-800:]}")
+    _format(run, properties, made.password)
     trusted = ssl.create_default_context(cadata=ca.certificate)
 
     def answers() -> None:
@@ -97,16 +89,44 @@ def _libraries(folder: Path) -> Path:
     return folder / _LIBRARIES
 
 
-def _credential(password: str) -> str:
-    """Return a SCRAM credential as the storage tool takes it: nothing in it is the password."""
-    salt = secrets.token_bytes(24)
-    salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
-    texts = {
-        "salt": base64.b64encode(salt).decode(),
-        "saltedpassword": base64.b64encode(salted).decode(),
-    }
-    parts = ",".join(f'{name}="{text}"' for name, text in texts.items())
-    return f"SCRAM-SHA-512=[name={USER},iterations={_ITERATIONS},{parts}]"
+def _format(run: Sequence[str], properties: Path, password: str) -> None:
+    """Format the broker's folder and make its user.
+
+    The user's credential stands in a file as long as this takes: everybody on this machine sees the
+    arguments of its processes.
+
+    Raises:
+        MilvusKitError: The storage tool failed; with its last words.
+    """
+    identity = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+    credential, salted = _credential(password)
+    arguments = properties.with_name("user")
+    arguments.touch(mode=0o600)
+    try:
+        arguments.write_text(f"--add-scram\n{credential}\n", encoding="utf-8")
+        command.run(
+            [
+                *(*run, "kafka.tools.StorageTool", "format"),
+                *("--cluster-id", identity, "--config", properties, f"@{arguments}"),
+            ],
+            where=f"formatting the folder of the Kafka in {properties}",
+            remedy="check the free disk space, and that this java is of 17 or later",
+            hidden=[salted],
+        )
+    finally:
+        arguments.unlink()
+
+
+def _credential(password: str) -> tuple[str, str]:
+    """Return a SCRAM credential as the storage tool takes it, and the part that is secret.
+
+    The password is not in it, but whoever knows the salted one can pass for the user.
+    """
+    salt = base64.b64encode(secrets.token_bytes(24)).decode()
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), base64.b64decode(salt), _ITERATIONS)
+    salted = base64.b64encode(digest).decode()
+    parts = f'name={USER},iterations={_ITERATIONS},salt="{salt}",saltedpassword="{salted}"'
+    return f"SCRAM-SHA-512=[{parts}]", salted
 
 
 def _properties(host: str, port: int, folder: Path) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from infra.kubernetes.node import files, inspection, teardown
 from infra.kubernetes.node.connection import Connection, connected
-from infra.kubernetes.node.inspection import Facts
+from infra.kubernetes.node.inspection import Facts, Unit
 from infra.kubernetes.node.plan import STATE, Host, NodePlan, Ssh
 from infra.kubernetes.node.resource import NodeProvider
 from validation.errors import ConfigurationError, MilvusKitError, OwnershipError, UnreachableError
@@ -52,6 +52,7 @@ FIT = Facts(
     holders={6443: "process 12 (apiserver)"},
     kubeadm="v1.36.3",
     kubelet="v1.36.3",
+    kubelet_unit=Unit(),
     missing=(),
     record={},
 )

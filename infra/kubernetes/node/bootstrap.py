@@ -99,6 +99,7 @@ def _record(plan: NodePlan, facts: Facts, *, made: bool) -> str:
             "networks": " ".join(facts.networks),
             "pods": plan.pod_subnet,
             "firewall": facts.firewall,
+            "kubelet_unit": facts.kubelet_unit.active if facts.kubelet_packaged else "",
             "volumes": plan.local_volumes,
         },
         indent=2,
@@ -127,6 +128,8 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
         network = files.bridge_network(plan.pod_subnet)
         connection.write(files.CNI_FILE, network, mode="0644")
     connection.run(f"mkdir -p {shlex.quote(plan.local_volumes)}", what="making the volumes' folder")
+    if facts.kubelet_packaged:
+        services.mask_packaged(connection)
     services.start(connection, services.KUBELET, systemd=facts.systemd)
 
 

@@ -77,11 +77,29 @@ holder='{sub(/.*:/, "", $4); if (match($0, /\\(\\("[^"]*",pid=[0-9]+/)) {
     split(substr($0, RSTART, RLENGTH), part, /"/); gsub(/ /, "_", part[2])
     sub(/,pid=/, "", part[3]); print $4 "/" part[2] "/" part[3]}}'
 say holders "$(ss -ltnpH 2>/dev/null | awk "$holder" | sort -u | tr '\\n' ' ')"
+say unit "$(systemctl show kubelet.service --property LoadState,ActiveState,FragmentPath \\
+    2>/dev/null | tr '\\n' ' ')"
 say kubeadm "$(kubeadm version -o short 2>/dev/null)"
 say kubelet "$(kubelet --version 2>/dev/null | awk '{print $2}')"
 say missing "$(for one in COMMANDS; do command -v "$one" >/dev/null || printf '%s ' "$one"; done)"
 say record "$(tr -d '\\n' < RECORD 2>/dev/null)"
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A service as systemd knows it.
+
+    Args:
+        load: ``loaded``, ``masked`` or ``not-found``; empty where there is no systemd.
+        active: ``active``, ``activating`` (which a unit is that fails again and again),
+            ``inactive`` or ``failed``.
+        file: Where it is defined.
+    """
+
+    load: str = ""
+    active: str = ""
+    file: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +128,7 @@ class Facts:
     holders: dict[int, str]
     kubeadm: str
     kubelet: str
+    kubelet_unit: Unit
     missing: tuple[str, ...]
     record: dict[str, str]
 
@@ -117,6 +136,11 @@ class Facts:
     def can_lower_oom_score(self) -> bool:
         """Tell whether CAP_SYS_RESOURCE is there: without it, runc may not lower a score."""
         return bool(self.capabilities >> 24 & 1)
+
+    @property
+    def kubelet_packaged(self) -> bool:
+        """Tell whether a package's ``kubelet.service`` is there, which kubeadm would start."""
+        return self.systemd and self.kubelet_unit.load == "loaded"
 
 
 def inspect(connection: Connection) -> Facts:
@@ -155,6 +179,7 @@ def inspect(connection: Connection) -> Facts:
         holders=_holders(told["holders"].split()),
         kubeadm=told["kubeadm"],
         kubelet=told["kubelet"],
+        kubelet_unit=_unit(told["unit"].split()),
         missing=tuple(told["missing"].split()),
         record=json.loads(told["record"] or "{}"),
     )
@@ -164,6 +189,14 @@ def _holders(told: list[str]) -> dict[int, str]:
     """Return which process listens on each port, from ``port/name/pid``."""
     parts = [one.split("/") for one in told]
     return {int(port): f"process {pid} ({name})" for port, name, pid in parts}
+
+
+def _unit(told: list[str]) -> Unit:
+    """Return a service from systemd's ``Property=value`` pairs."""
+    found = dict(one.split("=", 1) for one in told)
+    return Unit(
+        found.get("LoadState", ""), found.get("ActiveState", ""), found.get("FragmentPath", "")
+    )
 
 
 def require_fit(facts: Facts, plan: NodePlan) -> None:
@@ -257,6 +290,15 @@ def _network(facts: Facts, plan: NodePlan) -> list[str]:
 
 
 def _neighbours(facts: Facts, _: NodePlan) -> list[str]:
-    if not facts.runtimes:
-        return []
-    return [f"another container runtime is there ({' '.join(facts.runtimes)}): use another host"]
+    reasons = []
+    if facts.runtimes:
+        there = " ".join(facts.runtimes)
+        reasons.append(f"another container runtime is there ({there}): use another host")
+    own = facts.kubelet_unit.file
+    # A unit of a package is masked while the host is a node; systemd masks none that stands here.
+    if facts.kubelet_packaged and own.startswith("/etc/systemd/system/"):
+        reasons.append(
+            f"{own} would start a second kubelet: `systemctl disable --now kubelet`, remove that"
+            " file, then `systemctl daemon-reload`"
+        )
+    return reasons

@@ -1,6 +1,10 @@
 """Keeps containerd and the kubelet of a node running: by systemd, or by a small loop without it.
 
 Both ways run the same two commands with the same files; only who starts them again differs.
+
+A package of the kubelet may bring a unit of its own, ``kubelet.service``, which kubeadm starts when
+it has written the kubelet's configuration. Two kubelets would fight for one port and the same pods,
+so that unit is masked for as long as the host is a node.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from infra.kubernetes.node.plan import FOLDER, SOCKET, STATE
 
 CONTAINERD = "milvus-kit-containerd"
 KUBELET = "milvus-kit-kubelet"
+PACKAGED = "kubelet.service"
+"""The unit of a package's, by the name that kubeadm knows."""
 LOGS = f"{FOLDER}/logs"
 
 _COMMANDS = {
@@ -117,6 +123,23 @@ done
 rm -f {FOLDER}/{name}.pid""",
         what=f"stopping {name}",
     )
+
+
+def mask_packaged(connection: Connection) -> None:
+    """Stop a package's kubelet, and let nobody start it; kubeadm's attempt is a warning of its."""
+    connection.run(
+        f"systemctl mask --now {PACKAGED}", what=f"keeping {PACKAGED} from starting beside ours"
+    )
+
+
+def unmask_packaged(connection: Connection) -> None:
+    """Let a package's kubelet be started again."""
+    connection.run(f"systemctl unmask {PACKAGED}", what=f"giving {PACKAGED} back")
+
+
+def start_packaged(connection: Connection) -> None:
+    """Start a package's kubelet as before; without a configuration it fails and tries again."""
+    connection.attempt(f"systemctl start --no-block {PACKAGED}", seconds=60)
 
 
 def await_containerd(connection: Connection) -> None:

@@ -82,6 +82,7 @@ def require_own(connection: Connection, cluster: str, node: str) -> None:
         )
 
 
+_RUNNING = {"active", "activating"}
 _KNOWN_LINKS = "cni0 flannel.1 kube-bridge weave vxlan.calico cilium_vxlan cilium_host"
 """Interfaces that widely used pod networks make."""
 
@@ -102,7 +103,12 @@ def give_back(connection: Connection) -> None:
     connection.run(_LEFTOVERS, what="cleaning up")
     _remove_network(connection, record)
     _restore_kernel(connection, record)
+    before = record.get("kubelet_unit", "")
+    if before:
+        services.unmask_packaged(connection)
     _remove_files(connection, record)
+    if before in _RUNNING:
+        services.start_packaged(connection)
 
 
 def _remove_network(connection: Connection, record: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,13 +108,12 @@ def run_folder(request: pytest.FixtureRequest, progress: Progress) -> Iterator[P
 
 
 @pytest.fixture(scope="session")
-def pulumi(tools: Toolchain, run_folder: Path, progress: Progress) -> Engine:
-    passphrase = run_folder / "passphrase"
-    if not passphrase.exists():
-        passphrase.touch(mode=0o600)
-        passphrase.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+def pulumi(
+    request: pytest.FixtureRequest, tools: Toolchain, run_folder: Path, progress: Progress
+) -> Engine:
+    passphrase = evidence.passphrase(run_folder, keep=bool(request.config.getoption("--keep")))
     root = project.clone(run_folder / "project")
-    made = engine(tools, root, run_folder, passphrase.read_text(encoding="utf-8"))
+    made = engine(tools, root, run_folder, passphrase)
     for name in made.standins:
         progress.say(f"stand-in for {name}: the published plugin is not on PATH")
     return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from validation.errors import MilvusKitError
@@ -14,6 +16,33 @@ if TYPE_CHECKING:
 _LOG_LINES = 4000
 _LAST_LINES = 6
 _WARNINGS = 2
+
+
+def passphrase(folder: Path, *, keep: bool) -> str:
+    """Return what encrypts the secrets in a run's state.
+
+    It is not kept beside the state, or the state might as well not be encrypted; what is kept says
+    so. The folder of a stack that goes on running is no evidence: the next run reads it there.
+
+    Args:
+        folder: Of the run.
+        keep: Whether the stack goes on running.
+    """
+    fresh = secrets.token_urlsafe(24)
+    if not keep:
+        (folder / "README.txt").write_text(_ABOUT, encoding="utf-8")
+        return fresh
+    file = folder / "passphrase"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(fresh, encoding="utf-8")
+    return file.read_text(encoding="utf-8")
+
+
+_ABOUT = """state/ is Pulumi's state of every stack of this run, and project/ the stacks' files.
+Secrets in both are encrypted. Their passphrase was in memory alone, and went with the run:
+`pulumi stack` shows nothing of them; all else in state/ is JSON that can be read as it is.
+"""
 
 
 def collect(deployment: Deployment, progress: Progress) -> None:

@@ -57,3 +57,15 @@ def test_a_pod_that_is_not_ready_is_told_with_its_condition_and_last_words(deplo
     told = evidence.causes(deployment)
     assert told[:2] == ["pod: one/milvus-0", "condition: NotReady: not yet"]
     assert told[-1].strip().startswith("[ERROR] no log")
+
+
+def test_the_passphrase_of_a_state_is_kept_only_with_a_stack_that_goes_on_running(tmp_path):
+    over, running = tmp_path / "over", tmp_path / "running"
+    for folder in (over, running):
+        folder.mkdir()
+    given = evidence.passphrase(over, keep=False)
+    assert given not in _kept(over)
+    assert "went with the run" in _kept(over)
+    first, second = (evidence.passphrase(running, keep=True) for _ in range(2))
+    assert first == second != given
+    assert (running / "passphrase").stat().st_mode & 0o777 == 0o600

@@ -102,11 +102,15 @@ def load(
     with phases.phase("flush", dataset.rows):
         flush(connection, name, seconds=seconds)
     with phases.phase("index", dataset.rows):
-        if keywords:
-            _start_index(connection, name, schemas.SPARSE, _BM25_INDEX, "BM25")
-        build(connection, name, index, dataset, seconds=seconds, report=phases.report)
-        if keywords:
-            _await_index(connection, name, schemas.SPARSE, seconds, phases.report)
+        build(
+            connection,
+            name,
+            index,
+            dataset,
+            keywords=keywords,
+            seconds=seconds,
+            report=phases.report,
+        )
     with phases.phase("load", dataset.rows):
         load_for_search(connection, name, seconds=seconds, report=phases.report)
     return Loaded(name, index, dataset.rows, acknowledged, tuple(phases.done), keywords)
@@ -230,16 +234,29 @@ def build(
     index: IndexSpec,
     dataset: Dataset,
     *,
+    keywords: bool = False,
     seconds: float = LOAD_SECONDS,
     report: Report | None = None,
 ) -> None:
-    """Build the index of the vectors and wait until it covers every row."""
+    """Build the index of the vectors and wait until it covers every row.
 
-    def start() -> None:
-        _start_index(connection, name, schemas.VECTOR, index, dataset.metric)
-
-    start()
-    _await_index(connection, name, schemas.VECTOR, seconds, report, again=start)
+    Args:
+        connection: Where to.
+        name: Of the collection.
+        index: Of the vectors.
+        dataset: What the collection holds.
+        keywords: Whether to build the index of the texts, too.
+        seconds: Time limit for each index.
+        report: Is told how far it is.
+    """
+    wanted: list[tuple[str, IndexSpec, str]] = []
+    if keywords:
+        wanted.append((schemas.SPARSE, _BM25_INDEX, "BM25"))
+    wanted.append((schemas.VECTOR, index, dataset.metric))
+    for one in wanted:
+        _ask(connection, name, *one)
+    for one in wanted:
+        _await(connection, name, *one, seconds=seconds, report=report)
 
 
 def load_for_search(
@@ -287,9 +304,7 @@ _ASK_SECONDS = 2.0
 _BM25_INDEX = IndexSpec("SPARSE_INVERTED_INDEX")
 
 
-def _start_index(
-    connection: Connection, name: str, field: str, index: IndexSpec, metric: str
-) -> None:
+def _ask(connection: Connection, name: str, field: str, index: IndexSpec, metric: str) -> None:
     parameters = connection.client.prepare_index_params()
     parameters.add_index(
         field,
@@ -302,14 +317,15 @@ def _start_index(
         connection.client.create_index(name, parameters, timeout=connection.timeout, sync=False)
 
 
-def _await_index(
+def _await(
     connection: Connection,
     name: str,
     field: str,
+    index: IndexSpec,
+    metric: str,
+    *,
     seconds: float,
     report: Report | None,
-    *,
-    again: Callable[[], None] | None = None,
 ) -> None:
     """Wait until an index covers every row; while none is covered, ask for it again.
 
@@ -334,8 +350,8 @@ def _await_index(
         if report:
             report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")
         nonlocal asked
-        if again and not seen.get("indexed_rows") and time.monotonic() > asked + _ASK_SECONDS:
-            again()
+        if not seen.get("indexed_rows") and time.monotonic() > asked + _ASK_SECONDS:
+            _ask(connection, name, field, index, metric)
             asked = time.monotonic()
         return seen.get("state") == "Finished" and not seen.get("pending_index_rows")
 

@@ -16,6 +16,7 @@ from validation.load.serial import serial
 from validation.local.stack import EmbeddedStack
 from validation.milvus import (
     capabilities,
+    indexing,
     loading,
     manifest,
     overlap,
@@ -23,6 +24,7 @@ from validation.milvus import (
     reading,
     schema,
     searching,
+    waiting,
     wire,
 )
 from validation.milvus.connection import connect
@@ -193,7 +195,7 @@ def forgetting(connection, monkeypatch, forgotten, *, again=True):
 
     monkeypatch.setattr(connection.client, "create_index", counted)
     monkeypatch.setattr(connection.client, "describe_index", forgetful)
-    monkeypatch.setattr(loading, "_ASK_SECONDS", 0.1)
+    monkeypatch.setattr(indexing, "_ASK_SECONDS", 0.1)
     return asked
 
 
@@ -248,7 +250,7 @@ def test_a_server_without_keywords_says_so_and_is_left_as_it_was(server):
 
 def test_waiting_ends_with_its_time_limit_and_says_for_what():
     with pytest.raises(MeasurementError, match=r"not done within 0\.1 s: wait for ever"):
-        loading.poll(lambda: False, seconds=0.1, doing="wait for ever", where="here")
+        waiting.poll(lambda: False, seconds=0.1, doing="wait for ever", where="here")
 
 
 def test_a_batch_that_is_not_acknowledged_in_full_is_an_error(lite, monkeypatch):

@@ -15,7 +15,7 @@ from validation.drill.bench import Bench, Collection
 from validation.drill.faults import HOLD_SECONDS, Scripted
 from validation.drill.traffic import K, Traffic, what_is_wrong
 from validation.errors import MeasurementError, MilvusKitError
-from validation.milvus import loading, manifest, overlap, searching
+from validation.milvus import indexing, loading, manifest, overlap, searching
 from validation.milvus.connection import connect
 
 PATIENCE_SECONDS = 60.0
@@ -159,7 +159,7 @@ def _recovery(bench: Bench, traffic: Traffic, ended: float, troubles: list[str])
             loading.load_for_search(bench.connection, name, seconds=min(left(), 3 * _SHORT))
             _ask(bench, bench.static, queries=1)
             loading.flush(bench.connection, bench.live.name, seconds=left())
-            loading.build(
+            indexing.build(
                 bench.connection, bench.live.name, bench.index, bench.dataset, seconds=left()
             )
         except MilvusKitError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,13 +15,12 @@ from validation.milvus import schema as schemas
 from validation.milvus.columns import ids_of, rows_of, to_message
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
+from validation.milvus.indexing import build
 from validation.milvus.ownership import Mark, claim, drop_ours, require_ours
+from validation.milvus.waiting import LIMIT_SECONDS, Report, poll
 
 BATCH_BYTES = 8 << 20
 """Of vectors in one insert: well below the 64 MB that a proxy takes in one message."""
-
-LOAD_SECONDS = 1_800
-Report = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +67,7 @@ def load(
     batch_rows: int | None = None,
     keywords: bool = False,
     report: Report | None = None,
-    seconds: float = LOAD_SECONDS,
+    seconds: float = LIMIT_SECONDS,
 ) -> Loaded:
     """Create a collection, insert the rows, flush, build the index and load it for search.
 
@@ -123,7 +121,7 @@ def reindex(
     dataset: Dataset,
     *,
     report: Report | None = None,
-    seconds: float = LOAD_SECONDS,
+    seconds: float = LIMIT_SECONDS,
 ) -> tuple[Phase, ...]:
     """Put another index in place of a collection's vector index and load it again.
 
@@ -199,7 +197,7 @@ def insert(
     return [key for part in acknowledged for key in part]
 
 
-def flush(connection: Connection, name: str, *, seconds: float = LOAD_SECONDS) -> None:
+def flush(connection: Connection, name: str, *, seconds: float = LIMIT_SECONDS) -> None:
     """Make Milvus seal what was inserted and write it to its object store; wait until it has."""
     from pymilvus.grpc_gen.milvus_pb2 import (  # noqa: PLC0415  (slow to import)
         FlushRequest,
@@ -228,42 +226,11 @@ def flush(connection: Connection, name: str, *, seconds: float = LOAD_SECONDS) -
     )
 
 
-def build(
-    connection: Connection,
-    name: str,
-    index: IndexSpec,
-    dataset: Dataset,
-    *,
-    keywords: bool = False,
-    seconds: float = LOAD_SECONDS,
-    report: Report | None = None,
-) -> None:
-    """Build the index of the vectors and wait until it covers every row.
-
-    Args:
-        connection: Where to.
-        name: Of the collection.
-        index: Of the vectors.
-        dataset: What the collection holds.
-        keywords: Whether to build the index of the texts, too.
-        seconds: Time limit for each index.
-        report: Is told how far it is.
-    """
-    wanted: list[tuple[str, IndexSpec, str]] = []
-    if keywords:
-        wanted.append((schemas.SPARSE, _BM25_INDEX, "BM25"))
-    wanted.append((schemas.VECTOR, index, dataset.metric))
-    for one in wanted:
-        _ask(connection, name, *one)
-    for one in wanted:
-        _await(connection, name, *one, seconds=seconds, report=report)
-
-
 def load_for_search(
     connection: Connection,
     name: str,
     *,
-    seconds: float = LOAD_SECONDS,
+    seconds: float = LIMIT_SECONDS,
     report: Report | None = None,
 ) -> None:
     """Load a collection into the query nodes and wait until it is there in full."""
@@ -279,83 +246,6 @@ def load_for_search(
     with connection.explained(doing):
         connection.client.load_collection(name, timeout=connection.timeout, _async=True)
     poll(loaded, seconds=seconds, doing=doing, where=connection.endpoint.name)
-
-
-def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) -> None:
-    """Ask until it is done, first often and then twice a second.
-
-    Raises:
-        MeasurementError: It took longer than the time limit.
-    """
-    deadline = time.monotonic() + seconds
-    pause = 0.02
-    while not done():
-        if time.monotonic() > deadline:
-            raise MeasurementError(
-                f"not done within {seconds:g} s: {doing}",
-                where=where,
-                remedy="look in Milvus's log; give it more time or resources",
-            )
-        time.sleep(pause)
-        pause = min(0.5, pause * 1.3)
-
-
-_ASK_SECONDS = 2.0
-_BM25_INDEX = IndexSpec("SPARSE_INVERTED_INDEX")
-
-
-def _ask(connection: Connection, name: str, field: str, index: IndexSpec, metric: str) -> None:
-    parameters = connection.client.prepare_index_params()
-    parameters.add_index(
-        field,
-        index_type=index.kind,
-        index_name=field,
-        metric_type=metric,
-        params=dict(index.build),
-    )
-    with connection.explained(f"build {index.kind} on {name}"):
-        connection.client.create_index(name, parameters, timeout=connection.timeout, sync=False)
-
-
-def _await(
-    connection: Connection,
-    name: str,
-    field: str,
-    index: IndexSpec,
-    metric: str,
-    *,
-    seconds: float,
-    report: Report | None,
-) -> None:
-    """Wait until an index covers every row; while none is covered, ask for it again.
-
-    Milvus drops the word that wakes its index builder if the builder is at work just then, as it is
-    when two collections ask at once, and finds what it missed a minute later. The same request
-    changes nothing and wakes it.
-    """
-    doing = f"index {field} of {name}"
-    asked = time.monotonic()
-
-    def built() -> bool:
-        with connection.explained(doing):
-            seen: dict[str, Any] = connection.client.describe_index(
-                name, field, timeout=connection.timeout
-            )
-        if seen.get("state") == "Failed":
-            raise MeasurementError(
-                f"Milvus could not {doing}",
-                where=connection.endpoint.name,
-                seen=seen.get("index_state_fail_reason") or seen,
-            )
-        if report:
-            report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")
-        nonlocal asked
-        if not seen.get("indexed_rows") and time.monotonic() > asked + _ASK_SECONDS:
-            _ask(connection, name, field, index, metric)
-            asked = time.monotonic()
-        return seen.get("state") == "Finished" and not seen.get("pending_index_rows")
-
-    poll(built, seconds=seconds, doing=doing, where=connection.endpoint.name)
 
 
 class _Phases:

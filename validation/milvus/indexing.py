@@ -1,0 +1,101 @@
+"""Build a collection's indexes and wait until they cover every row."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from validation.datasets.model import Dataset
+from validation.errors import MeasurementError
+from validation.milvus import schema as schemas
+from validation.milvus.connection import Connection
+from validation.milvus.indexes import IndexSpec
+from validation.milvus.waiting import LIMIT_SECONDS, Report, poll
+
+_ASK_SECONDS = 2.0
+_BM25_INDEX = IndexSpec("SPARSE_INVERTED_INDEX")
+
+
+def build(
+    connection: Connection,
+    name: str,
+    index: IndexSpec,
+    dataset: Dataset,
+    *,
+    keywords: bool = False,
+    seconds: float = LIMIT_SECONDS,
+    report: Report | None = None,
+) -> None:
+    """Build the index of the vectors and wait until it covers every row.
+
+    Args:
+        connection: Where to.
+        name: Of the collection.
+        index: Of the vectors.
+        dataset: What the collection holds.
+        keywords: Whether to build the index of the texts, too.
+        seconds: Time limit for each index.
+        report: Is told how far it is.
+    """
+    wanted: list[tuple[str, IndexSpec, str]] = []
+    if keywords:
+        wanted.append((schemas.SPARSE, _BM25_INDEX, "BM25"))
+    wanted.append((schemas.VECTOR, index, dataset.metric))
+    for one in wanted:
+        _ask(connection, name, *one)
+    for one in wanted:
+        _await(connection, name, *one, seconds=seconds, report=report)
+
+
+def _ask(connection: Connection, name: str, field: str, index: IndexSpec, metric: str) -> None:
+    parameters = connection.client.prepare_index_params()
+    parameters.add_index(
+        field,
+        index_type=index.kind,
+        index_name=field,
+        metric_type=metric,
+        params=dict(index.build),
+    )
+    with connection.explained(f"build {index.kind} on {name}"):
+        connection.client.create_index(name, parameters, timeout=connection.timeout, sync=False)
+
+
+def _await(
+    connection: Connection,
+    name: str,
+    field: str,
+    index: IndexSpec,
+    metric: str,
+    *,
+    seconds: float,
+    report: Report | None,
+) -> None:
+    """Wait until an index covers every row; while none is covered, ask for it again.
+
+    Milvus drops the word that wakes its index builder if the builder is at work just then, as it is
+    when two collections ask at once, and finds what it missed a minute later. The same request
+    changes nothing and wakes it.
+    """
+    doing = f"index {field} of {name}"
+    asked = time.monotonic()
+
+    def built() -> bool:
+        with connection.explained(doing):
+            seen: dict[str, Any] = connection.client.describe_index(
+                name, field, timeout=connection.timeout
+            )
+        if seen.get("state") == "Failed":
+            raise MeasurementError(
+                f"Milvus could not {doing}",
+                where=connection.endpoint.name,
+                seen=seen.get("index_state_fail_reason") or seen,
+            )
+        if report:
+            report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")
+        nonlocal asked
+        if not seen.get("indexed_rows") and time.monotonic() > asked + _ASK_SECONDS:
+            _ask(connection, name, field, index, metric)
+            asked = time.monotonic()
+        return seen.get("state") == "Finished" and not seen.get("pending_index_rows")
+
+    poll(built, seconds=seconds, doing=doing, where=connection.endpoint.name)

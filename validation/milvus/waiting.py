@@ -1,0 +1,37 @@
+"""Wait for what a server does in its own time: up to a limit, and telling how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from validation.errors import MeasurementError
+
+LIMIT_SECONDS = 1_800
+Report = Callable[[str], None]
+"""Is told how far it is."""
+
+
+def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) -> None:
+    """Ask until it is done, first often and then twice a second.
+
+    Args:
+        done: Asks.
+        seconds: Time limit.
+        doing: What is waited for, for the error.
+        where: The server's endpoint, for the error.
+
+    Raises:
+        MeasurementError: It took longer than the time limit.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.02
+    while not done():
+        if time.monotonic() > deadline:
+            raise MeasurementError(
+                f"not done within {seconds:g} s: {doing}",
+                where=where,
+                remedy="look in Milvus's log; give it more time or resources",
+            )
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.3)

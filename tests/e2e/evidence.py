@@ -40,8 +40,8 @@ def passphrase(folder: Path, *, keep: bool) -> str:
 
 
 _ABOUT = """state/ is Pulumi's state of every stack of this run, and project/ the stacks' files.
-Secrets in both are encrypted. Their passphrase was in memory alone, and went with the run:
-`pulumi stack` shows nothing of them; all else in state/ is JSON that can be read as it is.
+Secrets in both are encrypted. Their passphrase was in memory alone, and went with the run,
+so that nobody can decrypt them; all else in state/ is JSON that can be read as it is.
 """
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
+import stamina
 
 from infra.kubernetes.node import bootstrap, membership, teardown
-from infra.kubernetes.node.connection import connected
+from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.plan import Host, NodePlan
 from infra.kubernetes.node.resource import NodeProvider
-from validation.errors import CredentialsError, MilvusKitError, OwnershipError
+from validation.errors import (
+    CredentialsError,
+    MilvusKitError,
+    OwnershipError,
+    UnreachableError,
+)
 
 LEADER = Host(name="first", address="127.0.0.1", role="control-plane")
 PLAN = NodePlan(
@@ -21,6 +28,10 @@ PLAN = NodePlan(
     service_subnet="10.96.0.0/16",
     leader=LEADER,
 )
+ATTEMPTS = 3
+GET = "get node second --ignore-not-found -o name --request-timeout=10s"
+DRAIN = "drain second --ignore-daemonsets --delete-emptydir-data --force --timeout=120s"
+DELETE = "delete node second --ignore-not-found --timeout=30s --request-timeout=10s"
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +45,17 @@ def record(monkeypatch, tmp_path):
 
     write("test", "first")
     return write
+
+
+@pytest.fixture(autouse=True)
+def api_server(monkeypatch):
+    """Let something listen on the port of the API server, until a test closes it."""
+    with (
+        stamina.set_testing(True, attempts=ATTEMPTS),
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        monkeypatch.setattr(membership, "API_PORT", listening.getsockname()[1])
+        yield listening
 
 
 @pytest.fixture
@@ -101,12 +123,77 @@ def test_pods_that_may_not_go_keep_the_host_as_it_is(kubectl, record, tmp_path):
     assert (tmp_path / "record.json").exists()
 
 
-def test_a_control_plane_that_is_away_does_not_keep_a_host_from_being_given_back(kubectl, tmp_path):
-    kubectl("exit 1")
+def asked(folder) -> list[str]:
+    return (folder / "asked").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_control_plane_that_is_away_does_not_keep_a_host_from_being_given_back(
+    kubectl, tmp_path, api_server, caplog
+):
+    kubectl("echo was refused >&2; exit 1")
+    api_server.close()
     membership.drain(PLAN)
     membership.forget(PLAN)
-    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
-    assert asked == ["get --raw /readyz --request-timeout=10s"] * 2
+    assert asked(tmp_path) == [GET] * ATTEMPTS + [DELETE] * ATTEMPTS
+    drained, forgotten = caplog.messages
+    assert drained == "skipped: draining node second; first: no API server listens there"
+    assert forgotten == "skipped: deleting node second; first: no API server listens there"
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["restarts", "answers-with-errors"])
+def test_an_api_server_that_comes_back_drains_the_node(
+    kubectl, tmp_path, api_server, caplog, closed
+):
+    kubectl(f"""echo x >> {tmp_path}/times
+[ "$(wc -l < {tmp_path}/times)" -ge {ATTEMPTS} ] || {{ echo leader changed >&2; exit 1; }}
+echo node/second""")
+    if closed:
+        api_server.close()
+    membership.drain(PLAN)
+    assert asked(tmp_path) == [GET] * ATTEMPTS + [DRAIN]
+    assert caplog.messages == []
+
+
+def test_an_api_server_that_is_there_and_does_not_say_keeps_the_host_as_it_is(kubectl, tmp_path):
+    kubectl("echo 'Error from server: etcdserver: no leader' >&2; exit 1")
+    with pytest.raises(MilvusKitError, match="etcdserver: no leader") as caught:
+        membership.drain(PLAN)
+    assert "nothing was changed on the host" in str(caught.value)
+    assert asked(tmp_path) == [GET] * ATTEMPTS
+
+
+def test_a_node_that_the_cluster_does_not_know_is_not_drained(kubectl, tmp_path, caplog):
+    kubectl("true")
+    membership.drain(PLAN)
+    assert asked(tmp_path) == [GET]
+    assert caplog.messages == [
+        "skipped: draining node second; first: cluster test has no node of this name"
+    ]
+
+
+def test_a_host_of_the_control_plane_that_is_away_is_told(monkeypatch, caplog):
+    def away(_):
+        raise UnreachableError("ssh does not get through: no route to host")
+
+    monkeypatch.setattr(teardown, "read_record", away)
+    membership.drain(PLAN)
+    assert "ssh does not get through: no route to host" in caplog.text
+
+
+def test_a_connection_that_breaks_while_pods_move_is_no_control_plane_that_is_gone(
+    monkeypatch, kubectl
+):
+    kubectl("echo node/second")
+    reached = Connection.attempt
+
+    def broken(self, script, *, seconds=0.0):
+        if " drain " in script:
+            raise UnreachableError("ssh does not get through: broken pipe")
+        return reached(self, script, seconds=seconds)
+
+    monkeypatch.setattr(Connection, "attempt", broken)
+    with pytest.raises(UnreachableError, match="broken pipe"):
+        membership.drain(PLAN)
 
 
 def test_a_node_that_never_gets_ready_is_told_with_its_conditions(kubectl):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from infra.kubernetes.node.inspection import Facts
-from infra.kubernetes.node.plan import FOLDER, SOCKET, STATE, NodePlan
+from infra.kubernetes.node.plan import API_PORT, FOLDER, SOCKET, STATE, NodePlan
 
 CNI_NAME = "milvus-kit"
 CNI_FILE = f"/etc/cni/net.d/10-{CNI_NAME}.conflist"
@@ -17,7 +17,6 @@ CNI_DATA = f"{FOLDER}/cni"
 PATCHES = f"{FOLDER}/patches"
 PATCH_FILE = f"{PATCHES}/kubeletconfiguration+merge.json"
 _DEFAULT_CNI_FOLDER = "/opt/cni/bin"
-_API_PORT = 6443
 
 
 def containerd(facts: Facts, sandbox_image: str) -> str:
@@ -82,13 +81,13 @@ def kubeadm_init(plan: NodePlan, facts: Facts) -> str:
         "kubernetesVersion": f"v{plan.kubernetes_version}",
         "networking": {"podSubnet": plan.pod_subnet, "serviceSubnet": plan.service_subnet},
         # Also for one node: others may join later, and only this makes that possible for all.
-        "controlPlaneEndpoint": f"{plan.host.address}:{_API_PORT}",
+        "controlPlaneEndpoint": f"{plan.host.address}:{API_PORT}",
     }
     registration = _registration(plan)
     if plan.single:
         registration["taints"] = []
     init = {
-        "localAPIEndpoint": {"advertiseAddress": plan.host.address, "bindPort": _API_PORT},
+        "localAPIEndpoint": {"advertiseAddress": plan.host.address, "bindPort": API_PORT},
         "nodeRegistration": registration,
     }
     parts = [_kubeadm("InitConfiguration", init), _kubeadm("ClusterConfiguration", cluster)]
@@ -117,7 +116,7 @@ def kubeadm_join(plan: NodePlan, endpoint: str, token: str, ca_hash: str, key: s
         "patches": {"directory": PATCHES},
     }
     if plan.host.role == "control-plane":
-        place = {"advertiseAddress": plan.host.address, "bindPort": _API_PORT}
+        place = {"advertiseAddress": plan.host.address, "bindPort": API_PORT}
         join["controlPlane"] = {"localAPIEndpoint": place, "certificateKey": key}
     return yaml.safe_dump(_kubeadm("JoinConfiguration", join), sort_keys=False)
 

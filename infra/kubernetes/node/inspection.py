@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from infra.kubernetes.node.connection import Connection
-from infra.kubernetes.node.plan import RECORD, NodePlan
+from infra.kubernetes.node.plan import API_PORT, RECORD, NodePlan
 from validation.errors import ConfigurationError, OwnershipError
 
 COMMANDS = {
@@ -26,7 +26,7 @@ COMMANDS = {
 MIN_CPUS = 2
 MIN_MEMORY_KIB = 1_700_000  # kubeadm's own limit is 1700 MB
 MIN_DISK_KIB = 10 * 1024 * 1024
-_CONTROL_PLANE_PORTS = (6443, 2379, 2380, 10257, 10259)
+_CONTROL_PLANE_PORTS = (API_PORT, 2379, 2380, 10257, 10259)
 _NODE_PORTS = (10250, 10256)
 _KERNEL = (
     "net/ipv4/ip_forward",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
+from collections.abc import Callable
+from typing import TypeVar
 
 from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import Connection, connected
-from infra.kubernetes.node.plan import ADMIN, NodePlan
+from infra.kubernetes.node.plan import ADMIN, API_PORT, NodePlan
 from validation.errors import (
     CredentialsError,
     MilvusKitError,
@@ -16,7 +19,19 @@ from validation.errors import (
 
 KUBECTL = f"kubectl --kubeconfig {ADMIN}"
 _DRAIN_SECONDS = 120
-_GONE = 3
+_PATIENCE_SECONDS = 30.0
+"""How long an API server may take to come back that restarts, or whose etcd elects a leader."""
+_SILENT = 3
+_LOG = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+class _NotYetError(MilvusKitError):
+    """The API server is there and did not do what was asked of it."""
+
+
+class _GoneError(_NotYetError):
+    """There is no API server, or nothing of this node in it."""
 
 
 def require_free(plan: NodePlan, leader: Connection) -> None:
@@ -65,49 +80,121 @@ done
 def drain(plan: NodePlan) -> None:
     """Move a node's pods away, as far as their disruption budgets let them go.
 
-    A control plane that is not there, or is another cluster's by now, has no pods to move: nothing
-    happens then.
+    A control plane that is gone, or is another cluster's by now, has no pods to move, and neither
+    has a node that it does not know: a warning says so then.
 
     Raises:
-        MilvusKitError: A pod may not or does not go.
+        MilvusKitError: A pod may not or does not go, or the API server does not say.
         CredentialsError: The control plane is there and lets nobody in.
     """
     name = shlex.quote(plan.host.name)
-    _on_leader(
-        plan,
-        f"""{KUBECTL} get node {name} --ignore-not-found -o name | grep -q . || exit {_GONE}
-{KUBECTL} drain {name} --ignore-daemonsets --delete-emptydir-data --force \\
-    --timeout={_DRAIN_SECONDS}s""",
-        what=f"draining node {plan.host.name}",
-        so_far="nothing was changed on the host",
-    )
+    what = f"draining node {plan.host.name}"
+
+    def emptied(leader: Connection) -> None:
+        found = _ask(leader, f"get node {name} --ignore-not-found -o name")
+        if not found.strip():
+            raise _GoneError(f"cluster {plan.cluster} has no node of this name")
+        done = leader.attempt(
+            f"{KUBECTL} drain {name} --ignore-daemonsets --delete-emptydir-data --force"
+            f" --timeout={_DRAIN_SECONDS}s",
+            seconds=_DRAIN_SECONDS + 60,
+        )
+        if done.status:
+            raise _NotYetError(done.errors or done.output)
+
+    _on_leader(plan, emptied, what=what, so_far="nothing was changed on the host")
 
 
 def forget(plan: NodePlan) -> None:
-    """Take a node out of the cluster's list."""
+    """Take a node out of the cluster's list; a control plane that is gone has none.
+
+    Raises:
+        MilvusKitError: The API server does not do it.
+        CredentialsError: The control plane is there and lets nobody in.
+    """
     name = shlex.quote(plan.host.name)
-    script = f"{KUBECTL} delete node {name} --ignore-not-found --timeout=30s"
+
+    def forgotten(leader: Connection) -> None:
+        _ask(leader, f"delete node {name} --ignore-not-found --timeout=30s")
+
     what = f"deleting node {plan.host.name}"
-    _on_leader(plan, script, what=what, so_far="the host was given back")
+    _on_leader(plan, forgotten, what=what, so_far="the host was given back")
 
 
-def _on_leader(plan: NodePlan, script: str, *, what: str, so_far: str) -> None:
+def _on_leader(
+    plan: NodePlan, act: Callable[[Connection], None], *, what: str, so_far: str
+) -> None:
+    """Do something where the control plane is; a warning if it is gone."""
     if plan.leader is None:
         return
+    with connected(plan.leader) as leader:
+        try:
+            _require_cluster(plan, leader)
+            act(leader)
+        except _GoneError as error:
+            _LOG.warning("skipped: %s; %s: %s", what, plan.leader.name, error.what)
+        except _NotYetError as error:
+            raise MilvusKitError(
+                f"{what} failed:\n{error.what.strip()[-800:]}",
+                where=plan.leader.name,
+                remedy=f"{so_far}; mend what is named, then run again",
+            ) from None
+
+
+def _require_cluster(plan: NodePlan, leader: Connection) -> None:
+    """Make sure that the control plane's host is there and this cluster's.
+
+    Raises:
+        _GoneError: It is not.
+    """
     try:
-        with connected(plan.leader) as leader:
-            # Of another cluster's nodes, one may have this name.
-            if teardown.read_record(leader).get("cluster") != plan.cluster:
-                return
-            ready = f"{KUBECTL} get --raw /readyz --request-timeout=10s >/dev/null 2>&1"
-            done = leader.attempt(f"{ready} || exit {_GONE}\n{script}", seconds=_DRAIN_SECONDS + 60)
+        record = _patiently(lambda: teardown.read_record(leader))
     except CredentialsError:
         raise
-    except UnreachableError:
-        return
-    if done.status not in {0, _GONE}:
-        raise MilvusKitError(
-            f"{what} failed:\n{(done.errors or done.output).strip()[-800:]}",
-            where=plan.leader.name,
-            remedy=f"{so_far}; mend what is named, then run again",
-        )
+    except UnreachableError as error:
+        raise _GoneError(error.what) from None
+    # Of another cluster's nodes, one may have this name.
+    if record.get("cluster") != plan.cluster:
+        raise _GoneError(f"this host is no control plane of cluster {plan.cluster}")
+
+
+def _ask(leader: Connection, arguments: str) -> str:
+    """Return kubectl's answer, asked for again for a while.
+
+    Raises:
+        _GoneError: Nothing listens on the API server's port of this host.
+        _NotYetError: Something does, and the answer is an error.
+    """
+    listening = f"""{{ if ($4 == "0A" && $2 ~ /:{API_PORT:04X}$/) found = 1 }}"""
+    script = f"""{KUBECTL} {arguments} --request-timeout=10s && exit 0
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '{listening} END {{ exit !found }}' ||
+    exit {_SILENT}
+exit 1"""
+
+    def asked() -> str:
+        done = leader.attempt(script, seconds=60)
+        if done.status == _SILENT:
+            raise _GoneError("no API server listens there")
+        if done.status:
+            raise _NotYetError(done.errors or done.output)
+        return done.output
+
+    return _patiently(asked)
+
+
+def _patiently(act: Callable[[], _Answer]) -> _Answer:
+    """Return what a function returns, called again for a while as long as it fails."""
+    import stamina  # noqa: PLC0415  (slow to import; programs only declare)
+
+    for attempt in stamina.retry_context(
+        on=_may_pass, attempts=None, timeout=_PATIENCE_SECONDS, wait_initial=0.5, wait_max=5
+    ):
+        with attempt:
+            return act()
+    raise AssertionError("stamina ends with a value or an error")
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, (_NotYetError, UnreachableError)) and not isinstance(
+        error, CredentialsError
+    )

@@ -14,6 +14,7 @@ STATE = "/run/milvus-kit/node"
 RECORD = f"{FOLDER}/record.json"
 ADMIN = "/etc/kubernetes/admin.conf"
 SOCKET = f"{STATE}/containerd/containerd.sock"
+API_PORT = 6443
 
 
 class _Part(BaseModel):

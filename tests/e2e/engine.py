@@ -18,7 +18,6 @@ from validation.errors import MilvusKitError
 
 _SECONDS = 1500
 _TAIL_LINES = 40
-PASSPHRASE = "MILVUS_KIT_E2E_PASSPHRASE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Engine:
 
     root: Path
     folder: Path
-    environment: dict[str, str]
+    environment: dict[str, str] = dataclasses.field(repr=False)
     standins: tuple[str, ...]
 
     def run(

@@ -13,8 +13,8 @@ from validation.attribution.flight import Sample
 from validation.attribution.measure import slo_of
 from validation.attribution.model import Bound, ColdLoad, Part, Replay, Searches, Slo
 from validation.judging import judge
-from validation.milvus.metrics import StorageReads
 from validation.milvus.objects import Stored
+from validation.milvus.storage_reads import StorageReads
 from validation.statistics.intervals import estimate
 from validation.target import Milvus, Target
 from validation.verdict import Observation, Outcome, Rule

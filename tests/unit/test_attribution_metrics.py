@@ -7,6 +7,7 @@ import pytest
 
 from validation.errors import MeasurementError, UnreachableError, UnsupportedError
 from validation.milvus import metrics
+from validation.milvus.storage_reads import storage_reads
 from validation.target import Milvus
 
 BEFORE = """\
@@ -41,7 +42,7 @@ milvus_storage_kv_size_sum{persistent_data_op_type="get"} 50
 
 
 def reads(before, after):
-    return metrics.storage_reads(metrics.between(metrics.parse(before), metrics.parse(after)))
+    return storage_reads(metrics.between(metrics.parse(before), metrics.parse(after)))
 
 
 def test_reads_of_both_clients_are_added_and_writes_are_left_out():

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from validation.attribution.model import Answer, Bound, ColdLoad, Part, Replay, Searches
-from validation.milvus.metrics import StorageReads
+from validation.milvus.storage_reads import StorageReads
 
 SLOWEST = 0.05
 """Which share of the searches counts as the slow ones."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from validation.errors import MilvusKitError
 from validation.milvus import metrics
+from validation.milvus.storage_reads import HALVES, reads_so_far
 from validation.target import Milvus
 
 STEP_SECONDS = 0.1
@@ -71,8 +72,8 @@ def sampled(milvus: Milvus) -> Iterator[list[Sample]]:
 
 def _sample(milvus: Milvus) -> Sample:
     asked = time.monotonic()
-    seen = metrics.scrape(milvus, only=metrics.HALVES)
-    return Sample(asked, time.monotonic(), metrics.reads_so_far(seen))
+    seen = metrics.scrape(milvus, only=HALVES)
+    return Sample(asked, time.monotonic(), reads_so_far(seen))
 
 
 def least(samples: Sequence[Sample], begin: float, end: float) -> float:

@@ -27,6 +27,7 @@ from validation.milvus.loading import load_for_search
 from validation.milvus.metrics import Delta, Snapshot
 from validation.milvus.objects import Stored, listed
 from validation.milvus.ownership import require_ours
+from validation.milvus.storage_reads import StorageReads, storage_reads
 from validation.target import Storage, Target
 from validation.verdict import Rule
 
@@ -36,6 +37,7 @@ _WARMUP = 20
 _QUERYNODES = "milvus_querynode_"
 _SEARCHES = "milvus_querynode_sq_req_count"
 _SEGMENTS = "milvus_querynode_load_segment_latency_count"
+"""Proof that the process watched is the one that served the searches and loaded the segments."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +159,14 @@ class _Watch:
         yield
         self.delta = metrics.between(before, metrics.scrape(self._milvus))
 
-    def reads(self) -> tuple[metrics.StorageReads | None, str]:
+    def reads(self) -> tuple[StorageReads | None, str]:
         """Return what was read from the store in the last block, or why that is not known."""
         assert self.delta is not None  # noqa: S101  (only called after a block)
         missing = self._missing(self.delta.after)
         if missing:
             return None, missing
         try:
-            return metrics.storage_reads(self.delta), ""
+            return storage_reads(self.delta), ""
         except MeasurementError as error:
             return None, error.what
 

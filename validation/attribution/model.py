@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from validation.milvus.metrics import StorageReads
+from validation.milvus.storage_reads import StorageReads
 
 HALF = 0.5
 """A stack is bound by what takes more than half of its time."""

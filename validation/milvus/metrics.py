@@ -1,14 +1,7 @@
 """Milvus's own metrics: the Prometheus text of ``/metrics``, and what it gained between two reads.
 
 Which families there are depends on the server's version, its role, and on what it has done so far:
-a family that is absent was *not measured*, never zero. What the kit uses (seen on 2.3.5; the names
-under ``internal_storage`` are the same on 2.6):
-
-- ``milvus_storage_*`` (the Go half) and ``internal_storage_*`` (the C++ half of query, data and
-  index nodes): ``op_count``, ``request_latency`` in whole milliseconds, ``kv_size`` in bytes, each
-  by ``persistent_data_op_type``;
-- ``milvus_querynode_sq_req_count`` and ``milvus_querynode_load_segment_latency``: proof that the
-  process behind this address is the one that served the searches and loaded the segments.
+a family that is absent was *not measured*, never zero.
 """
 
 from __future__ import annotations
@@ -25,14 +18,6 @@ from validation.target import Milvus
 
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 64 << 20
-
-HALVES = ("milvus_storage", "internal_storage")
-"""Prefixes of the two S3 clients in a Milvus process."""
-READS = ("get", "stat", "list")
-"""Values of ``persistent_data_op_type`` that a load or a search can wait for."""
-_OPERATION = "persistent_data_op_type"
-_TICK_MS = 1.0
-"""Latencies are cut to whole milliseconds before they are added up."""
 
 Labels = frozenset[tuple[str, str]]
 # OpenMetrics appends exemplars behind a hash.
@@ -107,27 +92,6 @@ class Delta:
                 remedy="measure again; give the address of one process, not of a balancer",
             )
         return gained
-
-
-@dataclasses.dataclass(frozen=True)
-class StorageReads:
-    """What a Milvus process read from its store between two scrapes, by its own account.
-
-    Args:
-        requests: How many requests succeeded.
-        failed: How many failed; how long those took is not counted by every version.
-        seconds_low: Their durations added up, at least: each was cut to whole milliseconds.
-        seconds_high: At most: a millisecond more for each.
-        bytes: Of the bodies it got; None if the server does not count them.
-        by_client: The same of each of its S3 clients, for evidence.
-    """
-
-    requests: int
-    failed: int
-    seconds_low: float
-    seconds_high: float
-    bytes: int | None
-    by_client: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
 
 def scrape(
@@ -265,61 +229,3 @@ def between(before: Snapshot, after: Snapshot) -> Delta:
             remedy="give the address of one process, or measure again",
         )
     return Delta(before, after)
-
-
-def storage_reads(delta: Delta) -> StorageReads:
-    """Return what the process read from its store in the meantime.
-
-    Raises:
-        UnsupportedError: It does not count requests to its store.
-        MeasurementError: A counter ran backwards.
-    """
-    halves = [
-        half for half in HALVES if delta.after.total(f"{half}_request_latency_count") is not None
-    ]
-    if not halves:
-        raise UnsupportedError(
-            "this server does not count its requests to the store",
-            where=delta.after.source,
-            seen=f"no {' and no '.join(f'{half}_request_latency' for half in HALVES)}",
-            remedy="give the metrics address of a query node or standalone server as"
-            " milvus.metrics_uri",
-        )
-    parts = {half: _reads_of(delta, half) for half in halves}
-    sums = {name: sum(part[name] for part in parts.values()) for name in parts[halves[0]]}
-    sized = any(delta.after.total(f"{half}_kv_size_sum") is not None for half in halves)
-    return StorageReads(
-        requests=round(sums["requests"]),
-        failed=round(sums["failed"]),
-        seconds_low=sums["milliseconds"] / 1e3,
-        seconds_high=(sums["milliseconds"] + _TICK_MS * sums["timed"]) / 1e3,
-        bytes=round(sums["bytes"]) if sized else None,
-        by_client=parts,
-    )
-
-
-def _reads_of(delta: Delta, half: str) -> dict[str, float]:
-    """Return what one S3 client of a process did: requests, failures, times and bytes."""
-    found = dict.fromkeys(("requests", "failed", "timed", "milliseconds"), 0.0)
-    for operation in READS:
-        label = {_OPERATION: operation}
-        timed = delta.gain(f"{half}_request_latency_count", **label) or 0.0
-        ended = delta.gain(f"{half}_op_count", **label, status="success")
-        # The Go half times a GET twice, its answer and its body, and counts it once.
-        found["requests"] += timed if ended is None else ended
-        found["failed"] += delta.gain(f"{half}_op_count", **label, status="fail") or 0.0
-        found["timed"] += timed
-        found["milliseconds"] += delta.gain(f"{half}_request_latency_sum", **label) or 0.0
-    return {**found, "bytes": delta.gain(f"{half}_kv_size_sum", **{_OPERATION: "get"}) or 0.0}
-
-
-def reads_so_far(seen: Snapshot) -> dict[tuple[str, str], tuple[float, float]]:
-    """Return by S3 client and operation how many reads have ended and their seconds together."""
-    return {
-        (half, operation): (count, (total or 0.0) / 1e3)
-        for half in HALVES
-        for operation in READS
-        if (count := seen.total(f"{half}_request_latency_count", **{_OPERATION: operation}))
-        is not None
-        for total in [seen.total(f"{half}_request_latency_sum", **{_OPERATION: operation})]
-    }

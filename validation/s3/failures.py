@@ -22,10 +22,6 @@ _REFUSED = frozenset(
     {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
     | {"Forbidden", "InvalidToken", "AllAccessDisabled", "AccountProblem"}
 )
-THROTTLED = frozenset({"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable"})
-FULL = frozenset(
-    {"XMinioStorageFull", "507", "InsufficientStorage", "QuotaExceeded", "InsufficientCapacity"}
-)
 
 
 def error_code(error: boto.ClientError) -> str:
@@ -59,7 +55,27 @@ class _Meaning:
     what: str
     remedy: str
 
+    def fits(self, error: boto.ClientError) -> bool:
+        """Return whether an error answer is of this family."""
+        return error_code(error) in self.codes or status_of(error) in self.statuses
 
+
+_FULL = _Meaning(
+    UnreachableError,
+    frozenset(
+        {"XMinioStorageFull", "507", "InsufficientStorage", "QuotaExceeded", "InsufficientCapacity"}
+    ),
+    frozenset({507}),
+    "the store is full",
+    "free space or raise the quota; Milvus stops writing on a full store",
+)
+_THROTTLED = _Meaning(
+    UnreachableError,
+    frozenset({"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable"}),
+    frozenset({429, 503}),
+    "the store is too busy to answer",
+    "wait until its load is lower, or look at its health",
+)
 _MEANINGS = (
     _Meaning(
         ConfigurationError,
@@ -89,30 +105,27 @@ _MEANINGS = (
         "the store refuses these keys",
         "check access key, secret and the policy that lets the key use this bucket",
     ),
-    _Meaning(
-        UnreachableError,
-        FULL,
-        frozenset({507}),
-        "the store is full",
-        "free space or raise the quota; Milvus stops writing on a full store",
-    ),
-    _Meaning(
-        UnreachableError,
-        THROTTLED,
-        frozenset({429, 503}),
-        "the store is too busy to answer",
-        "wait until its load is lower, or look at its health",
-    ),
+    _FULL,
+    _THROTTLED,
 )
+
+
+def is_full(error: boto.ClientError) -> bool:
+    """Return whether the store refused for want of space."""
+    return _FULL.fits(error)
+
+
+def is_throttled(error: boto.ClientError) -> bool:
+    """Return whether the store asks to slow down: that answers nothing and refuses nobody."""
+    return _THROTTLED.fits(error)
 
 
 def _from_answer(storage: Storage, error: boto.ClientError) -> MilvusKitError:
     """Return what an S3 error answer means for the user."""
-    code, status = error_code(error), status_of(error)
     where = f"{storage.endpoint}, bucket {storage.bucket}, region {storage.region}"
-    seen = f"{error.operation_name}: {status} {code}"
+    seen = f"{error.operation_name}: {status_of(error)} {error_code(error)}"
     for meaning in _MEANINGS:
-        if code in meaning.codes or status in meaning.statuses:
+        if meaning.fits(error):
             return meaning.kind(meaning.what, where=where, seen=seen, remedy=meaning.remedy)
     return MeasurementError("the store answered with an error", where=where, seen=seen)
 

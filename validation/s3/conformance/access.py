@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ import botocore.exceptions as boto
 from validation.errors import UnsupportedError
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
 from validation.s3.endpoint import Keys, endpoint_of, keys_of
-from validation.s3.failures import THROTTLED, error_code, status_of
+from validation.s3.failures import error_code, is_throttled, status_of
 from validation.s3.signing import encoded_path
 from validation.s3.wire import exchange, link
 from validation.s3.workspace import Workspace
@@ -24,8 +24,25 @@ _FORBIDDEN = frozenset({401, 403})
 """What refuses a good key: a 400 says that the request was wrong, not that it is not allowed."""
 _CLIENT_ERRORS = range(400, 500)
 """A stranger may be told anything but success, or a failure of the store."""
-_BUSY = frozenset({429, 503})
 _THEIRS = b"another tenant's"
+
+
+def _all_answered(
+    calls: Mapping[str, Callable[[], Any]], refusals: Container[int], where: str
+) -> dict[str, str]:
+    """Require that every call is answered with one of the statuses that refuse it."""
+    answers: dict[str, str] = {}
+    for name, call in calls.items():
+        try:
+            call()
+        except boto.ClientError as error:
+            if is_throttled(error):
+                raise
+            answers[name] = f"{status_of(error)} {error_code(error)}"
+            require(status_of(error) in refusals, f"{name} {where} is not refused", **answers)
+            continue
+        require(False, f"{name} {where} was allowed", **answers)
+    return answers
 
 
 def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
@@ -37,19 +54,7 @@ def _all_refused(space: Workspace, client: Any, who: str) -> Evidence:
         "PUT": lambda: client.put_object(Bucket=space.bucket, Key=target, Body=b"theirs"),
         "DELETE": lambda: client.delete_object(Bucket=space.bucket, Key=key),
     }
-    answers = {}
-    for name, call in calls.items():
-        try:
-            call()
-        except boto.ClientError as error:
-            if error_code(error) in THROTTLED or status_of(error) in _BUSY:
-                raise  # that refuses nobody
-            answers[name] = f"{status_of(error)} {error_code(error)}"
-            require(
-                status_of(error) in _CLIENT_ERRORS, f"{name} by {who} is not refused", **answers
-            )
-            continue
-        require(False, f"{name} by {who} was allowed", **answers)
+    answers = _all_answered(calls, _CLIENT_ERRORS, f"by {who}")
     require(space.get(key) == b"private", f"{who} was refused and changed the object", **answers)
     return answers
 
@@ -113,7 +118,7 @@ def _isolated(space: Workspace, bucket: str, where: str) -> Evidence:
         "DELETE": lambda: space.s3.delete_object(**there),
     }
     if space.permissions.outsider is None:
-        _all_forbidden(calls, where)
+        _all_answered(calls, _FORBIDDEN, where)
         raise UnsupportedError(
             f"LIST, GET and DELETE of an absent object are refused {where}, which a key that may"
             " not list is told also where it may read: name a key that may write there"
@@ -121,24 +126,8 @@ def _isolated(space: Workspace, bucket: str, where: str) -> Evidence:
         )
     calls["PUT"] = lambda: space.s3.put_object(**there, Body=b"theirs no more")
     with _object_of_another(space, there) as content:
-        answers = _all_forbidden(calls, where)
+        answers = _all_answered(calls, _FORBIDDEN, where)
         require(content() == _THEIRS, "the key was refused and changed the object", **answers)
-    return answers
-
-
-def _all_forbidden(calls: Mapping[str, Callable[[], Any]], where: str) -> dict[str, str]:
-    """Require that the Milvus key is refused whatever it asks."""
-    answers: dict[str, str] = {}
-    for name, call in calls.items():
-        try:
-            call()
-        except boto.ClientError as error:
-            if error_code(error) in THROTTLED or status_of(error) in _BUSY:
-                raise
-            answers[name] = f"{status_of(error)} {error_code(error)}"
-            require(status_of(error) in _FORBIDDEN, f"{name} {where} is not refused", **answers)
-            continue
-        require(False, f"{name} {where} was allowed", **answers)
     return answers
 
 
@@ -149,7 +138,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
     try:
         outsider.put_object(**there, Body=_THEIRS)
     except boto.ClientError as error:
-        if error_code(error) in THROTTLED or status_of(error) in _BUSY:
+        if is_throttled(error):
             raise
         raise UnsupportedError(
             f"the other key cannot write there: {status_of(error)} {error_code(error)}"

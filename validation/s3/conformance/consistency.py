@@ -75,12 +75,16 @@ def read_after_overwrite(space: Workspace) -> Evidence:
     return {"rounds": space.effort.consistency_rounds, "writers": _WRITERS}
 
 
+def _keys_of_one_folder(space: Workspace) -> list[str]:
+    """Return a key for each round, all in one fresh folder."""
+    folder = space.folder()
+    return [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
+
+
 @check("consistency.list-after-write", by="recovery, garbage collection", breaks=_BREAKS)
 def list_after_write(space: Workspace) -> Evidence:
     """A new object is listed at once, for another client too."""
-    reader = space.client()
-    folder = space.folder()
-    keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
+    reader, keys = space.client(), _keys_of_one_folder(space)
 
     def one(number: int) -> str:
         space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")
@@ -92,9 +96,7 @@ def list_after_write(space: Workspace) -> Evidence:
 @check("consistency.list-after-delete", by="recovery, garbage collection", breaks=_BREAKS)
 def list_after_delete(space: Workspace) -> Evidence:
     """A deleted object is no longer listed, for another client neither."""
-    reader = space.client()
-    folder = space.folder()
-    keys = [space.key(f"{n:04d}", folder=folder) for n in range(space.effort.consistency_rounds)]
+    reader, keys = space.client(), _keys_of_one_folder(space)
 
     def one(number: int) -> str:
         space.s3.put_object(Bucket=space.bucket, Key=keys[number], Body=b"x")

@@ -36,6 +36,12 @@ def _both(page: dict[str, Any], folder: str) -> tuple[list[str], list[str]]:
     return keys, shared
 
 
+def _listed(space: Workspace, folder: str, **asked: str) -> list[str]:
+    """Return the keys of a folder as ListObjectsV2 names them, without the folder."""
+    page = space.s3.list_objects_v2(**{"Bucket": space.bucket, "Prefix": folder, **asked})
+    return _both(page, folder)[0]
+
+
 def _delimiter(space: Workspace, call: Callable[..., dict[str, Any]]) -> None:
     folder = filled(space, _NAMES)
     found = _both(call(Bucket=space.bucket, Prefix=folder, Delimiter="/"), folder)
@@ -60,8 +66,7 @@ def v1_delimiter(space: Workspace) -> Evidence:
 def prefix(space: Workspace) -> Evidence:
     """A listing with a prefix holds every key below it and no other."""
     folder = filled(space, ("seg/1", "seg/2", "segment/3", "se"))
-    page = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=f"{folder}seg/")
-    found = _both(page, folder)[0]
+    found = _listed(space, folder, Prefix=f"{folder}seg/")
     require(found == ["seg/1", "seg/2"], "wrong keys below a prefix", seen=found[:10])
 
 
@@ -69,8 +74,7 @@ def prefix(space: Workspace) -> Evidence:
 def start_after(space: Workspace) -> Evidence:
     """ListObjectsV2 with StartAfter begins behind that key."""
     folder = filled(space, ("1", "2", "3"))
-    page = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder, StartAfter=f"{folder}1")
-    found = _both(page, folder)[0]
+    found = _listed(space, folder, StartAfter=f"{folder}1")
     require(found == ["2", "3"], "does not begin behind the key", seen=found)
 
 
@@ -168,7 +172,7 @@ def batch_delete(space: Workspace) -> Evidence:
     )
     require(reply.ok, f"answered {reply}")
     require(b"<Error>" not in reply.body, "an absent key is reported as an error")
-    left = _both(space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder), folder)[0]
+    left = _listed(space, folder)
     require(left == ["3"], "not exactly the named keys are gone", left=left)
 
 
@@ -184,5 +188,5 @@ def batch_delete_checksum(space: Workspace) -> Evidence:
     objects = [{"Key": f"{folder}1"}, {"Key": f"{folder}2"}]
     answer = space.s3.delete_objects(Bucket=space.bucket, Delete={"Objects": objects})
     require(not answer.get("Errors"), "keys could not be deleted", errors=answer.get("Errors"))
-    left = _both(space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder), folder)[0]
+    left = _listed(space, folder)
     require(left == [], "keys are still there", left=left)

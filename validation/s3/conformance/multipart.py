@@ -35,6 +35,14 @@ def send_parts(
     return sorted(done, key=lambda part: int(str(part["PartNumber"])))
 
 
+def _begun(space: Workspace, name: str) -> tuple[str, str]:
+    """Return key and id of an upload that has one part and is not completed."""
+    key = space.key(name)
+    upload = space.upload(key)
+    send_parts(space, key, upload, [b"only part"])
+    return key, upload
+
+
 @check("multipart.out-of-order", by=_BY, breaks="large files cannot be written, or come back mixed")
 def out_of_order(space: Workspace) -> Evidence:
     """Parts sent in any order make the object in the order of their numbers."""
@@ -52,9 +60,7 @@ def out_of_order(space: Workspace) -> Evidence:
 @check("multipart.invisible", by=_BY, breaks="half-written files are read as whole ones")
 def invisible(space: Workspace) -> Evidence:
     """An upload that is not completed shows no object."""
-    key = space.key("unfinished")
-    upload = space.upload(key)
-    send_parts(space, key, upload, [b"only part"])
+    key, upload = _begun(space, "unfinished")
     try:
         space.get(key)
     except boto.ClientError as error:
@@ -67,9 +73,7 @@ def invisible(space: Workspace) -> Evidence:
 @check("multipart.abort", by=_BY, breaks="broken uploads fill the store")
 def abort(space: Workspace) -> Evidence:
     """An aborted upload is gone: it can be neither continued nor completed."""
-    key = space.key("aborted")
-    upload = space.upload(key)
-    send_parts(space, key, upload, [b"only part"])
+    key, upload = _begun(space, "aborted")
     space.s3.abort_multipart_upload(Bucket=space.bucket, Key=key, UploadId=upload)
     try:
         space.s3.upload_part(
@@ -85,9 +89,7 @@ def abort(space: Workspace) -> Evidence:
 @check("multipart.listing", by="operators (clearing broken uploads)", breaks="leaks stay unseen")
 def listing(space: Workspace) -> Evidence:
     """Unfinished uploads and their parts are listed."""
-    key = space.key("listed")
-    upload = space.upload(key)
-    send_parts(space, key, upload, [b"only part"])
+    key, upload = _begun(space, "listed")
     parts = space.s3.list_parts(Bucket=space.bucket, Key=key, UploadId=upload).get("Parts", [])
     found = space.s3.list_multipart_uploads(Bucket=space.bucket, Prefix=key).get("Uploads", [])
     space.s3.abort_multipart_upload(Bucket=space.bucket, Key=key, UploadId=upload)
@@ -99,9 +101,7 @@ def listing(space: Workspace) -> Evidence:
 @check("multipart.wrong-part", by=_BY, breaks="a damaged upload is taken for a good one")
 def wrong_part(space: Workspace) -> Evidence:
     """A completion that names a part by a wrong ETag is refused."""
-    key = space.key("wrong")
-    upload = space.upload(key)
-    send_parts(space, key, upload, [b"only part"])
+    key, upload = _begun(space, "wrong")
     wrong = {"Parts": [{"PartNumber": 1, "ETag": '"' + "0" * 32 + '"'}]}
     try:
         space.s3.complete_multipart_upload(

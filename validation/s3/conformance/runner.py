@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from validation.errors import MilvusKitError, UnreachableError, UnsupportedError, UsageError
 from validation.s3.conformance.model import Check, Need, NotDeclaredError, RuleBroken
-from validation.s3.failures import FULL, THROTTLED, error_code, status_of
+from validation.s3.failures import error_code, is_full, is_throttled, status_of
 from validation.s3.workspace import BusyError, Workspace
 from validation.verdict import Outcome
 
@@ -134,9 +134,9 @@ def _answered(error: boto.ClientError) -> _Seen:
         BusyError: The store asks to slow down.
     """
     code, status = error_code(error), status_of(error)
-    if code in THROTTLED or status in {429, 503}:
+    if is_throttled(error):
         raise BusyError(code) from None
-    if code in FULL or status == 507:  # noqa: PLR2004
+    if is_full(error):
         return _Seen(Outcome.NOT_MEASURED, "the store is full", {"code": code})
     said = f"{error.operation_name} answered {status} {code}"
     return _Seen(Outcome.FAIL, said, {"status": status, "code": code})

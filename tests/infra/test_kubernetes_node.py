@@ -44,6 +44,7 @@ FIT = Facts(
     links=("lo", "eth0"),
     networks=(),
     firewall="",
+    chains=(),
     addresses=("127.0.0.1", "10.0.0.1"),
     cni_folder="/opt/cni/bin",
     runtimes=(),

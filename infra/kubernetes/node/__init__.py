@@ -2,5 +2,6 @@
 
 ``connection.py`` runs commands there, directly or over SSH; ``inspection.py`` says what the host is
 and why it will not do, before anything is changed; ``files.py`` renders every file; ``services.py``
-keeps containerd and the kubelet running; ``bootstrap.py`` makes a node; ``teardown.py`` undoes it.
+keeps containerd and the kubelet running; ``bootstrap.py`` makes a node; ``membership.py`` is its
+place in the cluster; ``teardown.py`` undoes it, and ``firewall.py`` its part of the firewall.
 """

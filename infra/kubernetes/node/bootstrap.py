@@ -99,6 +99,7 @@ def _record(plan: NodePlan, facts: Facts, *, made: bool) -> str:
             "networks": " ".join(facts.networks),
             "pods": plan.pod_subnet,
             "firewall": facts.firewall,
+            "chains": " ".join(facts.chains),
             "kubelet_unit": facts.kubelet_unit.active if facts.kubelet_packaged else "",
             "volumes": plan.local_volumes,
         },

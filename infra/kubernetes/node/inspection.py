@@ -66,6 +66,8 @@ say kernel "$(cd /proc/sys; for one in KERNEL; do
 say links "$(ls /sys/class/net | tr '\\n' ' ')"
 say networks "$(ls /etc/cni/net.d 2>/dev/null | tr '\\n' ' ')"
 say firewall "$(nft list tables 2>/dev/null | tr '\\n' ';')"
+say chains "$(for family in iptables ip6tables; do "$family-save" 2>/dev/null; done |
+    sed -n 's/^:\\(CNI-[^ ]*\\) .*/\\1/p' | sort -u | tr '\\n' ' ')"
 say addresses "$(ip -o addr show 2>/dev/null | awk '{split($4,a,"/"); printf "%s ", a[1]}')"
 cni="/opt/cni/bin/bridge /usr/lib/cni/bridge /usr/libexec/cni/bridge"
 say cni "$(ls -d $cni 2>/dev/null | head -1)"
@@ -120,6 +122,7 @@ class Facts:
     links: tuple[str, ...]
     networks: tuple[str, ...]
     firewall: str
+    chains: tuple[str, ...]
     addresses: tuple[str, ...]
     cni_folder: str
     runtimes: tuple[str, ...]
@@ -171,6 +174,7 @@ def inspect(connection: Connection) -> Facts:
         links=tuple(told["links"].split()),
         networks=tuple(told["networks"].split()),
         firewall=told["firewall"],
+        chains=tuple(told["chains"].split()),
         addresses=tuple(told["addresses"].split()),
         cni_folder=told["cni"].rsplit("/", 1)[0],
         runtimes=tuple(told["runtimes"].split()),

@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 
-from infra.kubernetes.node import files, services
+from infra.kubernetes.node import files, firewall, services
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.plan import FOLDER, RECORD, SOCKET, STATE, Host
 from validation.errors import MilvusKitError, OwnershipError
@@ -50,12 +50,6 @@ awk '{{print $5}}' /proc/self/mountinfo |
     grep -E '^({STATE}/|{FOLDER}/|/var/lib/kubelet(/|$))' | sort -r |
     while read -r point; do umount "$point" 2>/dev/null || umount -l "$point"; done
 for link in {files.CNI_BRIDGE} nodelocaldns kube-ipvs0; do ip link delete "$link" 2>/dev/null; done
-nft delete table ip kube-proxy 2>/dev/null
-nft delete table ip6 kube-proxy 2>/dev/null
-for family in iptables ip6tables; do
-    "$family-save" 2>/dev/null | grep -q -E 'KUBE-|CNI-' || continue
-    "$family-save" | grep -v -E 'KUBE-|CNI-' | "$family-restore"
-done
 exit 0"""
 
 
@@ -101,6 +95,11 @@ def give_back(connection: Connection) -> None:
     connection.run(_RESET, what="kubeadm reset")
     services.stop(connection, services.CONTAINERD, systemd=systemd)
     connection.run(_LEFTOVERS, what="cleaning up")
+    firewall.remove(
+        connection,
+        chains=set(record.get("chains", "").split()),
+        tables=set(record.get("firewall", "").split(";")),
+    )
     _remove_network(connection, record)
     _restore_kernel(connection, record)
     before = record.get("kubelet_unit", "")
@@ -161,11 +160,6 @@ exit 0""",
 def _remove_files(connection: Connection, record: dict[str, str]) -> None:
     left = connection.run(
         f"""set +e
-before={shlex.quote(record.get("firewall", ""))}
-nft list tables 2>/dev/null | grep -x -E 'table ip6? (mangle|filter|nat)' | while read -r table; do
-    case ";$before;" in *";$table;"*) continue ;; esac
-    nft list $table | grep -q -E 'jump|accept$|drop$|masquerade|counter' || nft delete $table
-done
 rm -f {files.CNI_FILE}
 rmdir /etc/cni/net.d /etc/cni 2>/dev/null
 ours='^({STATE}|{FOLDER}|/var/lib/kubelet)(/|$)'

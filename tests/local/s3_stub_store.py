@@ -70,6 +70,10 @@ class Operations:
 
     def _of_absent_bucket(self) -> None:
         if self.http.command == "PUT" and not self.key:
+            if self.broken("making buckets breaks"):
+                raise S3Error(500, "InternalError")
+            if self.broken("no bucket is ever made"):
+                raise S3Error(501, "NotImplemented")
             if not self.broken("bucket.creation"):
                 raise S3Error(403, "AccessDenied")
             self.stub.buckets[self.name] = Bucket()
@@ -390,7 +394,8 @@ class Operations:
 
     def delete_object(self) -> None:
         if "uploadId" in self.query:
-            if not self.broken("multipart.abort"):
+            kept = ("multipart.abort", "an aborted upload can be completed")
+            if not any(map(self.broken, kept)):
                 self.bucket.uploads.pop(self.query["uploadId"], None)
             self.http.answer(204)
             return
@@ -444,6 +449,8 @@ class Operations:
         self.xml("ListPartsResult", inside)
 
     def _put_part(self) -> None:
+        if self.body == b"late" and self.broken("an aborted upload can be completed"):
+            raise S3Error(404, "NoSuchUpload")
         self._parts()[int(self.query["partNumber"])] = self.body
         if self.body == b"only part" and self.broken("multipart.invisible"):
             self._store(self.body)
@@ -457,6 +464,10 @@ class Operations:
             self.xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
             return
         parts = self._parts()
+        if self.broken("completions break"):
+            raise S3Error(500, "InternalError")
+        if self.broken("completions are throttled"):
+            raise S3Error(503, "SlowDown")
         self._conditions(multipart=True)
         text = self.body.decode()
         wanted = re.findall(r"<PartNumber>(\d+)</PartNumber>", text)

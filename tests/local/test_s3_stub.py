@@ -127,6 +127,10 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
         ("deleting a version breaks", "protection.backup-lock", Outcome.FAIL, "answered 500"),
         ("no conditional completion", "conditional.multipart", Outcome.FAIL, "412"),
         ("no ETag", "multipart.out-of-order", Outcome.FAIL, "lacks 'ETag'"),
+        ("an aborted upload can be completed", "multipart.abort", Outcome.FAIL, "was completed"),
+        ("completions break", "multipart.wrong-part", Outcome.FAIL, "answered 500"),
+        ("completions are throttled", "multipart.wrong-part", Outcome.NOT_MEASURED, "too busy"),
+        ("making buckets breaks", "bucket.creation", Outcome.FAIL, "answered 500"),
     ],
 )
 def test_an_answer_that_only_looks_like_the_right_one_is_no_pass(
@@ -136,6 +140,13 @@ def test_an_answer_that_only_looks_like_the_right_one_is_no_pass(
     findings, _ = outcomes(storage, [TABLE[check]])
     assert findings[check].outcome is outcome
     assert said in findings[check].reason
+
+
+def test_a_store_that_makes_no_buckets_at_all_refuses_them_as_declared(stub, storage):
+    stub.faults = {"no bucket is ever made"}
+    findings, _ = outcomes(storage, [TABLE["bucket.creation"]])
+    assert findings["bucket.creation"].outcome is Outcome.PASS
+    assert findings["bucket.creation"].evidence == {"refused": "NotImplemented"}
 
 
 def test_a_key_that_may_not_ask_for_settings_sees_by_a_write_whether_versions_are_kept(

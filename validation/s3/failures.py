@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import botocore.exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -116,8 +117,13 @@ def is_full(error: boto.ClientError) -> bool:
 
 
 def is_throttled(error: boto.ClientError) -> bool:
-    """Return whether the store asks to slow down: that answers nothing and refuses nobody."""
+    """Return whether the store asks to slow down."""
     return _THROTTLED.fits(error)
+
+
+def is_failure(error: boto.ClientError) -> bool:
+    """Return whether the store failed or is too busy: it has refused nothing then."""
+    return status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR or is_throttled(error)
 
 
 def _from_answer(storage: Storage, error: boto.ClientError) -> MilvusKitError:

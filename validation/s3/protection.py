@@ -24,13 +24,12 @@ from validation.s3.conformance.model import (
     check,
     require,
 )
-from validation.s3.failures import error_code, status_of
+from validation.s3.failures import error_code, is_failure, status_of
 from validation.s3.workspace import Workspace
 
 _GARBAGE = "garbage collection deletes and nothing is freed: the bucket grows for ever"
 _LOST = "an attacker or a mistake with the key destroys the backups"
 _MADE = "no backup bucket was named; on one made for this"
-_FAILURES = frozenset({429, *range(500, 600)})
 _UNTOLD = frozenset({400, 403, 404, 501})
 
 
@@ -183,8 +182,8 @@ def _refusal(call: Callable[[], Any]) -> str:
     try:
         call()
     except boto.ClientError as error:
-        if status_of(error) in _FAILURES:
-            raise  # that is no refusal
+        if is_failure(error):
+            raise
         return f"{status_of(error)} {error_code(error)}"
     return ""
 

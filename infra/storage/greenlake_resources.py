@@ -33,12 +33,16 @@ SECRETS = ["client_secret", "client_id", "secret_key"]
 def api(props: dict[str, Any]) -> GreenLake:
     """Return a client for the system that a resource's properties describe."""
     from infra.storage.greenlake import GreenLake  # noqa: PLC0415  (slow; programs only declare)
+    from infra.storage.greenlake_session import Session  # noqa: PLC0415  (as above)
 
-    return GreenLake(
+    session = Session(
         base_url=props["base_url"],
         token_url=props["token_url"],
         client_id=props["client_id"],
         client_secret=props["client_secret"],
+    )
+    return GreenLake(
+        session=session,
         system_id=props["system_id"],
         task_timeout=float(props["task_timeout"]),
     )

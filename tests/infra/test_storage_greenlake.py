@@ -12,8 +12,8 @@ from greenlake_server import (
     Store,
 )
 
-from infra.storage import greenlake, policy
-from infra.storage.greenlake import GreenLake, TaskFailedError
+from infra.storage import greenlake_session, policy
+from infra.storage.greenlake import TaskFailedError
 from infra.storage.greenlake_resources import (
     GreenLakeBucketProvider,
     GreenLakePolicyProvider,
@@ -32,8 +32,8 @@ from validation.errors import (
 @pytest.fixture(autouse=True)
 def waits(monkeypatch):
     seconds: list[float] = []
-    impatient = functools.partial(GreenLake, sleep=seconds.append)
-    monkeypatch.setattr(greenlake, "GreenLake", impatient)
+    impatient = functools.partial(greenlake_session.Session, sleep=seconds.append)
+    monkeypatch.setattr(greenlake_session, "Session", impatient)
     return seconds
 
 

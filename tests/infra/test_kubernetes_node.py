@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.kubernetes.node import files, inspection, teardown
+from infra.kubernetes.node import files, fitness, inspection, teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.inspection import Facts, Unit
 from infra.kubernetes.node.plan import STATE, Host, NodePlan, Ssh
@@ -60,7 +60,7 @@ FIT = Facts(
 
 
 def test_a_fit_host_has_no_problem():
-    assert inspection.problems(FIT, PLAN) == []
+    assert fitness.problems(FIT, PLAN) == []
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_fit_host_has_no_problem():
     ],
 )
 def test_each_fault_of_a_host_is_named_alone(fault, told):
-    found = inspection.problems(dataclasses.replace(FIT, **fault), PLAN)
+    found = fitness.problems(dataclasses.replace(FIT, **fault), PLAN)
     assert len(found) == 1
     assert told in found[0]
 
@@ -89,7 +89,7 @@ def test_each_fault_of_a_host_is_named_alone(fault, told):
 def test_all_faults_are_told_at_once_and_nothing_was_changed():
     wrong = dataclasses.replace(FIT, swap=("/swap",), cpus=1)
     with pytest.raises(ConfigurationError, match="nothing was changed") as caught:
-        inspection.require_fit(wrong, PLAN)
+        fitness.require_fit(wrong, PLAN)
     assert "/swap" in str(caught.value)
     assert "1 CPU" in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_all_faults_are_told_at_once_and_nothing_was_changed():
 )
 def test_a_host_that_is_a_node_already_is_not_touched(there):
     with pytest.raises(OwnershipError, match="one"):
-        inspection.require_fit(dataclasses.replace(FIT, **there), PLAN)
+        fitness.require_fit(dataclasses.replace(FIT, **there), PLAN)
 
 
 def test_an_etcd_that_is_not_ours_is_seen_and_an_empty_folder_of_a_package_is_not(
@@ -116,7 +116,7 @@ def test_an_etcd_that_is_not_ours_is_seen_and_an_empty_folder_of_a_package_is_no
         facts = inspection.inspect(connection)
     assert facts.old == (f"{tmp_path}/var/lib/etcd/default",)
     with pytest.raises(OwnershipError, match="an etcd that the kit did not make"):
-        inspection.require_fit(dataclasses.replace(facts, record={}), PLAN)
+        fitness.require_fit(dataclasses.replace(facts, record={}), PLAN)
 
 
 def test_this_machine_can_be_looked_at():

@@ -8,7 +8,7 @@ import json
 import pytest
 from test_kubernetes_node import FIT, HOST, PLAN
 
-from infra.kubernetes.node import bootstrap, inspection, services, teardown
+from infra.kubernetes.node import bootstrap, fitness, inspection, services, teardown
 from infra.kubernetes.node.connection import Connection, Result, connected
 from infra.kubernetes.node.inspection import Facts, Unit
 
@@ -137,6 +137,6 @@ def test_a_unit_that_did_not_run_is_not_started():
 
 def test_a_unit_that_systemd_would_not_mask_is_named_before_anything_is_changed():
     own = dataclasses.replace(PACKAGED, file="/etc/systemd/system/kubelet.service")
-    (reason,) = inspection.problems(dataclasses.replace(FIT, kubelet_unit=own), PLAN)
+    (reason,) = fitness.problems(dataclasses.replace(FIT, kubelet_unit=own), PLAN)
     assert "/etc/systemd/system/kubelet.service would start a second kubelet" in reason
     assert "systemctl disable --now kubelet" in reason

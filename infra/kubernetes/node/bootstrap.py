@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from infra.kubernetes.node import files, inspection, membership, services, teardown
+from infra.kubernetes.node import files, fitness, inspection, membership, services, teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.inspection import Facts
 from infra.kubernetes.node.membership import KUBECTL
@@ -43,7 +43,7 @@ def create(plan: NodePlan) -> Made:
         if _half_made(facts, plan):  # by an update that was killed
             _undo(connection, plan)
             facts = inspection.inspect(connection)
-        inspection.require_fit(facts, plan)
+        fitness.require_fit(facts, plan)
         with _leader(plan) as leader:
             connection.write(RECORD, _record(plan, facts, made=False), mode="0644")
             try:

@@ -7,6 +7,8 @@ import pytest
 
 from validation import cli
 from validation.errors import ExitCode
+from validation.plugin import FAMILIES
+from validation.target import Wal
 
 HEAVY = ("numpy", "scipy", "pymilvus", "boto3", "pydantic", "rich", "altair", "pulumi")
 
@@ -37,6 +39,17 @@ def test_every_command_has_help(command, name):
     code, said, _ = command(name, "--help")
     assert code == ExitCode.PASS
     assert "Usage" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [("validate", FAMILIES), ("preflight", Wal)],
+    ids=["families", "logs"],
+)
+def test_the_help_of_an_option_names_every_choice(command, name, choices):
+    _, said, _ = command(name, "--help")
+    words = "".join(said.split())
+    assert [one for one in choices if one not in words] == []
 
 
 def test_help_imports_nothing_heavy():

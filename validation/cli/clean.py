@@ -8,9 +8,14 @@ import typer
 
 
 def command(
-    target: Path = typer.Option(..., "--target", metavar="FILE", help="Target document."),
+    target: Path = typer.Option(
+        ..., "--target", metavar="FILE", help="Target document of the server."
+    ),
 ) -> None:
-    """Drop the collections that runs of this kit left behind on a server, and no others."""
+    """Drop the collections that killed runs left on a server.
+
+    No other collection is touched: the kit's own carry its mark.
+    """
     from validation import target as targets
     from validation.milvus.connection import connect
     from validation.milvus.ownership import drop_all_ours

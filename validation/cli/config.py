@@ -9,13 +9,18 @@ import typer
 
 app = typer.Typer(help="Check and show a stack's configuration.", no_args_is_help=True)
 
-Stack = Annotated[str | None, typer.Option("--stack", "-s", help="Stack: stacks/Pulumi.NAME.yaml.")]
-File = Annotated[Path | None, typer.Option("--file", "-f", help="A stack file elsewhere.")]
+Stack = Annotated[
+    str | None,
+    typer.Option("--stack", "-s", metavar="NAME", help="Stack: stacks/Pulumi.NAME.yaml."),
+]
+File = Annotated[
+    Path | None, typer.Option("--file", "-f", metavar="FILE", help="A stack file elsewhere.")
+]
 
 
 @app.command()
 def check(stack: Stack = None, file: File = None) -> None:
-    """Name every mistake in a stack's configuration, at once."""
+    """Check a stack's configuration; name every mistake at once."""
     path, name = _chosen(stack, file)
     settings = _checked(path, name)
     typer.echo(
@@ -37,7 +42,10 @@ def show(stack: Stack = None, file: File = None) -> None:
 
 @app.command()
 def images(stack: Stack = None, file: File = None) -> None:
-    """List every image that a stack runs; with mirrors, what to copy and where to."""
+    """List every image that a stack runs.
+
+    Where mirrors are set, a line has two names: what to copy, and where to.
+    """
     from infra.images import copies, used
 
     path, name = _chosen(stack, file)

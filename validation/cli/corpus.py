@@ -16,9 +16,14 @@ def _group() -> None:
 
 @app.command()
 def manifest(
-    folder: Path = typer.Argument(..., help="The folder; docs/corpus.md says what is in it."),
+    folder: Path = typer.Argument(
+        ..., metavar="FOLDER", help="The folder; docs/corpus.md says what is in it."
+    ),
 ) -> None:
-    """Vouch for a corpus folder as it is: write its MANIFEST.json, then check that it loads."""
+    """Write a corpus folder's MANIFEST.json and check that it loads.
+
+    The manifest vouches for the files as they are: a run refuses a folder that differs from it.
+    """
     from validation.datasets.folder import FILES, load_folder
     from validation.datasets.manifest import write_manifest
 

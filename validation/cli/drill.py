@@ -9,7 +9,7 @@ import typer
 
 def command(
     fault: list[str] = typer.Option(
-        [], metavar="NAME", help="Only this fault. May be given again."
+        [], metavar="NAME", help="Let only this fault happen. May be given again."
     ),
     rules: Path | None = typer.Option(
         None, metavar="FILE", help="Rules to judge by. [default: stacks/drill.slo.yaml]"
@@ -18,7 +18,10 @@ def command(
     runs: Path = typer.Option(Path("runs"), metavar="FOLDER", help="Where runs are kept."),
     list_faults: bool = typer.Option(False, "--list", help="List the faults and exit."),
 ) -> int:
-    """Start Milvus and a store on this host, let the store fail in turn, and judge each fault."""
+    """Let the store fail under a Milvus here, and judge each fault.
+
+    Milvus and an S3 store are started on this host for it, and stopped again.
+    """
     from validation.drill.faults import FAULTS
     from validation.errors import ExitCode
 

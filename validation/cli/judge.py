@@ -8,7 +8,7 @@ import typer
 
 
 def command(
-    run: Path = typer.Argument(Path("runs/latest"), help="A run's folder."),
+    run: Path = typer.Argument(Path("runs/latest"), metavar="FOLDER", help="A run's folder."),
     rules: Path | None = typer.Option(
         None, "--rules", metavar="FILE", help="Other rules; those of the run if left out."
     ),

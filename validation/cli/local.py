@@ -13,7 +13,7 @@ NAME = "local-kept"
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Keep a Milvus server and an S3 store running on this host, to work on.",
+    help="Keep Milvus and an S3 store running on this host.",
 )
 
 
@@ -27,9 +27,11 @@ Folder = Annotated[
     Path,
     typer.Option(
         "--folder",
-        help="Home of the stack: data, logs, configuration, secrets, target.",
+        metavar="FOLDER",
+        help="Home of the stack: data, logs, configuration, secrets, target."
+        " [default: ~/.local/share/milvus-kit/local]",
         default_factory=default_folder,
-        show_default="~/.local/share/milvus-kit/local",
+        show_default=False,
         file_okay=False,
     ),
 ]
@@ -54,7 +56,10 @@ def up(
     ] = "",
     image: Annotated[str, typer.Option(help="MinIO's image, where it runs in a container.")] = "",
 ) -> None:
-    """Start the stack and leave it running; nothing happens if it runs already."""
+    """Start the stack and leave it running.
+
+    Nothing happens if it runs already.
+    """
     from validation.local.stack import EmbeddedStack
 
     wanted = {"proxy": port, "s3": s3_port}
@@ -88,7 +93,7 @@ def down(
         bool, typer.Option("--delete-data", help="Delete the stack's files as well.")
     ] = False,
 ) -> None:
-    """Stop the stack; its data stay unless told otherwise."""
+    """Stop the stack; its data stay unless --delete-data is given."""
     from validation.local.folder import delete, size
     from validation.local.stack import EmbeddedStack
 
@@ -109,7 +114,10 @@ def down(
 
 @app.command()
 def status(folder: Folder) -> None:
-    """Tell whether the stack runs: exit status 0 if it does, 1 if not."""
+    """Tell whether the stack runs.
+
+    The exit status is 0 if it does and 1 if not.
+    """
     from validation.local.stack import EmbeddedStack
 
     found = EmbeddedStack(folder).status()

@@ -7,94 +7,137 @@ from typing import Annotated
 
 import typer
 
-_ENDPOINT = "options for an endpoint"
-_ALLOW = "what the checks may use"
+_LOGS = "rocksmq, kafka, pulsar, woodpecker-embedded or woodpecker-service"
 
 
 def command(
     *,
     target: Annotated[
-        Path | None, typer.Option("--target", "-t", help="Target document with a storage section.")
+        Path | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="FILE",
+            help="Target document whose storage section describes the store.",
+        ),
     ] = None,
     stack: Annotated[
-        str | None, typer.Option("--stack", "-s", help="Stack whose storage settings are used.")
+        str | None,
+        typer.Option(
+            "--stack", "-s", metavar="NAME", help="Stack whose storage settings describe it."
+        ),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="http(s)://host:port", rich_help_panel=_ENDPOINT)
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The store itself, http(s)://host:port; give --bucket too.",
+        ),
     ] = None,
-    bucket: Annotated[str | None, typer.Option(rich_help_panel=_ENDPOINT)] = None,
-    root_path: Annotated[str, typer.Option(rich_help_panel=_ENDPOINT)] = "files",
-    region: Annotated[str, typer.Option(rich_help_panel=_ENDPOINT)] = "us-east-1",
+    bucket: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --endpoint: the bucket meant for Milvus."),
+    ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(metavar="PREFIX", help="With --endpoint: prefix of all of Milvus's objects."),
+    ] = "files",
+    region: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="With --endpoint: region that requests are signed for."),
+    ] = "us-east-1",
     provider: Annotated[
-        str, typer.Option(help="minio, x10000, s3, emulator", rich_help_panel=_ENDPOINT)
+        str, typer.Option(metavar="NAME", help="With --endpoint: minio, x10000, s3 or emulator.")
     ] = "s3",
     access_key_env: Annotated[
-        str, typer.Option(help="Variable with the access key.", rich_help_panel=_ENDPOINT)
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With --endpoint or --stack: environment variable with the access key.",
+        ),
     ] = "AWS_ACCESS_KEY_ID",
     secret_key_env: Annotated[
-        str, typer.Option(help="Variable with the secret key.", rich_help_panel=_ENDPOINT)
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With --endpoint or --stack: environment variable with the secret key.",
+        ),
     ] = "AWS_SECRET_ACCESS_KEY",  # noqa: S107  (a variable's name)
     ca_file: Annotated[
-        Path | None, typer.Option(help="PEM of a private CA.", rich_help_panel=_ENDPOINT)
+        Path | None,
+        typer.Option(metavar="FILE", help="With --endpoint: certificate of a private CA, PEM."),
     ] = None,
     wal: Annotated[
-        str | None, typer.Option(help="The log to be used; woodpecker-embedded adds its rules.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Log that Milvus is to use: {_LOGS}. Only woodpecker-embedded asks more of"
+            " the store.",
+        ),
     ] = None,
     make_buckets: Annotated[
         bool,
         typer.Option(
             "--make-buckets",
-            help="Allow buckets named milvus-kit-preflight-…, removed again.",
-            rich_help_panel=_ALLOW,
+            help="Allow buckets named milvus-kit-preflight-…; they are removed again.",
         ),
     ] = False,
     versioned_bucket: Annotated[
-        str | None, typer.Option(help="A bucket with versioning.", rich_help_panel=_ALLOW)
+        str | None,
+        typer.Option(metavar="NAME", help="Bucket with versioning, to try conditional writes in."),
     ] = None,
     backup_bucket: Annotated[
-        str | None, typer.Option(help="The bucket for backups.", rich_help_panel=_ALLOW)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Bucket for backups, to try versions and object lock in."
+        ),
     ] = None,
     other_bucket: Annotated[
-        str | None,
-        typer.Option(help="A bucket the key must not read.", rich_help_panel=_ALLOW),
+        str | None, typer.Option(metavar="NAME", help="Bucket in which the key must be refused.")
     ] = None,
     bucket_creation: Annotated[
         str | None,
-        typer.Option(help="May the key make buckets: allowed, refused.", rich_help_panel=_ALLOW),
+        typer.Option(
+            metavar="WORD", help="Whether the key should make buckets: allowed or refused."
+        ),
     ] = None,
     prefix_isolation: Annotated[
         bool,
-        typer.Option(
-            "--prefix-isolation",
-            help="The key must be refused outside its root path.",
-            rich_help_panel=_ALLOW,
-        ),
+        typer.Option("--prefix-isolation", help="The key must be refused outside the root path."),
     ] = False,
     outsider_access_key_env: Annotated[
         str | None,
         typer.Option(
-            help="Variable with a key that may write outside the root path, to prove isolation.",
-            rich_help_panel=_ALLOW,
+            metavar="NAME",
+            help="Environment variable with another key, which may write where the key must be"
+            " refused: that takes one to prove.",
         ),
     ] = None,
     outsider_secret_key_env: Annotated[
-        str | None, typer.Option(help="Variable with its secret.", rich_help_panel=_ALLOW)
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with its secret key."),
     ] = None,
     performance: Annotated[
         bool, typer.Option("--performance", help="Measure speed too: some minutes, some GiB.")
     ] = False,
     more_endpoints: Annotated[
         list[str] | None,
-        typer.Option("--more-endpoint", help="A further endpoint of the same store, for speed."),
+        typer.Option(
+            "--more-endpoint",
+            metavar="URL",
+            help="Further endpoint of the same store, for speed. May be given again.",
+        ),
     ] = None,
     profile: Annotated[
-        Path, typer.Option(help="Where to write the machine-readable profile.")
+        Path, typer.Option(metavar="FILE", help="Where to write what was found, as JSON.")
     ] = Path("profile.json"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the verdict only.")] = False,
 ) -> None:
-    """Check whether an S3 store can carry Milvus, which log it allows, and what to set.
+    """Check whether an S3 store can carry Milvus.
 
-    Works only below a prefix of its own, ROOT_PATH/milvus-kit-preflight-…/, and removes it again.
+    Tells which log it allows and what a stack has to set. Say which store by --target, --stack or
+    --endpoint. Works only below a prefix of its own, ROOT_PATH/milvus-kit-preflight-…/, and removes
+    it again.
     """
     from validation.s3 import console, contract
     from validation.s3.performance import Plan

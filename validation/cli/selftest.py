@@ -16,7 +16,10 @@ def command(
     ),
     list_faults: bool = typer.Option(False, "--list", help="List the faults and exit."),
 ) -> int:
-    """Plant faults, each in a run of its own: every gate has to turn red for its own, alone."""
+    """Plant faults and see that each turns just its own gates red.
+
+    Each is planted in a run of its own, against Milvus and an S3 store that are started here.
+    """
     from validation.errors import ExitCode
     from validation.progress import Progress
     from validation.selftest import runner

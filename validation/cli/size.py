@@ -17,19 +17,25 @@ def command(
         Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"],
         typer.Option(help="Vector index."),
     ] = "HNSW",
-    replicas: Annotated[int, typer.Option(min=1, help="In-memory replicas.")] = 1,
-    mode: Annotated[Literal["cluster", "standalone"], typer.Option(help="Kind of Milvus.")] = (
-        "cluster"
-    ),
-    version: Annotated[str, typer.Option(help="Milvus version, as 2.5 or 3.")] = "3",
-    m: Annotated[int, typer.Option("--m", min=2, max=2048, help="HNSW: maximum degree.")] = 30,
-    nlist: Annotated[int, typer.Option(min=1, max=65536, help="IVF: clusters.")] = 128,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of the data in memory.")] = 1,
+    mode: Annotated[
+        Literal["cluster", "standalone"],
+        typer.Option(help="Roles of their own, or one process for all."),
+    ] = ("cluster"),
+    version: Annotated[str, typer.Option(help="Milvus version, such as 2.5 or 3.")] = "3",
+    m: Annotated[int, typer.Option("--m", min=2, max=2048, help="HNSW: maximum degree (M).")] = 30,
+    nlist: Annotated[int, typer.Option(min=1, max=65536, help="IVF: number of clusters.")] = 128,
     max_degree: Annotated[int, typer.Option(min=1, max=2048, help="DISKANN: maximum degree.")] = 56,
-    scalar_bytes: Annotated[int, typer.Option(min=0, help="Scalar bytes in a row.")] = 0,
-    segment_mib: Annotated[int, typer.Option(min=1, help="Sealed segment size, MiB.")] = 1024,
-    output: Annotated[Literal["table", "json", "yaml"], typer.Option(help="Format.")] = "table",
+    scalar_bytes: Annotated[int, typer.Option(min=0, help="Bytes of scalar columns in a row.")] = 0,
+    segment_mib: Annotated[int, typer.Option(min=1, help="Size of a sealed segment, MiB.")] = 1024,
+    output: Annotated[
+        Literal["table", "json", "yaml"], typer.Option(help="Format of the answer.")
+    ] = "table",
 ) -> None:
-    """Size query nodes, other roles, etcd, log and bucket from Milvus's published formulas."""
+    """Size a deployment from Milvus's published formulas.
+
+    Shows query nodes, other roles, etcd, log and bucket, with the arithmetic.
+    """
     from infra.milvus.sizing import Index, Workload, size
     from infra.milvus.topology import has_index_nodes
 

@@ -8,16 +8,23 @@ import typer
 
 
 def command(
-    profile: str = typer.Option("acceptance", help="smoke, acceptance or soak."),
+    profile: str = typer.Option(
+        "acceptance", help="How much is measured: smoke, acceptance or soak."
+    ),
     rules: Path | None = typer.Option(
         None, metavar="FILE", help="Rules to judge by. [default: stacks/local.slo.yaml]"
     ),
-    rows: int | None = typer.Option(None, help="Rows of the generated set."),
-    dim: int | None = typer.Option(None, help="Dimension of the generated set."),
+    rows: int | None = typer.Option(
+        None, help="Rows of the generated dataset; the profile's if left out."
+    ),
+    dim: int | None = typer.Option(None, help="Its dimension; the profile's if left out."),
     keep: bool = typer.Option(False, help="Keep the servers' data with the run."),
     runs: Path = typer.Option(Path("runs"), metavar="FOLDER", help="Where runs are kept."),
 ) -> int:
-    """Start Milvus and an S3 store on this host, run the suite, say pass or fail, stop them."""
+    """Start Milvus and S3 on this host, run the suite, stop them.
+
+    It ends with the suite's verdict. `milvus-kit local up` starts servers that keep running.
+    """
     from validation import session
 
     return session.try_here(

@@ -14,17 +14,29 @@ if TYPE_CHECKING:
     from validation.target import Target
 
 
+_FAMILIES = (
+    "identity, conformance, data, recall, retrieval, latency, storage, attribution, lifecycle"
+    " or limits"
+)
+
+
 def command(
-    target: Path | None = typer.Option(None, "--target", metavar="FILE", help="Target document."),
+    target: Path | None = typer.Option(
+        None, "--target", metavar="FILE", help="Target document; docs/target.md shows one."
+    ),
     stack: str | None = typer.Option(
-        None, "-s", "--stack", metavar="NAME", help="Pulumi stack whose output `target` to use."
+        None, "-s", "--stack", metavar="NAME", help="Pulumi stack whose output is the target."
     ),
     rules: Path | None = typer.Option(
         None, metavar="FILE", help="Rules to judge by. [default: stacks/NAME.slo.yaml]"
     ),
-    profile: str = typer.Option("acceptance", help="smoke, acceptance or soak."),
-    rows: int | None = typer.Option(None, help="Rows of the generated set."),
-    dim: int | None = typer.Option(None, help="Dimension of the generated set."),
+    profile: str = typer.Option(
+        "acceptance", help="How much is measured: smoke, acceptance or soak."
+    ),
+    rows: int | None = typer.Option(
+        None, help="Rows of the generated dataset; the profile's if left out."
+    ),
+    dim: int | None = typer.Option(None, help="Its dimension; the profile's if left out."),
     corpus: Path | None = typer.Option(
         None, metavar="FOLDER", help="A judged corpus in place of the sample data."
     ),
@@ -32,11 +44,14 @@ def command(
         [], metavar="FOLDER", help="Your own checks, beside the kit's. May be given again."
     ),
     family: list[str] = typer.Option(
-        [], metavar="NAME", help="Run only this family. May be given again."
+        [], metavar="NAME", help=f"Run only this family of checks: {_FAMILIES}. May be given again."
     ),
     runs: Path = typer.Option(Path("runs"), metavar="FOLDER", help="Where runs are kept."),
 ) -> int:
-    """Run the suite against a Milvus that is there; end with its verdict."""
+    """Run the suite against a Milvus that is there, and judge it.
+
+    Say which by --target or --stack. It ends with the suite's verdict.
+    """
     from validation import session
     from validation import target as targets
     from validation.errors import UsageError

@@ -138,11 +138,12 @@ def test_sizes_are_taken_from_what_milvus_has_written(space, stub):
         client.delete_object(Bucket="milvus", Key=key)
 
 
-def test_a_check_on_a_busy_store_is_tried_again_and_then_left_open(space, stub):
+@pytest.mark.parametrize("check", ["objects.zero-byte", "objects.missing", "bucket.missing"])
+def test_a_check_on_a_busy_store_is_tried_again_and_then_left_open(space, stub, check):
     stub.busy = 1
-    (found,) = run(space, [TABLE["objects.zero-byte"]])
+    (found,) = run(space, [TABLE[check]])
     assert found.outcome is Outcome.PASS
     stub.busy = 3
-    (found,) = run(space, [TABLE["objects.zero-byte"]])
+    (found,) = run(space, [TABLE[check]])
     stub.busy = 0
     assert (found.outcome, "too busy" in found.reason) == (Outcome.NOT_MEASURED, True)

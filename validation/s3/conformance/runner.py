@@ -112,6 +112,9 @@ def _once(space: Workspace, check: Check) -> _Seen:
     try:
         evidence = check.function(space)
     except RuleBroken as broken:
+        answer = broken.__context__  # the error that the check was looking at, if it was
+        if isinstance(answer, boto.ClientError) and is_throttled(answer):
+            raise BusyError(error_code(answer)) from None
         return _Seen(Outcome.FAIL, str(broken), broken.evidence)
     except (UnsupportedError, UsageError) as error:
         applies = not isinstance(error, NotDeclaredError)

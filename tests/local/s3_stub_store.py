@@ -281,6 +281,8 @@ class Operations:
             self._put_retention()
         elif "x-amz-copy-source" in self.headers:
             self._copy()
+        elif self.broken("no object is taken"):
+            raise S3Error(507, "InsufficientStorage")
         else:
             self._conditions()
             self._pause()

@@ -9,6 +9,7 @@ import pytest
 import s3_servers
 import s3_stub
 
+from validation.errors import MeasurementError
 from validation.s3 import fast_client
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
@@ -77,6 +78,18 @@ def test_busy_answers_are_retried_counted_and_not_called_errors(space, stub):
     found = meter.point("GET", 1_000, 1, PLAN)
     assert (found.retries, found.errors) == (2, {})
     assert found.total_ms.max() > 100  # the waiting is in it
+
+
+def test_the_objects_to_read_are_written_although_the_store_is_busy_at_first(space, stub):
+    stub.busy = 2
+    found = Meter(space).point("GET", 1_000, 1, PLAN)
+    assert (found.succeeded, found.retries) == (8, 0)
+
+
+def test_a_store_that_takes_no_objects_is_named_instead_of_measured(space, stub, monkeypatch):
+    monkeypatch.setattr(stub, "faults", {"no object is taken"})
+    with pytest.raises(MeasurementError, match=r"cannot be written.*507"):
+        Meter(space).point("GET", 1_000, 1, PLAN)
 
 
 def test_errors_are_counted_by_code_and_take_for_ever(space, stub):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import obstore
@@ -103,7 +103,8 @@ async def _delete(store: S3Store, key: str, _: bytes) -> float:
     return time.perf_counter()
 
 
-CALLS = {"PUT": _put, "GET": _get, "HEAD": _head, "LIST": _list, "DELETE": _delete}
+Call = Callable[[S3Store, str, bytes], Awaitable[float]]
+CALLS: dict[str, Call] = {"PUT": _put, "GET": _get, "HEAD": _head, "LIST": _list, "DELETE": _delete}
 """Each operation: sends it to a store and returns when the answer's head was there.
 
 They take a key (a prefix for LIST) and a body: what PUT writes, and what GET has to find in length.

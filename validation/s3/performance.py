@@ -23,9 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
+from obstore.store import S3Store
 
+from validation.errors import MeasurementError
 from validation.s3.conformance.objects import noise
-from validation.s3.fast_client import CALLS, error_code, fast_store
+from validation.s3.fast_client import CALLS, Call, error_code, fast_store
 from validation.s3.workspace import Workspace
 from validation.statistics.intervals import Estimate, estimate
 
@@ -191,7 +193,15 @@ class Meter:
 
         async def worker() -> None:
             for key in pending:
-                await CALLS["PUT"](self.stores[0], key, body)
+                try:
+                    await _patiently(CALLS["PUT"], self.stores[0], key, body, Counter())
+                except Exception as error:  # noqa: BLE001  (obstore has no common base)
+                    raise MeasurementError(
+                        "the objects to measure with cannot be written",
+                        where=self.space.storage.endpoint,
+                        seen=error_code(error),
+                        remedy="look at the store's load and free space",
+                    ) from None
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 
@@ -221,7 +231,8 @@ class Meter:
         body = self._body(size)
         times: list[tuple[float, float]] = []
         errors: Counter[str] = Counter()
-        numbers, again = iter(range(requests)), [0]
+        retried: Counter[str] = Counter()
+        numbers = iter(range(requests))
         end = time.perf_counter() + plan.seconds
 
         async def worker() -> None:
@@ -231,20 +242,13 @@ class Meter:
                     return
                 store = self.stores[next(self._turn) % len(self.stores)]
                 argument = folder if operation == "LIST" else keys[number % len(keys)]
-                for turn in range(1, _TRIES + 1):
-                    try:
-                        first = await call(store, argument, body)
-                    except Exception as error:  # noqa: BLE001  (obstore has no common base)
-                        code = error_code(error)
-                        if turn < _TRIES and code in _AGAIN:
-                            again[0] += 1
-                            await asyncio.sleep(_WAIT_SECONDS * 2 ** (turn - 1))
-                            continue
-                        errors[code] += 1
-                        times.append((math.inf, math.inf))
-                    else:
-                        times.append((time.perf_counter() - started, first - started))
-                    break
+                try:
+                    first = await _patiently(call, store, argument, body, retried)
+                except Exception as error:  # noqa: BLE001  (obstore has no common base)
+                    errors[error_code(error)] += 1
+                    times.append((math.inf, math.inf))
+                else:
+                    times.append((time.perf_counter() - started, first - started))
 
         with _cpu_watched() as share:
             started = time.perf_counter()
@@ -260,7 +264,7 @@ class Meter:
             total_ms=table[:, 0],
             first_byte_ms=table[:, 1],
             errors=dict(errors),
-            retries=again[0],
+            retries=retried.total(),
             cpu_share=share(),
         )
 
@@ -275,6 +279,22 @@ class Meter:
             if before and point.requests_per_second < _KNEE_GAIN * before:
                 return
             before = point.requests_per_second
+
+
+async def _patiently(
+    call: Call, store: S3Store, argument: str, body: bytes, retried: Counter[str]
+) -> float:
+    """Send a request, again where the store asks for it; count that by what it answered."""
+    for turn in range(_TRIES - 1):
+        try:
+            return await call(store, argument, body)
+        except Exception as error:
+            code = error_code(error)
+            if code not in _AGAIN:
+                raise
+            retried[code] += 1
+            await asyncio.sleep(_WAIT_SECONDS * 2**turn)
+    return await call(store, argument, body)
 
 
 def knee(points: Sequence[Point]) -> Point:

@@ -108,7 +108,7 @@ def _container(plan: MinioPlan) -> dict[str, Any]:
             {"name": "MINIO_UPDATE", "value": "off"},
         ],
         "ports": [{"name": "s3", "containerPort": PORT}],
-        "startupProbe": pods.probe(_health(plan, "live"), period=2, failures=90),
+        "startupProbe": pods.probe(_health(plan, "live"), period=1, failures=180),
         "livenessProbe": pods.probe(_health(plan, "live"), period=15, failures=4),
         "readinessProbe": pods.probe(_health(plan, "ready"), period=5, failures=3),
         "resources": pods.resources(plan.settings.resources),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.standins.kubernetes_provider.cluster import Cluster
 
-_FIRST_SECONDS, _POLL_SECONDS = 0.05, 0.5
+_FIRST_SECONDS, _POLL_SECONDS = 0.05, 0.2
 """Between two looks: short at first, since most objects are ready or gone at once."""
 _ANNOTATION = "pulumi.com/"
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import s3_servers
 import s3_stub
+from rich.console import Console
 
 from validation.errors import MeasurementError
-from validation.s3 import fast_client
+from validation.s3 import console, fast_client
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.endpoint import Keys
 from validation.s3.performance import BODY, OPERATIONS, Meter, Plan, Point, knee
+from validation.s3.preflight import preflight
 from validation.s3.speed import measured, rows, written_by_milvus
 from validation.s3.workspace import opened
 from validation.verdict import Outcome
@@ -108,6 +112,30 @@ def test_a_short_body_is_an_error(space, stub):
     for versions in stub.buckets["milvus"].objects.values():
         versions[-1].body = versions[-1].body[:-1]
     assert meter.point("GET", 1_000, 1, PLAN).errors == {"ValueError": 8}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [({"faults": {"no object is taken"}}, "cannot be written"), ({"busy": 1}, "too busy")],
+    ids=["full", "busy"],
+)
+def test_what_the_checks_found_is_kept_where_speed_cannot_be_measured(
+    stub, monkeypatch, trouble, said
+):
+    def speed(space):
+        for name, value in trouble.items():
+            monkeypatch.setattr(stub, name, value)
+        return measured(space, PLAN)
+
+    stub.reset()
+    check = TABLE["objects.zero-byte"]
+    profile = preflight(s3_servers.storage(stub.endpoint), checks=(check,), speed=speed)
+    assert profile.finding(check.id).outcome is Outcome.PASS
+    assert profile.performance == ()
+    assert said in profile.no_performance
+    shown = io.StringIO()
+    console.show(profile, Path("profile.json"), Console(file=shown, width=200, soft_wrap=True))
+    assert f"speed was not measured: {profile.no_performance}" in shown.getvalue()
 
 
 def test_a_client_without_cpu_to_spare_voids_the_point():

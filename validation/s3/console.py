@@ -126,6 +126,8 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
         for row in rows(profile.performance):
             table.add_row(*map(escape, row))
         out.print(table, soft_wrap=False)
+    if profile.no_performance:
+        out.print(f"[yellow]speed was not measured:[/] {escape(profile.no_performance)}")
     out.print(
         f"\nDecisions for {profile.storage['endpoint']} (Woodpecker: "
         f"{profile.decisions.woodpecker})"

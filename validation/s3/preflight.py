@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from validation.errors import MilvusKitError
 from validation.s3.conformance.model import Check
 from validation.s3.conformance.runner import Finding, run, unmeasured
 from validation.s3.conformance.table import CHECKS
+from validation.s3.failures import translated
 from validation.s3.profile import StoreProfile, compose
 from validation.s3.reach import reach, require_bucket_name
 from validation.s3.speed import Speed
@@ -46,12 +48,16 @@ def preflight(
     reached = reach(storage)
     leftovers: list[str] = []
     speeds: list[Speed] = []
+    no_speed = ""
     if reached.tls_problem:
-        findings = _without_tls(storage, checks, reached.tls_problem, tell)
+        refused = f"the store's certificate is refused: {reached.tls_problem}"
+        findings = _without_tls(storage, checks, refused, tell)
+        no_speed = refused if speed is not None else ""
     else:
         with opened(storage, permissions, effort, leftovers=leftovers) as space:
             findings = run(space, checks, tell=tell)
-            speeds = speed(space) if speed is not None else []
+            if speed is not None:
+                speeds, no_speed = _measured(space, speed)
     return compose(
         storage,
         reached,
@@ -61,7 +67,19 @@ def preflight(
         permissions=permissions,
         leftovers=leftovers,
         performance=speeds,
+        no_performance=no_speed,
     )
+
+
+def _measured(
+    space: Workspace, speed: Callable[[Workspace], list[Speed]]
+) -> tuple[list[Speed], str]:
+    """Measure performance; or return why it could not be: what the checks found is kept."""
+    try:
+        with translated(space.storage):
+            return speed(space), ""
+    except MilvusKitError as error:
+        return [], error.sentence()
 
 
 def _require_names(permissions: Permissions) -> None:
@@ -72,12 +90,11 @@ def _require_names(permissions: Permissions) -> None:
 
 
 def _without_tls(
-    storage: Storage, checks: tuple[Check, ...], problem: str, tell: Callable[[Finding], None]
+    storage: Storage, checks: tuple[Check, ...], reason: str, tell: Callable[[Finding], None]
 ) -> list[Finding]:
     """Return what can be said when the certificate is refused: which rule of TLS is broken."""
     space = Workspace(storage)  # nothing is written, so nothing is swept
     findings = run(space, [one for one in checks if one.id.startswith("tls.")], tell=tell)
-    reason = f"the store's certificate is refused: {problem}"
     for one in checks:
         if not one.id.startswith("tls."):
             findings.append(unmeasured(one, reason))

@@ -47,6 +47,7 @@ class StoreProfile(BaseModel):
     decisions: Decisions
     findings: tuple[Finding, ...]
     performance: tuple[Speed, ...] = ()
+    no_performance: str = Field(default="", description="why it could not be measured")
     leftovers: tuple[str, ...] = Field(default=(), description="what could not be deleted")
 
     def finding(self, name: str) -> Finding:
@@ -64,6 +65,7 @@ def compose(
     permissions: Permissions | None = None,
     leftovers: Iterable[str] = (),
     performance: Iterable[Speed] = (),
+    no_performance: str = "",
 ) -> StoreProfile:
     """Return the profile that findings make: a pure function of them but for the time."""
     found = tuple(findings)
@@ -83,6 +85,7 @@ def compose(
         decisions=decide(storage, found),
         findings=found,
         performance=tuple(performance),
+        no_performance=no_performance,
         leftovers=tuple(leftovers),
     )
 

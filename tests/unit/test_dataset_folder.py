@@ -322,6 +322,8 @@ def test_judgements_without_header_or_without_lines_are_refused(folder, text):
         ["department"],
         {"access_level": {"le": "1"}},
         {"access_level": {"le": True}},
+        {"access_level": {"le": 2**63}},
+        {"access_level": {"in": [0, -(2**63) - 1]}},
         {"department": {"in": "hr"}},
         {"department": {"in": []}},
     ],
@@ -329,6 +331,18 @@ def test_judgements_without_header_or_without_lines_are_refused(folder, text):
 def test_a_filter_that_cannot_be_applied_is_refused_with_its_line(folder, wanted):
     rewrite(folder, "queries.jsonl", [QUERIES[0], {**QUERIES[1], "filter": wanted}])
     assert refused(folder).where.endswith("queries.jsonl, line 2")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_filter_by_a_number_that_milvus_has_no_word_for_is_refused(folder, value):
+    rows = [{**row, "metadata": {"share": 0.5}} for row in CORPUS]
+    rewrite(folder, "corpus.jsonl", rows)
+    rewrite(
+        folder, "queries.jsonl", [QUERIES[0], {**QUERIES[1], "filter": {"share": {"le": value}}}]
+    )
+    error = refused(folder)
+    assert "finite" in error.what
+    assert error.where.endswith("queries.jsonl, line 2")
 
 
 @pytest.mark.parametrize("change", [{"sort": "fuzzy"}, {"sort": "exact"}, {"filter": None}])

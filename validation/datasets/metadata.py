@@ -58,11 +58,11 @@ def columns(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Col
 def _scalar(value: Any, where: str) -> str | bool | int | float:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if isinstance(value, int) and not _holdable(value):
         raise DatasetError(
             "the integer needs more than 64 bits", where=where, seen=value, remedy="use a string"
         )
-    if isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, (str, bool, int, float)) and _holdable(value):
         return value
     raise DatasetError(
         "a metadata value must be a string, a finite number, a boolean or a list of strings",
@@ -70,6 +70,13 @@ def _scalar(value: Any, where: str) -> str | bool | int | float:
         seen="null" if value is None else value,
         remedy="change the value, or leave the key out of every line",
     )
+
+
+def _holdable(value: str | float) -> bool:
+    """Return whether a scalar column can hold a value of its type."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def filter_of(given: Any, scalars: dict[str, Column], *, where: str) -> Filter | None:
@@ -127,5 +134,13 @@ def _condition(where: str, field: str, op: str, value: Any, column: Column) -> C
             where=where,
             seen=value,
             remedy="give a value of the column's type",
+        )
+    if not all(map(_holdable, values)):
+        raise DatasetError(
+            f"{field} is compared with what no column holds: give integers of 64 bits,"
+            " and floats that are finite",
+            where=where,
+            seen=value,
+            remedy="correct the value",
         )
     return Condition(field, cast("Op", op), values if op == "in" else value)

@@ -20,12 +20,23 @@ from tests.e2e.pages import SPACE
 from tests.e2e.two_nodes import CLUSTER_ONLY, MANIFEST, STACK
 
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
+_PACKAGED = """[Service]
+ExecStart=/usr/local/bin/kubelet --config=/var/lib/kubelet/config.yaml
+Restart=always
+RestartSec=1h
+[Install]
+WantedBy=multi-user.target
+"""
+"""A `kubelet.service` as packages bring it: it fails until kubeadm has written its configuration."""
 
 
 @pytest.fixture(scope="module")
 def deployment(nodes, pulumi, tools, run_folder, progress) -> Iterator[Deployment]:
     made = two_nodes.TwoNodes(STACK, pulumi, tools, run_folder, progress)
     two_nodes.configure(made, nodes)
+    unit = nodes["worker"].root / "usr/lib/systemd/system/kubelet.service"
+    unit.write_text(_PACKAGED, encoding="utf-8")
+    assert nodes["worker"].run("systemctl enable --now kubelet").returncode == 0
     yield made
     evidence.collect(made, progress)
 
@@ -59,6 +70,11 @@ def test_up_makes_one_cluster_of_two_hosts_over_ssh_also_of_one_left_half_made(d
         for node in found
     }
     assert ready == {"control": ["True"], "worker": ["True"]}
+
+
+def test_a_packaged_kubelet_is_not_started_beside_ours(deployment, nodes):
+    assert _packaged(nodes["worker"]) == ("masked", "inactive")
+    assert nodes["worker"].run("pgrep -c -x kubelet").stdout.split() == ["1"]
 
 
 def test_neither_state_nor_logs_hold_the_key(deployment, nodes):
@@ -116,12 +132,19 @@ def test_a_host_leaves_and_the_pod_network_changes_and_the_cluster_stays_the_sam
     deployment.up(*CLUSTER_ONLY)
     assert _uids(deployment) == {"control": uid}
     assert _left(nodes["worker"]) == ""
+    assert _packaged(nodes["worker"]) == ("enabled", "activating")
     agent = deployment.kubectl("get", "configmap", "pod-network", "-n", "kube-system", "-o", "yaml")
     assert "time.sleep(2)" in agent.stdout
     # Alone, it takes what was drained from the other one: the provisioner of volumes moved here.
     arguments = ("rollout", "status", "-n", "milvus-kit-volumes", "deployment", "--timeout=60s")
     moved = deployment.kubectl(*arguments)
     assert moved.returncode == 0, (moved.stderr, evidence.causes(deployment))
+
+
+def _packaged(node: ContainerNode) -> tuple[str, ...]:
+    """Return whether a package's kubelet may start on a host, and whether it runs or tries to."""
+    asked = "systemctl is-enabled kubelet || true; systemctl is-active kubelet || true"
+    return tuple(node.run(asked).stdout.split())
 
 
 def _uids(deployment) -> dict[str, str]:

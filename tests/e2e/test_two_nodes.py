@@ -27,7 +27,7 @@ RestartSec=1h
 [Install]
 WantedBy=multi-user.target
 """
-"""A `kubelet.service` as packages bring it: it fails until kubeadm has written its configuration."""
+"""A package's ``kubelet.service``: it fails until kubeadm has written its configuration."""
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def test_up_makes_one_cluster_of_two_hosts_over_ssh_also_of_one_left_half_made(d
     assert ready == {"control": ["True"], "worker": ["True"]}
 
 
-def test_a_packaged_kubelet_is_not_started_beside_ours(deployment, nodes):
-    assert _packaged(nodes["worker"]) == ("masked", "inactive")
+def test_a_packaged_kubelet_is_not_started_beside_ours(nodes):
+    assert _packaged(nodes["worker"]) == ("masked", "failed")
     assert nodes["worker"].run("pgrep -c -x kubelet").stdout.split() == ["1"]
 
 

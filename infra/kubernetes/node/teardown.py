@@ -31,8 +31,10 @@ _SHIMS = f"""for shim in $(grep -l -a -e '{STATE}/containerd' /proc/[0-9]*/cmdli
     [ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     tr '\\0' ' ' < "$shim" 2>/dev/null | grep -q '^[^ ]*containerd-shim' && kill -KILL "$pid"
 done"""
+# systemd makes the group of a slice that it knows again, whoever has removed it.
 _LEFTOVERS = f"""set +e
 {_SHIMS}
+[ -d /run/systemd/system ] && systemctl stop 'kubepods*.slice'
 for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do
     for round in 1 2 3 4 5; do
         [ -d "$hierarchy" ] || break

@@ -19,7 +19,7 @@ def command(
     ),
     runs: Path = typer.Option(Path("runs"), metavar="FOLDER", help="Where runs are kept."),
 ) -> int:
-    """Fetch the run of the Job in the cluster, show it, and end with its verdict."""
+    """Fetch the run of the Job in the cluster and its verdict."""
     from rich.console import Console
 
     from validation import target as targets

@@ -123,6 +123,17 @@ def test_pods_that_may_not_go_keep_the_host_as_it_is(kubectl, record, tmp_path):
     assert (tmp_path / "record.json").exists()
 
 
+def test_a_host_that_was_given_back_before_is_forgotten_without_waiting_for_its_pods(
+    kubectl, monkeypatch, tmp_path
+):
+    # No kubelet ends them there any more, so that they would be waited for in vain each time.
+    kubectl('[ "$1" != drain ] || { echo "timeout reached" >&2; exit 1; }; echo node/second')
+    records = {"first": {"cluster": "test", "node": "first"}}
+    monkeypatch.setattr(teardown, "read_record", lambda there: records.get(there.host.name, {}))
+    NodeProvider().delete("id", {"plan": PLAN.model_dump_json()})
+    assert asked(tmp_path) == [DELETE]
+
+
 def asked(folder) -> list[str]:
     return (folder / "asked").read_text(encoding="utf-8").splitlines()
 

@@ -68,8 +68,9 @@ class NodeProvider(Provider):
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
             teardown.require_own(connection, plan.cluster, plan.host.name)
-            membership.drain(plan)
-            teardown.give_back(connection)
+            if teardown.read_record(connection):  # else it was given back, and no pod runs there
+                membership.drain(plan)
+                teardown.give_back(connection)
         membership.forget(plan)
 
 

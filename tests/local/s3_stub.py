@@ -44,6 +44,8 @@ class Stub(ThreadingHTTPServer):
         self.no_hosts = False
         self.busy = 0
         """How many of the next requests are answered with 503."""
+        self.busy_reads = 0
+        """How many of the next GETs of objects are."""
         self.connections: list[socket.socket] = []
         self.lock = threading.RLock()
         self.ids = itertools.count(1)
@@ -138,6 +140,9 @@ class Handler(BaseHTTPRequestHandler):
     def _refuse_if_busy(self) -> None:
         if self.server.busy:
             self.server.busy -= 1
+            raise S3Error(503, "SlowDown")
+        if self.server.busy_reads and self.command == "GET" and self.key:
+            self.server.busy_reads -= 1
             raise S3Error(503, "SlowDown")
         stranger = self.server.keys.access not in self.lower.get("authorization", "")
         if stranger and self.server.broken("strangers are throttled"):

@@ -74,9 +74,12 @@ class Operations:
                 raise S3Error(500, "InternalError")
             if self.broken("no bucket is ever made"):
                 raise S3Error(501, "NotImplemented")
-            if not self.broken("bucket.creation"):
+            throttled = self.broken("a bucket is made, and the answer is 503")
+            if not self.broken("bucket.creation") and not throttled:
                 raise S3Error(403, "AccessDenied")
             self.stub.buckets[self.name] = Bucket()
+            if throttled:
+                raise S3Error(503, "SlowDown")
             self.http.answer()
         elif self.http.command == "HEAD" and self.broken("bucket.missing"):
             self.http.answer()

@@ -149,6 +149,19 @@ def test_a_store_that_makes_no_buckets_at_all_refuses_them_as_declared(stub, sto
     assert findings["bucket.creation"].evidence == {"refused": "NotImplemented"}
 
 
+@pytest.mark.parametrize("declared", ["allowed", "refused"])
+def test_a_bucket_that_a_busy_store_made_all_the_same_was_allowed_and_is_removed(
+    stub, storage, declared
+):
+    stub.faults = {"a bucket is made, and the answer is 503"}
+    left: list[str] = []
+    buckets = set(stub.buckets)
+    with opened(storage, Permissions(bucket_creation=declared), EFFORT, leftovers=left) as space:
+        (found,) = run(space, [TABLE["bucket.creation"]])
+    assert found.outcome is {"allowed": Outcome.PASS, "refused": Outcome.FAIL}[declared]
+    assert (set(stub.buckets), left) == (buckets, [])
+
+
 def test_a_key_that_may_not_ask_for_settings_sees_by_a_write_whether_versions_are_kept(
     stub, storage
 ):

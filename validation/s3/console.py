@@ -88,8 +88,7 @@ def run(
     out = Console(highlight=False, soft_wrap=True, width=width)
     if not quiet:
         show(profile, path, out)
-    out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
-    out.print(f"profile: {path}")
+    conclude(profile, path, out)
     return int(_CODES[profile.verdict])
 
 
@@ -126,8 +125,6 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
         for row in rows(profile.performance):
             table.add_row(*map(escape, row))
         out.print(table, soft_wrap=False)
-    if profile.no_performance:
-        out.print(f"[yellow]speed was not measured:[/] {escape(profile.no_performance)}")
     out.print(
         f"\nDecisions for {profile.storage['endpoint']} (Woodpecker: "
         f"{profile.decisions.woodpecker})"
@@ -140,3 +137,11 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
     out.print(f"and name this profile there, as conformanceProfile: {escape(str(path))}\n")
     for name in profile.leftovers:
         out.print(f"[yellow]could not be deleted:[/] {escape(name)}")
+
+
+def conclude(profile: StoreProfile, path: Path, out: Console) -> None:
+    """Print the verdict, and that speed is missing where it was asked for."""
+    if profile.no_performance:
+        out.print(f"[yellow]speed was not measured:[/] {escape(profile.no_performance)}")
+    out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
+    out.print(f"profile: {path}")

@@ -20,9 +20,9 @@ import botocore.exceptions as boto
 
 from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
 from validation.s3.client import connect
-from validation.s3.endpoint import Keys
-from validation.s3.failures import status_of, translated
-from validation.s3.wire import Reply, Request, send
+from validation.s3.endpoint import Keys, endpoint_of
+from validation.s3.failures import error_code, is_failure, status_of, translated
+from validation.s3.wire import Reply, Request, exchange, send
 from validation.target import Storage
 
 _SWEEPERS = 16
@@ -146,7 +146,18 @@ class Workspace:
         Raises:
             BusyError: The store asks us to slow down.
         """
-        reply = send(self.storage, Request(method, key, **more))
+        return self._heeded(method, send(self.storage, Request(method, key, **more)))
+
+    def follow(self, link: str) -> Reply:
+        """Get what a presigned link names, without any key; see `wire.link`.
+
+        Raises:
+            BusyError: The store asks us to slow down.
+        """
+        host = endpoint_of(self.storage).netloc
+        return self._heeded("GET", exchange(self.storage, "GET", link, {"host": host}))
+
+    def _heeded(self, method: str, reply: Reply) -> Reply:
         if reply.status in {429, 503}:
             raise BusyError(f"{method} answered {reply}", where=self.storage.endpoint)
         return reply
@@ -182,8 +193,11 @@ class Workspace:
         self._made.append(name)  # before it is there, so that an interruption leaves none
         try:
             self.s3.create_bucket(Bucket=name, **more)
-        except boto.ClientError:
-            self._made.remove(name)
+        except boto.ClientError as error:
+            if error_code(error) == "BucketAlreadyOwnedByYou":
+                return  # an earlier request of this run made it, to which the store answered 503
+            if not is_failure(error):  # a store that fails may have made it all the same
+                self._made.remove(name)
             raise
 
     def sweep(self) -> list[str]:

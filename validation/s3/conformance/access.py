@@ -12,10 +12,10 @@ import botocore.exceptions as boto
 
 from validation.errors import UnsupportedError
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
-from validation.s3.endpoint import Keys, endpoint_of, keys_of
+from validation.s3.endpoint import Keys, keys_of
 from validation.s3.failures import error_code, is_throttled, status_of
 from validation.s3.signing import encoded_path
-from validation.s3.wire import exchange, link
+from validation.s3.wire import link
 from validation.s3.workspace import Workspace
 
 _LEAK = "anyone who reaches the endpoint can read or change every vector"
@@ -153,8 +153,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
 
 
 def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:
-    host = endpoint_of(space.storage).netloc
-    reply = exchange(space.storage, "GET", url, {"host": host})
+    reply = space.follow(url)
     return reply.status, reply.body
 
 

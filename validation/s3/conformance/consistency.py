@@ -12,7 +12,7 @@ import botocore.exceptions as boto
 from validation.errors import UnreachableError
 from validation.s3.conformance.model import Evidence, NotDeclaredError, check, require
 from validation.s3.endpoint import addresses_of, endpoint_of
-from validation.s3.failures import status_of
+from validation.s3.failures import is_throttled, status_of
 from validation.s3.workspace import Workspace
 
 _WRITERS = 8
@@ -44,6 +44,8 @@ def read_after_write(space: Workspace) -> Evidence:
         try:
             found = reader.get_object(Bucket=space.bucket, Key=keys[number])["Body"].read()
         except boto.ClientError as error:
+            if is_throttled(error):
+                raise
             return f"a new object is answered with {status_of(error)}"
         return "" if found == body else "a new object is read with other content"
 

@@ -8,7 +8,7 @@ import pytest
 
 from validation.datasets.generated import generate, selecting
 from validation.datasets.ground_truth import exact
-from validation.datasets.model import Queries
+from validation.datasets.model import Condition, Filter, Queries
 from validation.errors import MeasurementError, OwnershipError, UnsupportedError
 from validation.load.open_loop import open_loop
 from validation.load.plan import search_plan
@@ -137,6 +137,32 @@ def test_filtered_search_finds_the_exact_neighbours_that_match(server, loaded, s
     answers = searching.search(server, loaded.name, DATASET.queries.vectors, k=10, filter=wanted)
     assert overlap.filter_violations(answers, DATASET, wanted).counts.sum() == 0
     assert (overlap.ann_overlap(answers, truth, DATASET, 10) == 1).all()
+
+
+def test_a_filter_finds_just_what_it_names_whatever_characters_are_in_it(server, monkeypatch):
+    words = ["plain", 'quo"ted', "back\\slash", "two\nlines", "car\rriage", "\\n", "tab\t", ""]
+    numbers = np.array([2**63 - 1, -(2**63) + 1, 2**53 + 1, -1, 0, 1, 2, 3])
+    dataset = dataclasses.replace(
+        DATASET,
+        ids=[f"{number}{word}" for number, word in enumerate(words)],
+        vectors=np.eye(8, dtype=np.float32),
+        scalars={"word": words, "number": numbers},
+    )
+    loading.load(server, dataset, name="mk_words", index=FLAT, run="tests")
+    conditions = [Condition("word", "eq", word) for word in words]
+    conditions += [Condition("number", "in", [number]) for number in numbers.tolist()]
+    filters = [Filter((condition,)) for condition in conditions]
+    answers = searching.search(
+        server,
+        "mk_words",
+        np.repeat(dataset.vectors[:1], len(filters), axis=0),
+        k=8,
+        filter=filters,
+    )
+    assert [answers.of(at) for at in range(len(filters))] == [[one] for one in dataset.ids] * 2
+    monkeypatch.setattr(reading, "MAX_PAGE", 2)  # so that each second key is in a condition
+    stored = manifest.stored(server, "mk_words")
+    assert stored.digest == manifest.sent(dataset).digest
 
 
 def test_filters_of_single_queries_are_kept_apart(server, loaded):

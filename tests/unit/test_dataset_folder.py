@@ -324,6 +324,7 @@ def test_judgements_without_header_or_without_lines_are_refused(folder, text):
         {"access_level": {"le": True}},
         {"access_level": {"le": 2**63}},
         {"access_level": {"in": [0, -(2**63) - 1]}},
+        {"access_level": {"ge": -(2**63)}},
         {"department": {"in": "hr"}},
         {"department": {"in": []}},
     ],

@@ -15,6 +15,9 @@ import numpy as np
 from validation.datasets.model import Column, Condition, Filter, Op
 from validation.errors import DatasetError
 
+_LOWEST = -(2**63)
+"""Milvus reads the sign apart from the digits, and these alone are more than 64 bits hold."""
+
 
 def columns(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> dict[str, Column]:
     """Return the metadata as columns; every row has the same keys with values of the same type.
@@ -75,7 +78,7 @@ def _scalar(value: Any, where: str) -> str | bool | int | float:
 def _holdable(value: str | float) -> bool:
     """Return whether a scalar column can hold a value of its type."""
     if isinstance(value, int):
-        return -(2**63) <= value < 2**63
+        return _LOWEST <= value < 2**63
     return not isinstance(value, float) or math.isfinite(value)
 
 
@@ -135,10 +138,10 @@ def _condition(where: str, field: str, op: str, value: Any, column: Column) -> C
             seen=value,
             remedy="give a value of the column's type",
         )
-    if not all(map(_holdable, values)):
+    if not all(_holdable(one) and (isinstance(one, float) or one != _LOWEST) for one in values):
         raise DatasetError(
-            f"{field} is compared with what no column holds: give integers of 64 bits,"
-            " and floats that are finite",
+            f"{field} is compared with what Milvus has no word for: give integers above -2**63 and"
+            " below 2**63, and floats that are finite",
             where=where,
             seen=value,
             remedy="correct the value",

@@ -35,7 +35,7 @@ class Condition:
     def expression(self) -> str:
         """Return it in Milvus's boolean expression language."""
         sign = {"eq": "==", "in": "in", "ge": ">=", "le": "<=", "lt": "<"}[self.op]
-        return f"{self.field} {sign} {_literal(self.value)}"
+        return f"{self.field} {sign} {literal(self.value)}"
 
     def mask(self, column: Column) -> np.ndarray:
         """Return which rows satisfy it, bool, shape (n,)."""
@@ -46,12 +46,16 @@ class Condition:
         return np.asarray(getattr(values, operations[self.op])(self.value), dtype=bool)
 
 
-def _literal(value: Any) -> str:
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
+"""What ends a string in Milvus's boolean expression language, or may not stand in one."""
+
+
+def literal(value: Any) -> str:
+    """Return a value, or a list of them, in Milvus's boolean expression language."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return f'"{value.translate(_ESCAPES)}"'
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(part) for part in value) + "]"
+        return "[" + ", ".join(literal(part) for part in value) + "]"
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from validation.datasets.model import Column
+from validation.datasets.model import Column, literal
 from validation.errors import MeasurementError
 from validation.milvus import schema as schemas
 from validation.milvus.columns import from_message, key_array
@@ -71,9 +71,7 @@ class _Table:
     timeout: float
 
     def literal(self, key: Any) -> str:
-        if not self.text_keys:
-            return str(int(key))
-        return '"' + str(key).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return literal(str(key) if self.text_keys else int(key))
 
     def query(self, condition: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Return the columns of the rows that match; empty if there are none."""

@@ -14,7 +14,8 @@ def command(
 ) -> None:
     """Drop the collections that killed runs left on a server.
 
-    No other collection is touched: the kit's own carry its mark.
+    No other collection is touched: the kit's own carry its mark. So do those of a run that is still
+    under way: let it end first.
     """
     from validation import target as targets
     from validation.milvus.connection import connect

@@ -72,6 +72,8 @@ class Operations:
         if self.http.command == "PUT" and not self.key:
             if self.broken("making buckets breaks"):
                 raise S3Error(500, "InternalError")
+            if self.broken("there are too many buckets"):
+                raise S3Error(400, "TooManyBuckets")
             if self.broken("no bucket is ever made"):
                 raise S3Error(501, "NotImplemented")
             throttled = self.broken("a bucket is made, and the answer is 503")

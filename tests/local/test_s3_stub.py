@@ -131,6 +131,7 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
         ("completions break", "multipart.wrong-part", Outcome.FAIL, "answered 500"),
         ("completions are throttled", "multipart.wrong-part", Outcome.NOT_MEASURED, "too busy"),
         ("making buckets breaks", "bucket.creation", Outcome.FAIL, "answered 500"),
+        ("there are too many buckets", "bucket.creation", Outcome.NOT_MEASURED, "want of room"),
     ],
 )
 def test_an_answer_that_only_looks_like_the_right_one_is_no_pass(

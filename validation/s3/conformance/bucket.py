@@ -6,8 +6,9 @@ from http import HTTPStatus
 
 import botocore.exceptions as boto
 
+from validation.errors import UnsupportedError
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
-from validation.s3.failures import error_code, is_failure, status_of
+from validation.s3.failures import error_code, is_failure, is_full, status_of
 from validation.s3.workspace import Workspace
 
 _AT_START = "every role, at start (minio-go BucketExists)"
@@ -69,6 +70,11 @@ def creation(space: Workspace) -> Evidence:
         if is_failure(error) and status_of(error) != HTTPStatus.NOT_IMPLEMENTED:
             raise
         require(declared == "refused", f"CreateBucket was refused: {error_code(error)}")
+        if is_full(error) or error_code(error) == "TooManyBuckets":
+            raise UnsupportedError(
+                f"no bucket was made for want of room ({error_code(error)}), which does not say"
+                " whether the key may"
+            ) from None
         return {"refused": error_code(error)}
     require(declared == "allowed", "CreateBucket was allowed, declared is: refused")
     return {"allowed": True}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 import s3_servers
 import s3_stub
+from rich.console import Console
 
+from validation.s3 import console
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import CHECKS, TABLE
 from validation.s3.endpoint import Keys
@@ -239,3 +244,6 @@ def test_what_cannot_be_deleted_is_told(storage, monkeypatch):
     profile = preflight(storage, checks=(TABLE["objects.zero-byte"],))
     assert len(profile.leftovers) == 2
     assert all(name.startswith("milvus/files/milvus-kit-preflight-") for name in profile.leftovers)
+    shown = io.StringIO()
+    console.conclude(profile, Path("profile.json"), Console(file=shown, width=200, soft_wrap=True))
+    assert all(f"could not be deleted: {name}" in shown.getvalue() for name in profile.leftovers)

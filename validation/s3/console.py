@@ -135,12 +135,12 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
     out.print("\nPaste into stacks/Pulumi.NAME.yaml:\n")
     out.print(profile.decisions.yaml(), markup=False)
     out.print(f"and name this profile there, as conformanceProfile: {escape(str(path))}\n")
-    for name in profile.leftovers:
-        out.print(f"[yellow]could not be deleted:[/] {escape(name)}")
 
 
 def conclude(profile: StoreProfile, path: Path, out: Console) -> None:
-    """Print the verdict, and that speed is missing where it was asked for."""
+    """Print what was left behind, that speed is missing where it was asked for, and the verdict."""
+    for name in profile.leftovers:
+        out.print(f"[yellow]could not be deleted:[/] {escape(name)}")
     if profile.no_performance:
         out.print(f"[yellow]speed was not measured:[/] {escape(profile.no_performance)}")
     out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")

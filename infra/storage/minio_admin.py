@@ -17,16 +17,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import stamina
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from infra.patience import patiently
 from infra.storage.minio_crypto import encrypted
 from validation.errors import CredentialsError, OwnershipError, UnreachableError
 
 Connect = Callable[[], AbstractContextManager[Any]]
-_ATTEMPTS = 20
+_PATIENCE_SECONDS = 90.0
 
 
 class _NotReadyError(Exception):
@@ -81,7 +81,12 @@ class MinioAdmin:
         """
         target = quote(path) + (f"?{urlencode(query)}" if query else "")
         try:
-            reply = self._patiently(method, target, body)
+            reply = patiently(
+                lambda: self._once(method, target, body),
+                on=_NotReadyError,
+                seconds=_PATIENCE_SECONDS,
+                first_wait=0.25,
+            )
         except _NotReadyError as error:
             raise UnreachableError(
                 f"MinIO does not answer: {error}",
@@ -189,15 +194,6 @@ class MinioAdmin:
             where=f"{self.server_name}:{self.port}",
             remedy="look at MinIO's log",
         )
-
-    def _patiently(self, method: str, target: str, body: bytes) -> Reply:
-        # Not the decorator: it would log the arguments, and with them the keys.
-        for attempt in stamina.retry_context(
-            on=_NotReadyError, attempts=_ATTEMPTS, timeout=90, wait_initial=0.25, wait_max=5
-        ):
-            with attempt:
-                return self._once(method, target, body)
-        raise AssertionError("stamina ends with a value or an error")
 
     def _once(self, method: str, target: str, body: bytes) -> Reply:
         headers = self._signed(method, target, body)

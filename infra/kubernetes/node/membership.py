@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable
-from typing import TypeVar
 
 from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import Connection, connected
 from infra.kubernetes.node.plan import ADMIN, API_PORT, NodePlan
+from infra.patience import patiently
 from validation.errors import (
     CredentialsError,
     MilvusKitError,
@@ -23,7 +23,6 @@ _PATIENCE_SECONDS = 30.0
 """How long an API server may take to come back that restarts, or whose etcd elects a leader."""
 _SILENT = 3
 _LOG = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
 
 
 class _NotYetError(MilvusKitError):
@@ -137,7 +136,9 @@ def _on_leader(
             raise MilvusKitError(
                 f"{what} failed:\n{error.what.strip()[-800:]}",
                 where=plan.leader.name,
-                remedy=f"{so_far}; mend what is named, then run again",
+                remedy=f"{so_far}; mend what is named, then run again. If the control plane is lost"
+                " for good: `python -m infra.kubernetes.node.teardown` on the host, then"
+                " `pulumi state delete` its node",
             ) from None
 
 
@@ -148,7 +149,12 @@ def _require_cluster(plan: NodePlan, leader: Connection) -> None:
         _GoneError: It is not.
     """
     try:
-        record = _patiently(lambda: teardown.read_record(leader))
+        record = patiently(
+            lambda: teardown.read_record(leader),
+            on=_may_pass,
+            seconds=_PATIENCE_SECONDS,
+            first_wait=0.5,
+        )
     except CredentialsError:
         raise
     except UnreachableError as error:
@@ -179,19 +185,7 @@ exit 1"""
             raise _NotYetError(done.errors or done.output)
         return done.output
 
-    return _patiently(asked)
-
-
-def _patiently(act: Callable[[], _Answer]) -> _Answer:
-    """Return what a function returns, called again for a while as long as it fails."""
-    import stamina  # noqa: PLC0415  (slow to import; programs only declare)
-
-    for attempt in stamina.retry_context(
-        on=_may_pass, attempts=None, timeout=_PATIENCE_SECONDS, wait_initial=0.5, wait_max=5
-    ):
-        with attempt:
-            return act()
-    raise AssertionError("stamina ends with a value or an error")
+    return patiently(asked, on=_may_pass, seconds=_PATIENCE_SECONDS, first_wait=0.5)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -12,7 +12,7 @@ import s3_servers
 import s3_stub
 from rich.console import Console
 
-from validation.errors import MeasurementError
+from validation.errors import ExitCode, MeasurementError
 from validation.s3 import console, fast_client
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
@@ -136,6 +136,9 @@ def test_what_the_checks_found_is_kept_where_speed_cannot_be_measured(
     shown = io.StringIO()
     console.conclude(profile, Path("profile.json"), Console(file=shown, width=200, soft_wrap=True))
     assert f"speed was not measured: {profile.no_performance}" in shown.getvalue()
+    passed = profile.model_copy(update={"verdict": Outcome.PASS})
+    assert console.exit_code(passed) is ExitCode.INCONCLUSIVE
+    assert console.exit_code(passed.model_copy(update={"no_performance": ""})) is ExitCode.PASS
 
 
 def test_a_client_without_cpu_to_spare_voids_the_point():

@@ -89,7 +89,17 @@ def run(
     if not quiet:
         show(profile, path, out)
     conclude(profile, path, out)
-    return int(_CODES[profile.verdict])
+    return int(exit_code(profile))
+
+
+def exit_code(profile: StoreProfile) -> ExitCode:
+    """Return how the command ends: what was asked for and not measured is no pass.
+
+    The profile's own verdict is that of the checks, on which `infra` relies.
+    """
+    if profile.verdict is Outcome.PASS and profile.no_performance:
+        return ExitCode.INCONCLUSIVE
+    return _CODES[profile.verdict]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

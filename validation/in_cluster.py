@@ -1,7 +1,8 @@
 """The suite as a Job beside Milvus: run it, put the run's folder into the bucket, fetch it back.
 
 The Job says only whether the suite has run; the verdict is in ``results.json``. It is uploaded
-last, so a run that has it in the bucket is there in full.
+last, so a run that has it in the bucket is there in full. What comes first is when it began: the
+newest run proves nothing of a stack whose Job has begun another since.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from validation import session
 from validation import target as targets
 from validation.errors import ConfigurationError, ExitCode, MilvusKitError
+from validation.runs import stamp
 from validation.s3.client import connect
 from validation.s3.failures import translated
 from validation.target import Storage, Target
@@ -29,6 +31,15 @@ DECLARED = {
 """What of a declaration a run must have seen, the stack's name before. Addresses are left out: the
 Job has those inside the cluster. What else makes a new Job is in the target's ``configuration``."""
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,100}")
+
+
+def begin(storage: Storage, prefix: str, stack: str) -> None:
+    """Write into the bucket that the stack's Job begins a run now."""
+    now = stamp()
+    with translated(storage):
+        connect(storage).put_object(
+            Bucket=storage.bucket, Key=_begun_key(prefix, stack), Body=now.encode()
+        )
 
 
 def upload(folder: Path, storage: Storage, prefix: str) -> list[str]:
@@ -98,6 +109,33 @@ def fetch(storage: Storage, prefix: str, runs: Path, name: str | None = None) ->
     return folder
 
 
+def require_last(storage: Storage, prefix: str, stack: str, run: str) -> None:
+    """Make sure that no run was begun after the newest one that is there in full.
+
+    Args:
+        storage: The store.
+        prefix: Where runs are kept in the bucket.
+        stack: Whose run it is.
+        run: The run's name, which begins with when it began.
+
+    Raises:
+        ConfigurationError: One was, which is still under way or did not come through.
+    """
+    client, key = connect(storage), _begun_key(prefix, stack)
+    with translated(storage):
+        if key not in _keys(client, storage.bucket, key):  # an earlier release's
+            return
+        begun = client.get_object(Bucket=storage.bucket, Key=key)["Body"].read().decode()
+    if begun > run:
+        raise ConfigurationError(
+            f"the Job began another run at {begun}, which has not come through; the one before it, "
+            f"{run}, proves nothing of now",
+            where=f"s3://{storage.bucket}/{prefix}/",
+            remedy="wait for the Job, or look at its log: `kubectl logs job/milvus-validation`; "
+            f"`--run {run}` shows the one before all the same",
+        )
+
+
 def require_of(target: Target, run: str, found: Sequence[dict[str, Any]]) -> None:
     """Make sure that a run validated what is declared now, and not what was before a change.
 
@@ -146,6 +184,10 @@ def _declared(document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _begun_key(prefix: str, stack: str) -> str:
+    return f"{prefix}/{stack}.begun"
+
+
 def _keys(client: Any, bucket: str, prefix: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -170,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = targets.load(options.target)
         if target.storage is None:
             raise ConfigurationError("this target declares no storage", where=str(options.target))
+        begin(target.storage, options.prefix, target.name)
         choices = session.Choices(rules=options.rules, profile=options.profile, runs=options.runs)
         code = session.validate(target, choices)
         latest = options.runs / "latest"

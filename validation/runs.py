@@ -26,13 +26,18 @@ ASSERTIONS = Rule(gate="checks.assertions", metric=CHECK_METRIC, max=0, unit="fa
 """In force in every run: a broken assertion in a check is a failure, whatever the rules say."""
 
 
+def stamp() -> str:
+    """Return the time as runs are named by it, in UTC: names sort by when a run began."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
 def new_run_folder(base: Path, target_name: str) -> Path:
     """Make and return ``BASE/TIME-TARGET``.
 
     Raises:
         ConfigurationError: It cannot be made.
     """
-    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{target_name}"
+    stem = f"{stamp()}-{target_name}"
     try:
         base.mkdir(parents=True, exist_ok=True)
         for number in range(1, 100):

@@ -18,9 +18,10 @@ from declaring import (
 
 from infra import program
 from infra.images import lock_file
+from validation import in_cluster
 from validation import target as targets
-from validation.errors import ConfigurationError
-from validation.in_cluster import LAST, fetch, require_of, stored_runs, upload
+from validation.errors import ConfigurationError, UnreachableError
+from validation.in_cluster import LAST, fetch, require_last, require_of, stored_runs, upload
 from validation.profiles import PROFILES
 from validation.s3.client import connect
 from validation.target import SecretRef, Storage
@@ -200,6 +201,42 @@ def test_the_newest_whole_run_is_fetched_and_a_broken_upload_is_no_run(storage, 
     bucket.put_object(Bucket="milvus", Key="results/20260103T000000Z-prod/a.json", Body=b"{}")
     assert stored_runs(storage, "results")[-1] == "20260102T000000Z-prod"
     assert fetch(storage, "results", tmp_path / "here").name == "20260102T000000Z-prod"
+
+
+def test_a_run_is_not_the_last_once_the_job_has_begun_another(
+    storage, bucket, tmp_path, monkeypatch
+):
+    name = "20260101T000000Z-prod"
+    upload(make_run(tmp_path / "there", name), storage, "results")
+    require_last(storage, "results", "prod", name)  # of a release that did not tell
+    for begun in ("20251231T235959Z", "20260101T000000Z"):
+        monkeypatch.setattr(in_cluster, "stamp", lambda begun=begun: begun)
+        in_cluster.begin(storage, "results", "prod")
+        require_last(storage, "results", "prod", name)
+    monkeypatch.setattr(in_cluster, "stamp", lambda: "20260101T000001Z")
+    in_cluster.begin(storage, "results", "another")
+    require_last(storage, "results", "prod", name)
+    in_cluster.begin(storage, "results", "prod")
+    with pytest.raises(ConfigurationError, match=rf"has not come through(?s:.*)--run {name}"):
+        require_last(storage, "results", "prod", name)
+    assert stored_runs(storage, "results") == [name]
+    assert bucket.get_object(Bucket="milvus", Key="results/prod.begun")
+
+
+def test_the_job_tells_that_it_begins_before_anything_can_fail(
+    storage, bucket, tmp_path, monkeypatch
+):
+    def fails(*_):
+        raise UnreachableError("Milvus does not answer")
+
+    monkeypatch.setattr(in_cluster.session, "validate", fails)
+    milvus = targets.Milvus(uri="http://127.0.0.1:1")
+    target = targets.Target(name="prod", milvus=milvus, storage=storage)
+    targets.save(target, tmp_path / "target.yaml")
+    given = {"target": tmp_path / "target.yaml", "prefix": "results", "runs": tmp_path / "runs"}
+    code = in_cluster.main([f"--{name}={value}" for name, value in given.items()])
+    assert code == UnreachableError.exit_code
+    assert bucket.get_object(Bucket="milvus", Key="results/prod.begun")
 
 
 def test_a_file_that_would_leave_the_runs_folder_is_refused(storage, bucket, tmp_path):

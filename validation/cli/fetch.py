@@ -24,7 +24,7 @@ def command(
 
     from validation import target as targets
     from validation.errors import UsageError
-    from validation.in_cluster import fetch, require_of
+    from validation.in_cluster import fetch, require_last, require_of
     from validation.report.store import read_results
     from validation.report.terminal import print_summary
     from validation.runs import point_latest_at
@@ -44,6 +44,7 @@ def command(
         results = read_results(folder)
         if run is None:
             require_of(found, folder.name, results.targets)
+            require_last(found.storage, prefix, found.name, folder.name)
     point_latest_at(folder)
     print_summary(results, folder, Console(soft_wrap=False))
     return exit_code(results)

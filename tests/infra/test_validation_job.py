@@ -21,9 +21,17 @@ from infra.images import lock_file
 from validation import in_cluster
 from validation import target as targets
 from validation.errors import ConfigurationError, UnreachableError
-from validation.in_cluster import LAST, fetch, require_last, require_of, stored_runs, upload
 from validation.profiles import PROFILES
 from validation.s3.client import connect
+from validation.stored_runs import (
+    LAST,
+    begin,
+    fetch,
+    require_last,
+    require_of,
+    stored_runs,
+    upload,
+)
 from validation.target import SecretRef, Storage
 
 ENABLED = changed(
@@ -210,13 +218,13 @@ def test_a_run_is_not_the_last_once_the_job_has_begun_another(
     upload(make_run(tmp_path / "there", name), storage, "results")
     require_last(storage, "results", "prod", name)  # of a release that did not tell
     for begun in ("20251231T235959Z", "20260101T000000Z"):
-        monkeypatch.setattr(in_cluster, "stamp", lambda begun=begun: begun)
-        in_cluster.begin(storage, "results", "prod")
+        monkeypatch.setattr("validation.stored_runs.stamp", lambda begun=begun: begun)
+        begin(storage, "results", "prod")
         require_last(storage, "results", "prod", name)
-    monkeypatch.setattr(in_cluster, "stamp", lambda: "20260101T000001Z")
-    in_cluster.begin(storage, "results", "another")
+    monkeypatch.setattr("validation.stored_runs.stamp", lambda: "20260101T000001Z")
+    begin(storage, "results", "another")
     require_last(storage, "results", "prod", name)
-    in_cluster.begin(storage, "results", "prod")
+    begin(storage, "results", "prod")
     with pytest.raises(ConfigurationError, match=rf"has not come through(?s:.*)--run {name}"):
         require_last(storage, "results", "prod", name)
     assert stored_runs(storage, "results") == [name]

@@ -24,11 +24,11 @@ def command(
 
     from validation import target as targets
     from validation.errors import UsageError
-    from validation.in_cluster import fetch, require_last, require_of
     from validation.report.store import read_results
     from validation.report.terminal import print_summary
     from validation.runs import point_latest_at
     from validation.stack_output import target_of_stack
+    from validation.stored_runs import fetch, require_last, require_of
     from validation.suite import exit_code
 
     if (target is None) == (stack is None):

@@ -7,7 +7,7 @@ from search_server import plan_for, running
 from validation.errors import MeasurementError
 from validation.load import open_loop as module
 from validation.load.open_loop import open_loop
-from validation.load.serial import FAILURES_IN_A_ROW, serial
+from validation.load.serial import serial
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def test_requests_carry_identity_and_database(server):
 
 def test_a_delayed_reply_shows_in_the_latency(server):
     told, address = server
-    told.delay = lambda number: 0.2 if number == 5 else 0
+    told.delay = lambda number: 1.0 if number == 5 else 0
     found = serial(plan_for(address), n=10)
     assert np.argmax(found.latencies_ms) == 5
-    assert found.latencies_ms[5] >= 200
+    assert found.latencies_ms[5] >= 1_000
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,14 @@ def test_fewer_hits_are_complete_where_fewer_rows_match(server):
     assert serial(plan_for(address, hits=3), n=5).failed.sum() == 0
 
 
-def test_a_server_that_hangs_cannot_hang_the_serial_loop(server):
+def test_a_server_that_hangs_cannot_hang_the_serial_loop(server, monkeypatch):
     told, address = server
     told.hang_from = 2
-    found = serial(plan_for(address, deadline=0.05), n=1_000)
-    assert found.n == 2 + FAILURES_IN_A_ROW
-    assert "in a row failed: gRPC DEADLINE_EXCEEDED" in str(found.broken_off)
+    # The deadline must leave a busy host time to connect and to answer, so few may run out.
+    monkeypatch.setattr("validation.load.serial.FAILURES_IN_A_ROW", 3)
+    found = serial(plan_for(address, deadline=1.0), n=1_000)
+    assert found.n == 2 + 3
+    assert "3 searches in a row failed: gRPC DEADLINE_EXCEEDED" in str(found.broken_off)
     assert found.saturated is None
     assert found.evidence()["broken_off"] == found.broken_off
 
@@ -107,8 +109,8 @@ def test_a_stalled_server_makes_the_searches_behind_it_late():
 
 def test_a_server_that_hangs_cannot_hang_the_open_loop(server):
     told, address = server
-    told.hang_from = 5
-    found = open_loop(plan_for(address, deadline=0.3), rate=50, seconds=0.4, warmup=0)
+    told.hang_from = 2 + 5
+    found = open_loop(plan_for(address, deadline=2.0), rate=50, seconds=0.4, warmup=2)
     assert found.n == 20
     assert np.isinf(found.latencies_ms).sum() == 15
     assert found.errors == {"gRPC DEADLINE_EXCEEDED": 15}

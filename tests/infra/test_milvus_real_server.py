@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pymilvus import DataType, MilvusClient
 from infra.secrets import x509
 from validation.errors import MissingToolError
 from validation.local import milvus
+from validation.local.ports import pick
 
 PASSWORD = "plantedRootPassword"
 ROLES = ("ROOTCOORD", "QUERYCOORD", "DATACOORD", "INDEXNODE", "DATANODE", "QUERYNODE")
@@ -29,12 +29,6 @@ DOCUMENT = changed(
     storage={"type": "minio", "tls": {"mode": "off"}},
     milvus={"auth": {"enabled": True}, "tls": {"mode": "server"}},
 )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +63,7 @@ def server(store, tmp_path_factory):
     data = declare(DOCUMENT).one("ConfigMap", "milvus-standalone")["data"]
     for name, text in {**files, **data}.items():
         (folder / name).write_text(text, encoding="utf-8")
-    ports = {name: free_port() for name in ("PROXY", "INTERNAL", "METRICS", "ETCD", "PEER", *ROLES)}
+    ports = pick(("PROXY", "INTERNAL", "METRICS", "ETCD", "PEER", *ROLES))
     client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("ETCD", "PEER"))
     embedded = {
         "listen-client-urls": client,
@@ -161,7 +155,7 @@ def test_root_gets_its_own_password_once_and_a_second_run_changes_nothing(server
 
 
 def test_a_server_that_does_not_answer_is_no_wrong_password(server):
-    done = change((f"https://localhost:{free_port()}", server[1]), PASSWORD)
+    done = change((f"https://localhost:{pick(['nobody'])['nobody']}", server[1]), PASSWORD)
     assert done.returncode == 1
     assert "neither" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from validation.cache import cache_folder, filling
+from validation.local import ports
 from validation.progress import Progress
 from validation.target import SecretRef, Storage
 
@@ -35,9 +35,7 @@ def storage(endpoint: str, provider: str = "s3", **more) -> Storage:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.pick(["server"])["server"]
 
 
 def eventually(true, *, seconds: float = 10) -> None:
@@ -97,7 +95,7 @@ def running(command, *, port, environment, log: Path, scheme="http", ready="", h
 
 def _await(url: str, process: subprocess.Popen, log: Path, *, healthy: bool) -> None:
     context = ssl._create_unverified_context()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             urllib.request.urlopen(url, timeout=2, context=context)

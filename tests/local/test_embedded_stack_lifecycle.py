@@ -78,15 +78,17 @@ def holders(tmp_path) -> Iterator[dict[Path, subprocess.Popen[str]]]:
         tmp_path / "one": hold(tmp_path / "one"),
         tmp_path / "two": hold(tmp_path / "two", "emulator"),
     }
-    for holder in both.values():
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "up\n"
-    yield both
-    for holder in both.values():
-        holder.kill()
-        holder.communicate()
-    for folder in both:
-        EmbeddedStack(folder, progress=Progress(quiet=True)).stop(kill=True)
+    try:
+        for holder in both.values():
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "up\n"
+        yield both
+    finally:
+        for holder in both.values():
+            holder.kill()
+            holder.communicate()
+        for folder in both:
+            EmbeddedStack(folder, progress=Progress(quiet=True)).stop(kill=True)
 
 
 def test_two_stacks_side_by_side_do_not_meet_and_a_crashed_or_interrupted_parent_leaves_nothing(
@@ -199,7 +201,7 @@ def milvus_kit(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

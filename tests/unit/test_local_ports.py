@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,20 @@ def test_picked_ports_differ_and_stay_below_ephemeral_ones():
     picked = ports.pick([f"p{number}" for number in range(50)])
     assert len(set(picked.values())) == 50
     assert all(port in ports.RANGE for port in picked.values())
+
+
+def test_a_port_that_another_run_drew_is_not_drawn_while_it_lives(monkeypatch):
+    draw = "from validation.local import ports; print(ports.pick(['a'])['a'], flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", draw], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    port = int(other.stdout.readline())
+    monkeypatch.setattr(ports, "RANGE", range(port, port + 1))
+    with pytest.raises(EmbeddedStackError, match="no free port"):
+        ports.pick(["a"])
+    other.communicate("\n")
+    assert ports.pick(["a"]) == {"a": port}
 
 
 def test_a_chosen_port_is_kept():

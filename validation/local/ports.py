@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,10 +17,11 @@ that no outgoing connection takes a port between our choosing and the server's b
 
 _ATTEMPTS = 2_000
 _LISTEN = "0A"
+_reservations: list[socket.socket] = []
 
 
 def pick(names: Iterable[str], chosen: dict[str, int] | None = None) -> dict[str, int]:
-    """Return a free port for each name.
+    """Return a free port for each name; no other run draws it while this process lives.
 
     Args:
         names: What ports are needed for.
@@ -38,12 +40,12 @@ def pick(names: Iterable[str], chosen: dict[str, int] | None = None) -> dict[str
             )
     wanted = [name for name in names if name not in chosen]
     taken = set(chosen.values())
-    generator = random.SystemRandom()  # two stacks started together must not draw the same
+    generator = random.SystemRandom()  # two stacks started together must not draw alike
     for _ in range(_ATTEMPTS):
         if not wanted:
             return chosen
         port = generator.choice(RANGE)
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port) and _reserve(port):
             taken.add(port)
             chosen[wanted.pop()] = port
     raise EmbeddedStackError(
@@ -51,6 +53,25 @@ def pick(names: Iterable[str], chosen: dict[str, int] | None = None) -> dict[str
         where=f"127.0.0.1:{RANGE.start}-{RANGE.stop - 1}",
         remedy="`ss -ltn` shows what listens there",
     )
+
+
+def _reserve(port: int) -> bool:
+    """Keep a port from being drawn again, by this process or another, until this one ends.
+
+    Seconds pass between drawing a port and the server's binding it. An abstract name leaves no
+    file, is seen by every user, and belongs to a network namespace as a port does; only Linux has
+    them, and elsewhere two runs meet as rarely as two draws of 10,000 do.
+    """
+    if sys.platform != "linux":
+        return True
+    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        reservation.bind(f"\0milvus-kit-port-{port}")
+    except OSError:
+        reservation.close()
+        return False
+    _reservations.append(reservation)
+    return True
 
 
 def _free(port: int) -> OSError | None:

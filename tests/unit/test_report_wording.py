@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.builders import build, latencies
@@ -54,10 +54,27 @@ def test_a_shown_number_is_the_number_to_four_digits(value):
     assert shown == pytest.approx(value, rel=6e-4, abs=1e-300)
 
 
-@given(threshold=st.floats(0.5, 1000), step=st.floats(1e-9, 1e-3))
-def test_a_figure_that_misses_the_rule_does_not_look_like_the_rule(threshold, step):
-    value = threshold - step
-    assert wording.beside(value, threshold) != wording.number(threshold) or value == threshold
+@given(threshold=st.floats(-1000, 1000), step=st.floats(-1e-3, 1e-3))
+@example(threshold=2.00001, step=-0.00001)
+@example(threshold=0.94998, step=-0.00002)
+@example(threshold=0.94998, step=0)
+@example(threshold=12_345_678.5, step=-1e-8)
+def test_a_figure_is_shown_on_the_side_of_the_rule_where_it_is(threshold, step):
+    value = threshold + step
+    shown, rule = (
+        float(text.replace(",", ""))
+        for text in (wording.beside(value, threshold), wording.beside(threshold, threshold))
+    )
+    assert rule == threshold
+    assert (shown < rule, shown > rule) == (value < threshold, value > threshold)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "shown"),
+    [(0.99995, "0.99995"), (0.1, "0.1"), (1_234.5678, "1,234.5678"), (50, "50")],
+)
+def test_a_rule_is_shown_with_every_digit_it_was_given(threshold, shown):
+    assert wording.beside(threshold, threshold) == shown
 
 
 def test_a_recall_just_below_its_rule_is_shown_below_it():

@@ -109,10 +109,17 @@ def number(value: float, *, digits: int = 4) -> str:
 
 
 def beside(value: float, threshold: float) -> str:
-    """Return a number with as many digits as it takes not to look like the threshold it misses."""
+    """Return a number with as many digits as it takes to stand on its own side of a threshold.
+
+    The threshold beside itself has every digit it was given.
+    """
+    side = (value > threshold, value < threshold)
     shown = number(value)
-    for digits in range(5, 18):
-        if value == threshold or shown != number(threshold):
+    for digits in range(5, 18):  # seventeen digits tell every float from its neighbours
+        if not math.isfinite(value):
+            break
+        seen = float(shown.replace(",", ""))
+        if (seen > threshold, seen < threshold) == side:
             break
         shown = number(value, digits=digits)
     return shown
@@ -132,7 +139,7 @@ def rule_text(rule: Rule) -> str:
     shown = {"value": "", "sum": "", "proportion": "mean "}.get(
         rule.statistic, rule.statistic + " "
     )
-    return f"{shown}{sign} {quantity(rule.threshold, rule.unit)}"
+    return f"{shown}{sign} {quantity(rule.threshold, rule.unit, threshold=rule.threshold)}"
 
 
 def subject(verdict: Verdict) -> str:

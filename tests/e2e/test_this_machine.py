@@ -34,6 +34,10 @@ def test_what_is_left_of_a_cluster_is_seen(monkeypatch, tmp_path):
     assert f"file {left}" in host.leftovers()
 
 
+GONE = f"{2**22 + 1}-0"
+"""A harness that nobody is: no process has a number this high."""
+
+
 @pytest.fixture
 def marked(monkeypatch):
     """Start processes with a mark of these tests' own, as a harness would."""
@@ -53,14 +57,14 @@ def marked(monkeypatch):
 
 
 def test_what_a_killed_run_left_running_is_found_and_ended(marked):
-    stray = marked("1-0")
+    stray = marked(GONE)
     assert any(f"process {stray} " in one for one in host.leftovers())
     assert [one.split()[1] for one in strays.end(node=False)] == [str(stray)]
     assert strays.left() == []
 
 
 def test_the_nodes_own_services_are_ended_after_the_node_was_given_back(marked):
-    service = marked("1-0", "/var/lib/milvus-kit/node/containerd.toml")
+    service = marked(GONE, "/var/lib/milvus-kit/node/containerd.toml")
     assert strays.end(node=False) == []
     assert [one.split()[1] for one in strays.end(node=True)] == [str(service)]
 

@@ -18,6 +18,7 @@ from tests.e2e.container_node import IMAGES, ContainerNode
 from tests.e2e.deployment import Deployment
 from tests.e2e.pages import SPACE
 from tests.e2e.two_nodes import CLUSTER_ONLY, MANIFEST, STACK
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
 _PACKAGED = """[Service]
@@ -132,7 +133,8 @@ def test_a_host_leaves_and_the_pod_network_changes_and_the_cluster_stays_the_sam
     deployment.up(*CLUSTER_ONLY)
     assert _uids(deployment) == {"control": uid}
     assert _left(nodes["worker"]) == ""
-    assert _packaged(nodes["worker"]) == ("enabled", "activating")
+    # Without what the kit had configured, it starts and ends again and again.
+    eventually(lambda: _packaged(nodes["worker"]) == ("enabled", "activating"), seconds=30)
     agent = deployment.kubectl("get", "configmap", "pod-network", "-n", "kube-system", "-o", "yaml")
     assert "time.sleep(2)" in agent.stdout
     # Alone, it takes what was drained from the other one: the provisioner of volumes moved here.

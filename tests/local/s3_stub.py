@@ -14,6 +14,7 @@ import itertools
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -48,6 +49,7 @@ class Stub(ThreadingHTTPServer):
         """How many of the next GETs of objects are."""
         self.connections: list[socket.socket] = []
         self.lock = threading.RLock()
+        self.checked = threading.Condition(self.lock)
         self.ids = itertools.count(1)
         self.reset()
 
@@ -60,6 +62,8 @@ class Stub(ThreadingHTTPServer):
             "backup": Bucket(versioned=True, lockable=True),
         }
         self.once: set[str] = set()
+        self.writers: Counter[str] = Counter()
+        """By key, how many have checked that it is absent and are about to write it."""
 
     @property
     def endpoint(self) -> str:

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import hashlib
 import re
-import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -14,6 +13,8 @@ from urllib.parse import unquote
 from xml.sax.saxutils import escape, unescape
 
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_RIVAL_SECONDS = 2.0
+"""How long a write waits for a rival's, which may never come."""
 
 
 @dataclasses.dataclass
@@ -305,11 +306,12 @@ class Operations:
             self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": one.id})
 
     def _pause(self) -> None:
-        """Let others in between the check of a condition and the write that stands on it."""
-        if self.broken("check, then write") and "if-none-match" in self.headers:
-            self.stub.lock.release()
-            time.sleep(0.02)
-            self.stub.lock.acquire()
+        """Let a rival in between the check of a condition and the write that stands on it."""
+        raced = self.key.rpartition("/")[2].startswith(("race-", "0.blk"))
+        if raced and self.broken("check, then write") and "if-none-match" in self.headers:
+            self.stub.writers[self.key] += 1
+            self.stub.checked.notify_all()
+            self.stub.checked.wait_for(lambda: self.stub.writers[self.key] > 1, _RIVAL_SECONDS)
 
     def _copy(self) -> None:
         name, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")

@@ -28,7 +28,7 @@ EFFORT = Effort(
     races=2,
     versioned_races=1,
     consistency_rounds=8,
-    retention_seconds=3,
+    retention_seconds=5,
 )
 PERMISSIONS = Permissions(
     versioned_bucket="versioned",
@@ -115,8 +115,10 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
     stub.faults = {"check, then write"}
     profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=ABOUT_LOG)
     assert profile.finding("conditional.create").outcome is Outcome.PASS
-    assert profile.finding("conditional.race").outcome is Outcome.FAIL
-    assert profile.finding("conditional.fence-race").outcome is Outcome.FAIL
+    race, fence = (profile.finding(f"conditional.{one}") for one in ("race", "fence-race"))
+    assert race.outcome is fence.outcome is Outcome.FAIL
+    assert "of 3 writers won race 1" in race.reason
+    assert fence.evidence["owner_fence"] == (200, 200)
     assert profile.decisions.woodpecker == "unsafe"
     assert profile.decisions.stack["milvus-kit:log"]["type"] == "kafka"
 

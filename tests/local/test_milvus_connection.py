@@ -77,7 +77,7 @@ def test_a_port_where_nobody_listens_is_named():
 
 def test_a_host_that_has_no_address_is_named():
     with pytest.raises(UnreachableError, match=r"no-such-host\.invalid.*not known"):
-        connect(target("http://no-such-host.invalid:19530"))
+        connect(target("http://no-such-host.invalid:19530"), timeout=60)
 
 
 def test_a_server_that_accepts_and_never_answers_cannot_hang_us():

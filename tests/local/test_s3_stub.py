@@ -241,6 +241,25 @@ def test_a_bucket_that_is_not_there_has_nothing_left_in_it(storage):
     assert left == []
 
 
+def test_a_write_that_the_store_does_after_the_key_was_deleted_leaves_nothing(
+    stub, storage, monkeypatch
+):
+    delete, late = s3_stub.Operations.delete_object, []
+
+    def overtaking(self) -> None:
+        versions = self.bucket.objects.get(self.key)
+        delete(self)
+        if versions and self.key not in late:
+            late.append(self.key)
+            self.bucket.objects[self.key] = versions
+
+    monkeypatch.setattr(s3_stub.Operations, "delete_object", overtaking)
+    monkeypatch.setattr(s3_stub.Operations, "_list_versions", forbidden)  # it would go with these
+    left, _ = left_by(storage, ("objects.zero-byte",))
+    assert len(late) == 2
+    assert (left, stub.buckets["milvus"].objects) == ([], {})
+
+
 def test_what_cannot_be_deleted_is_told(storage, monkeypatch):
     monkeypatch.setattr(s3_stub.Operations, "delete_object", lambda self: self.http.answer(204))
     profile = preflight(storage, checks=(TABLE["objects.zero-byte"],))

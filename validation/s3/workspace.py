@@ -221,6 +221,18 @@ class Workspace:
         return True
 
     def _sweep_bucket(self, bucket: str, keys: list[str]) -> list[str]:
+        """Delete keys and return what is left of them.
+
+        Those that are still there are deleted once more: whoever interrupts a write does not wait
+        for its answer, and the store may do it after it was told to delete the key.
+        """
+        left = self._deleted(bucket, keys)
+        late = set(left) & set(keys)
+        if late:
+            left = sorted({*left} - late | {*self._deleted(bucket, sorted(late))})
+        return left
+
+    def _deleted(self, bucket: str, keys: list[str]) -> list[str]:
         """Delete keys one by one: that works also where batch delete does not."""
 
         def delete(key: str) -> None:

@@ -38,18 +38,21 @@ def profile(store):
     return preflight(
         store,
         permissions=Permissions(make_buckets=True, bucket_creation="allowed"),
-        effort=Effort(retention_seconds=3, races=10),
+        effort=Effort(races=10),
         wal=Wal.WOODPECKER_EMBEDDED,
     )
 
 
+def listed(storage):
+    pages = connect(storage).get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+
 def objects(storage):
     client = connect(storage)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
     return {
-        entry["Key"]: client.get_object(Bucket=storage.bucket, Key=entry["Key"])["Body"].read()
-        for page in pages
-        for entry in page.get("Contents", ())
+        key: client.get_object(Bucket=storage.bucket, Key=key)["Body"].read()
+        for key in listed(storage)
     }
 
 
@@ -103,7 +106,7 @@ def test_an_interrupted_preflight_cleans_up(store, tmp_path, number):
     with log.open("wb") as stream:
         process = subprocess.Popen([*command, *arguments], env=environment, stderr=stream)
     deadline = time.monotonic() + 60
-    while len(objects(store)) < len(FOREIGN) + 3:
+    while len(listed(store)) < len(FOREIGN) + 3:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline
     process.send_signal(number)

@@ -40,6 +40,19 @@ def loaded(target, name="attribution"):
             drop_ours(connection, named)
 
 
+def undisturbed(connection, name, plan):
+    """Measure, and again if Milvus read from its store while it was searched.
+
+    Searches of what is loaded read nothing, but Milvus may for purposes of its own, and a single
+    read is much beside a few fast searches. If it is the searches that read, so they do each time.
+    """
+    for _ in range(2):
+        measured = measure(connection, name, plan, warm=40, cold=10)
+        if not any(one.reads and one.reads.requests for one in (measured.warm, measured.cold)):
+            return measured
+    return measure(connection, name, plan, warm=40, cold=10)
+
+
 def found(measured):
     return {stretch: part.bound for stretch, part in measured.parts().items()}
 
@@ -54,7 +67,7 @@ def collection(embedded_target):
 @pytest.fixture(scope="module")
 def measured(collection):
     connection, name, plan = collection
-    return measure(connection, name, plan, warm=40, cold=10)
+    return undisturbed(connection, name, plan)
 
 
 def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(measured):
@@ -85,7 +98,7 @@ def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(
         dataset = generate(ROWS, 64, queries=20)
         with connect(embedded_target.model_copy(update={"milvus": milvus})) as connection:
             plan = search_plan(connection, name, dataset.queries.vectors, k=10, params={"ef": 64})
-            measured = measure(connection, name, plan, warm=40, cold=10)
+            measured = undisturbed(connection, name, plan)
     assert min(measured.warm.latencies_ms) > 50
     assert measured.answer(None).bound is Bound.COMPUTE
 
@@ -117,7 +130,7 @@ def test_a_slow_store_turns_the_answer_to_storage(behind_a_proxy):
     with loaded(target.model_copy(update={"storage": storage})) as (connection, name, plan):
         proxy.script.arm(SLOW_STORE)
         try:
-            measured = measure(connection, name, plan, warm=40, cold=10)
+            measured = undisturbed(connection, name, plan)
         finally:
             proxy.script.disarm()
         answer = measured.answer(None)

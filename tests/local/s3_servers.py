@@ -38,14 +38,6 @@ def free_port() -> int:
     return ports.pick(["server"])["server"]
 
 
-def eventually(true, *, seconds: float = 10) -> None:
-    """Wait until something another thread does has been done."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
 def minio_binary() -> str:
     found = sorted((cache_folder() / "toolchain").glob("minio-*/bin/minio"))
     path = str(found[-1]) if found else shutil.which("minio")

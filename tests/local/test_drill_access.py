@@ -10,6 +10,7 @@ import botocore.exceptions as boto
 import pytest
 import s3_servers
 
+from tests.waiting import eventually
 from validation.drill.acts import expired_certificate, removed_key
 from validation.drill.certificates import Certificates
 from validation.drill.keys import KeyRing
@@ -79,7 +80,7 @@ def test_an_expired_certificate_is_refused_and_its_renewal_is_accepted(stack, be
     with expired_certificate(bench, NO_TRAFFIC, 0) as seen:
         with pytest.raises(boto.SSLError, match="expired"):
             client.head_bucket(Bucket="milvus")
-        s3_servers.eventually(lambda: bench.proxy.script.refused.total() == 1)
+        eventually(lambda: bench.proxy.script.refused.total() == 1)
     client.head_bucket(Bucket="milvus")
     assert seen.requests == 1
     assert seen.evidence == {"handshakes_refused_by_milvus": {"certificate expired": 1}}

@@ -7,8 +7,8 @@ import threading
 
 import psutil
 import pytest
-import s3_servers
 
+from tests.waiting import eventually
 from validation.errors import ConfigurationError, UnreachableError
 from validation.milvus.connection import connect
 from validation.target import Target
@@ -42,7 +42,7 @@ def test_milvus_lite_is_reached_and_ends_with_its_last_connection(tmp_path):
         port = int(address.rpartition(":")[2])
         assert port in listening_here()
     # gRPC closes its listener in a thread of its own, and the port may be another process's then.
-    s3_servers.eventually(lambda: port not in listening_here())
+    eventually(lambda: port not in listening_here())
 
 
 def listening_here() -> set[int]:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.waiting import eventually
 from validation.errors import ConfigurationError, ExitCode, UnreachableError
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
@@ -263,4 +264,4 @@ def test_a_certificate_that_expires_behind_the_fault_proxy_is_met_at_once(
         with pytest.raises(botocore.exceptions.SSLError, match="expired"):
             client.head_bucket(Bucket="milvus")
         assert proxy.script.answered == {200: 1}
-        s3_servers.eventually(lambda: proxy.script.refused == {"certificate expired": 1})
+        eventually(lambda: proxy.script.refused == {"certificate expired": 1})

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import s3_servers
 
+from tests.waiting import eventually
 from validation.errors import ExitCode
 from validation.resources import find
 
@@ -52,7 +52,7 @@ def processes_of(folder):
 def await_nothing_of(folder):
     """Wait until nothing runs of a folder; the supervisors end before the command, at its word."""
     assert [one for one in processes_of(folder) if "supervisor.py" in one] == []
-    s3_servers.eventually(lambda: not processes_of(folder), seconds=30)
+    eventually(lambda: not processes_of(folder), seconds=30)
 
 
 def test_ctrl_c_keeps_what_was_measured_and_stops_every_server(start, tmp_path):

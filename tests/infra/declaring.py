@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -208,28 +209,41 @@ def run(build: Callable[[], Any], stack: str = "test") -> Declared:
     """Return what a function declares; a fresh monitor each time, and no unknown outputs."""
     declared = Declared()
     mocks = _Remembers()
-    _have_an_event_loop()
-    pulumi.runtime.set_mocks(
-        mocks,
-        project="milvus-kit",
-        stack=stack,
-        preview=False,
-        monitor=_Monitor(mocks, declared),
-    )
-    for name, value in CONFIG.items():
-        pulumi.runtime.set_config(f"milvus-kit:{name}", value)
+    with _event_loop_of_its_own():
+        pulumi.runtime.settings.reset_options()  # the stack that the program before stood on
+        pulumi.runtime.set_mocks(
+            mocks,
+            project="milvus-kit",
+            stack=stack,
+            preview=False,
+            monitor=_Monitor(mocks, declared),
+        )
+        for name, value in CONFIG.items():
+            pulumi.runtime.set_config(f"milvus-kit:{name}", value)
 
-    @pulumi.runtime.test
-    def body() -> Any:
-        return build()
+        @pulumi.runtime.test
+        def body() -> Any:
+            return build()
 
-    body()
+        body()
     return declared
 
 
-def _have_an_event_loop() -> None:
-    """Give this thread an event loop, which the SDK's mocks want: `asyncio.run` takes it away."""
+@contextlib.contextmanager
+def _event_loop_of_its_own() -> Iterator[None]:
+    """End with a program what it left undone: the SDK leaves that to the next one on the loop.
+
+    A program that fails would go on to declare its resources in the middle of another.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     try:
-        asyncio.get_event_loop_policy().get_event_loop()
-    except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        yield
+    finally:
+        undone = asyncio.all_tasks(loop)
+        for task in undone:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*undone, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()

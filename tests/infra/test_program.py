@@ -12,6 +12,7 @@ import pytest
 from declaring import CONFIG, DEV, PROD, declare, settings_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pulumi.runtime import mocks
 
 from infra import program
 from validation import target
@@ -220,3 +221,32 @@ def test_what_ran_its_own_event_loop_before_leaves_programs_declarable():
     asyncio.run(asyncio.sleep(0))
     declaring.forget()
     assert declare(DEV).kubernetes()
+
+
+@pytest.mark.timeout(60)
+def test_a_program_that_failed_declares_nothing_in_the_middle_of_the_next(monkeypatch):
+    asked_for: list[str] = []
+    real = mocks.MockMonitor.RegisterResource
+
+    def kept(self, request):
+        asked_for.append(request.name)
+        return real(self, request)
+
+    def resource(name: str, told: Any) -> pulumi.CustomResource:
+        return pulumi.CustomResource("test:index:Told", name, {"told": told})
+
+    def late(name: str, seconds: float) -> pulumi.CustomResource:
+        return resource(name, pulumi.Output.from_input(asyncio.sleep(seconds, name)))
+
+    def wrong(_: object) -> None:
+        raise ConfigurationError("planted")
+
+    def fails() -> None:
+        late("left", 0.2)
+        resource("wrong", pulumi.Output.from_input(0).apply(wrong))
+
+    with pytest.raises(ConfigurationError, match="planted"):
+        declaring.run(fails)
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", kept)
+    declaring.run(lambda: late("own", 0.6).urn)
+    assert asked_for == ["milvus-kit-test", "own"]

@@ -16,7 +16,8 @@ try: $(READY) ## from here to a verdict: start Milvus and S3 on this host, load,
 	@$(RUN)/milvus-kit try $(ARGS)
 
 test: $(READY) ## the fast tests, on real servers where that matters
-	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 3 --dist loadfile $(ARGS)
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 3 --dist loadfile \
+	  --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## formatting, lint and types
 	@$(RUN)/ruff format --check .

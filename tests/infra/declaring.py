@@ -209,7 +209,7 @@ def run(build: Callable[[], Any], stack: str = "test") -> Declared:
     """Return what a function declares; a fresh monitor each time, and no unknown outputs."""
     declared = Declared()
     mocks = _Remembers()
-    with _event_loop_of_its_own():
+    with _event_loop():
         pulumi.runtime.settings.reset_options()  # the stack that the program before stood on
         pulumi.runtime.set_mocks(
             mocks,
@@ -229,21 +229,21 @@ def run(build: Callable[[], Any], stack: str = "test") -> Declared:
     return declared
 
 
+_LOOP = asyncio.new_event_loop()
+"""Of all programs: the SDK's mocks leave loops of their own in its threads, which live as long."""
+
+
 @contextlib.contextmanager
-def _event_loop_of_its_own() -> Iterator[None]:
-    """End with a program what it left undone: the SDK leaves that to the next one on the loop.
+def _event_loop() -> Iterator[None]:
+    """End with a program what it left undone, which the SDK leaves to the next one on the loop.
 
     A program that fails would go on to declare its resources in the middle of another.
     """
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    asyncio.set_event_loop(_LOOP)
     try:
         yield
     finally:
-        undone = asyncio.all_tasks(loop)
+        undone = asyncio.all_tasks(_LOOP)
         for task in undone:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*undone, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_default_executor())
-        asyncio.set_event_loop(None)
-        loop.close()
+        _LOOP.run_until_complete(asyncio.gather(*undone, return_exceptions=True))

@@ -24,12 +24,12 @@ from pydantic import Field, ValidationError
 from infra.milvus.topology import sets_first_password
 from infra.settings import Settings
 from infra.settings.cluster import KubeadmCluster
-from infra.settings.files import stacks_folder
 from infra.settings.model import Section
 from infra.settings.services import Images, Kafka, Woodpecker
 from infra.settings.storage import Minio
 from validation import strict_yaml
 from validation.errors import ConfigurationError
+from validation.resources import in_stacks
 
 SCHEMA = "milvus-kit/images/1"
 _TAKE = "take stacks/images.yaml of this release"
@@ -59,7 +59,7 @@ class Lock(Section):
 
 def lock_file() -> Path:
     """Return the path of the lock: beside the stacks."""
-    return stacks_folder() / "images.yaml"
+    return in_stacks("images.yaml")
 
 
 @functools.cache

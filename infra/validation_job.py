@@ -22,9 +22,9 @@ from infra.milvus.configuration import checksum
 from infra.milvus.contract import MilvusContract
 from infra.milvus.network import VALIDATION as NAME
 from infra.settings import Settings
-from infra.settings.files import beside_stacks
 from infra.storage.contract import StorageContract
 from validation import target as contract
+from validation.resources import in_stacks
 
 PROGRAM = "validation.in_cluster"
 FOLDER = "/etc/milvus-kit"
@@ -161,7 +161,7 @@ def target(plan: ValidationPlan) -> contract.Target:
 def rules_text(plan: ValidationPlan) -> str | None:
     """Return the rules to judge by, or None where the stack has none of its own."""
     given = plan.settings.validation.rules
-    path = beside_stacks(given or Path(f"{plan.stack}.slo.yaml"))
+    path = in_stacks(given or Path(f"{plan.stack}.slo.yaml"))
     if given is None and not path.exists():
         return None
     return path.read_text(encoding="utf-8")

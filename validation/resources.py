@@ -1,16 +1,20 @@
-"""Files that come with the kit: at the root of a checkout, in a wheel beside the code."""
+"""Files beside the code: those that come with the kit, and a user's own stacks before them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from validation.errors import ConfigurationError
 
 _PACKAGE = Path(__file__).resolve().parent
+STACKS_VARIABLE = "MILVUS_KIT_STACKS"
 
 
 def find(name: str) -> Path:
     """Return the path of a file or folder that comes with the kit, such as ``sample_data``.
+
+    At the root of a checkout, in a wheel beside the code.
 
     Raises:
         ConfigurationError: It is neither in the checkout nor in the installed package.
@@ -22,4 +26,46 @@ def find(name: str) -> Path:
         "a file of the kit is missing",
         where=name,
         remedy="reinstall milvus-kit, or run it from a complete checkout",
+    )
+
+
+def stacks_folders() -> tuple[Path, ...]:
+    """Return where a stack's files are looked for: the user's own folders first, the kit's last.
+
+    ``$MILVUS_KIT_STACKS`` where it is set, else ``stacks`` in the working folder.
+    """
+    own = os.environ.get(STACKS_VARIABLE)
+    return (Path(own).expanduser() if own else Path("stacks").absolute(), find("stacks"))
+
+
+def in_stacks(path: Path | str) -> Path:
+    """Return a file of the stacks, such as ``Pulumi.dev.yaml``; what is in no folder is the user's.
+
+    Args:
+        path: Relative to a folder of stacks. An absolute one, or one that starts with ``~``, is
+            returned as it is.
+    """
+    path = Path(path).expanduser()
+    found = [folder / path for folder in stacks_folders()]
+    return next((one for one in found if one.exists()), found[0])
+
+
+def stack_file(stack: str) -> Path:
+    """Return the file with a stack's settings.
+
+    Raises:
+        ConfigurationError: There is no such stack; with the names of those that there are.
+    """
+    path = in_stacks(f"Pulumi.{stack}.yaml")
+    if path.exists():
+        return path
+    files = (file for folder in stacks_folders() for file in folder.glob("Pulumi.*.yaml"))
+    names = {file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files}
+    # What the kit's own end-to-end tests deploy is no start for anybody else's stack.
+    offered = sorted(name for name in names if not name.startswith("ci"))
+    raise ConfigurationError(
+        "there is no such stack",
+        where=str(path),
+        seen=stack,
+        remedy=f"use one of {', '.join(offered)}, or copy the file of one of them there",
     )

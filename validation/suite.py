@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from validation import checks
-from validation.errors import ConfigurationError, ExitCode
+from validation.errors import ExitCode
 from validation.report.results import Results, State
-from validation.resources import find
+from validation.resources import in_stacks
 from validation.target import Target
 from validation.verdict import Outcome
 
 CHECKS = Path(checks.__file__).parent
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-FALLBACK_RULES = "stacks/default.slo.yaml"
+FALLBACK_RULES = "default.slo.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +106,8 @@ def rules_for(target: Target, given: Path | None) -> Path:
     """Return the rules file for a target: the one given, else NAME.slo.yaml, else the default."""
     if given is not None:
         return given
-    try:
-        return find(f"stacks/{target.name}.slo.yaml")
-    except ConfigurationError:
-        return find(FALLBACK_RULES)
+    own = in_stacks(f"{target.name}.slo.yaml")
+    return own if own.exists() else in_stacks(FALLBACK_RULES)
 
 
 def exit_code(results: Results) -> ExitCode:

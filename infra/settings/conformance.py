@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from infra.settings.files import beside_stacks
 from infra.settings.problem import Problem
 from infra.settings.storage import S3, X10000
+from validation.resources import in_stacks
 
 SCHEMA = "milvus-kit/s3-profile/1"
 KEY = "storage.conformanceProfile"
@@ -28,7 +28,7 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
         storage: The settings of the store.
         embedded: Whether Woodpecker writes its log to this store.
     """
-    path = beside_stacks(storage.conformance_profile) if storage.conformance_profile else None
+    path = in_stacks(storage.conformance_profile) if storage.conformance_profile else None
     if path is None:
         return
     try:
@@ -64,7 +64,7 @@ def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"
     if storage.conformance_profile is None:
         return None
     try:
-        profile = json.loads(beside_stacks(storage.conformance_profile).read_text(encoding="utf-8"))
+        profile = json.loads(in_stacks(storage.conformance_profile).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # `problems` has said so, unless the profile is about to be recorded
     match _decision(profile, "checksums"):

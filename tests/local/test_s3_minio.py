@@ -12,6 +12,7 @@ import pytest
 import s3_servers
 import yaml
 
+from infra.settings import parse
 from validation.s3.client import connect
 from validation.s3.preflight import preflight
 from validation.s3.profile import load, save
@@ -69,7 +70,6 @@ def test_minio_keeps_what_a_backup_bucket_promises(profile):
 
 
 def test_the_decisions_are_configuration_that_a_stack_accepts(profile):
-    parse = pytest.importorskip("infra.settings.parse", reason="missing tool: milvus-kit[infra]")
     pasted = yaml.safe_load(profile.decisions.yaml())["config"]
     document = {key.removeprefix("milvus-kit:"): value for key, value in pasted.items()}
     problems: list = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -11,11 +13,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from validation.errors import ConfigurationError, UsageError
+from validation.resources import STACKS_VARIABLE
 from validation.s3 import contract
 from validation.s3.checksums import checksum, content_md5
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
+from validation.s3.contract import Options
 from validation.s3.decisions import decide
 from validation.s3.endpoint import Keys, endpoint_of
 from validation.s3.profile import judged, load
@@ -23,7 +27,6 @@ from validation.s3.signing import Payload, Signer, encoded_path, framed
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
 
-MORE = {"access_key": {"env": "A"}, "secret_key": {"env": "S"}}
 STORAGE = Storage(provider="s3", endpoint="http://store:9000", bucket="milvus")
 
 
@@ -101,6 +104,11 @@ def test_keys_do_not_show_themselves():
 # --- where the contract comes from
 
 
+def chosen(options: Options = Options(), **given: Any):  # noqa: B008  (frozen)
+    store = dict.fromkeys(("target", "stack", "endpoint")) | given
+    return contract.chosen(**store, options=options)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -110,27 +118,33 @@ def test_keys_do_not_show_themselves():
     ],
 )
 def test_exactly_one_store_has_to_be_named(given, said):
-    arguments = dict.fromkeys(("target", "stack", "endpoint", "bucket")) | given
     with pytest.raises(UsageError, match=said):
-        contract.chosen(**arguments, more=MORE)
+        chosen(**given)
 
 
 def test_a_wrong_provider_is_named():
     with pytest.raises(ConfigurationError, match="provider"):
-        contract.chosen(
-            target=None,
-            stack=None,
-            endpoint="http://h:1",
-            bucket="b",
-            more={**MORE, "provider": "nas"},
-        )
+        chosen(Options(bucket="b", provider="nas"), endpoint="http://h:1")
 
 
 def test_a_target_without_storage_is_named(tmp_path):
     path = tmp_path / "target.yaml"
     path.write_text("schema: milvus-kit/target/1\nname: t\nmilvus: {uri: 'http://h:1'}\n")
     with pytest.raises(ConfigurationError, match="declares no storage"):
-        contract.chosen(target=path, stack=None, endpoint=None, bucket=None, more=MORE)
+        chosen(target=path)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "said"),
+    [
+        ({"stack": "prod"}, Options(bucket="other", region="eu"), "--bucket --region"),
+        ({"target": Path("t.yaml")}, Options(ca_file=Path("ca.pem")), "--ca-file"),
+        ({"target": Path("t.yaml")}, Options(secret_key_env="S"), "--secret-key-env"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(given, options, said):
+    with pytest.raises(UsageError, match=said):
+        chosen(options, **given)
 
 
 STACK = """
@@ -145,8 +159,7 @@ config:
 
 @pytest.fixture
 def stack(tmp_path, monkeypatch):
-    pytest.importorskip("infra.settings.parse", reason="missing tool: milvus-kit[infra]")
-    monkeypatch.setattr(contract.resources, "find", lambda _: tmp_path)
+    monkeypatch.setenv(STACKS_VARIABLE, str(tmp_path))
 
     def write(storage: str) -> None:
         (tmp_path / "Pulumi.site.yaml").write_text(STACK % storage)
@@ -159,7 +172,7 @@ def test_a_stacks_storage_settings_are_used(stack):
         "{type: s3, endpoint: 'http://h:9', bucket: vectors, rootPath: data, encryption: AES256,"
         " credentials: {existingSecret: {name: s3}}}"
     )
-    storage, wal = contract.of_stack("site", MORE)
+    storage, wal = contract.of_stack("site", Options())
     assert (storage.endpoint, storage.bucket, storage.root_path) == (
         "http://h:9",
         "vectors",
@@ -168,16 +181,34 @@ def test_a_stacks_storage_settings_are_used(stack):
     assert (storage.encryption, wal) == ("AES256", Wal.WOODPECKER_EMBEDDED)
 
 
+IN_THE_CLUSTER = (
+    "{type: s3, endpoint: 'https://h:9', bucket: vectors,"
+    " ca: {existingSecret: {name: ca, key: ca.crt}}, credentials: {existingSecret: {name: s3}}}"
+)
+
+
+def test_a_stacks_ca_that_is_in_the_cluster_is_asked_for(stack):
+    stack(IN_THE_CLUSTER)
+    with pytest.raises(ConfigurationError, match=r"(?s)storage\.ca\.existingSecret.*--ca-file"):
+        contract.of_stack("site", Options())
+
+
+def test_a_stacks_ca_may_be_given_as_a_file(stack, tmp_path):
+    stack(IN_THE_CLUSTER)
+    storage, _ = contract.of_stack("site", Options(ca_file=tmp_path / "ca.pem"))
+    assert storage.tls.ca_file == tmp_path / "ca.pem"
+
+
 def test_a_stack_that_makes_its_own_store_has_none_to_test_yet(stack):
     stack("{type: minio}")
     with pytest.raises(ConfigurationError, match="makes its MinIO itself"):
-        contract.of_stack("site", MORE)
+        contract.of_stack("site", Options())
 
 
 def test_an_unknown_stack_is_named(stack):
     del stack
     with pytest.raises(ConfigurationError, match=r"Pulumi\.absent\.yaml"):
-        contract.of_stack("absent", MORE)
+        contract.of_stack("absent", Options())
 
 
 @pytest.mark.parametrize(

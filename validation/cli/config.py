@@ -77,25 +77,11 @@ def _checked(path: Path, name: str) -> Any:
 
 def _chosen(stack: str | None, file: Path | None) -> tuple[Path, str]:
     """Return the stack file that is meant, and the stack's name."""
-    from validation.errors import ConfigurationError, UsageError
-    from validation.resources import find
+    from validation.errors import UsageError
+    from validation.resources import stack_file
 
     if (stack is None) == (file is None):
         raise UsageError("give exactly one of --stack and --file", remedy="-s dev, for example")
     if file is not None:
         return file, file.stem.removeprefix("Pulumi.")
-    name = f"stacks/Pulumi.{stack}.yaml"
-    if Path(name).exists():
-        return Path(name), str(stack)
-    try:
-        return find(name), str(stack)
-    except ConfigurationError:
-        there = sorted(
-            path.stem.removeprefix("Pulumi.") for path in find("stacks").glob("Pulumi.*")
-        )
-        raise ConfigurationError(
-            "there is no such stack",
-            where=name,
-            seen=stack,
-            remedy=f"use one of {', '.join(there)}, or copy one of them to {name}",
-        ) from None
+    return stack_file(str(stack)), str(stack)

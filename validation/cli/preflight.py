@@ -39,33 +39,47 @@ def command(
         typer.Option(metavar="NAME", help="With --endpoint: the bucket meant for Milvus."),
     ] = None,
     root_path: Annotated[
-        str,
-        typer.Option(metavar="PREFIX", help="With --endpoint: prefix of all of Milvus's objects."),
-    ] = "files",
+        str | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="With --endpoint: prefix of all of Milvus's objects; files if left out.",
+        ),
+    ] = None,
     region: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="With --endpoint: region that requests are signed for."),
-    ] = "us-east-1",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --endpoint: region that requests are signed for; us-east-1 if left out.",
+        ),
+    ] = None,
     provider: Annotated[
-        str, typer.Option(metavar="NAME", help="With --endpoint: minio, x10000, s3 or emulator.")
-    ] = "s3",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --endpoint: minio, x10000, s3 or emulator; s3 if left out.",
+        ),
+    ] = None,
     access_key_env: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="With --endpoint or --stack: environment variable with the access key.",
+            help="With --endpoint or --stack: environment variable with the access key;"
+            " AWS_ACCESS_KEY_ID if left out.",
         ),
-    ] = "AWS_ACCESS_KEY_ID",
+    ] = None,
     secret_key_env: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="With --endpoint or --stack: environment variable with the secret key.",
+            help="With --endpoint or --stack: environment variable with the secret key;"
+            " AWS_SECRET_ACCESS_KEY if left out.",
         ),
-    ] = "AWS_SECRET_ACCESS_KEY",  # noqa: S107  (a variable's name)
+    ] = None,
     ca_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --endpoint: certificate of a private CA, PEM."),
+        typer.Option(
+            metavar="FILE", help="With --endpoint or --stack: certificate of a private CA, PEM."
+        ),
     ] = None,
     wal: Annotated[
         str | None,
@@ -147,15 +161,15 @@ def command(
         target=target,
         stack=stack,
         endpoint=endpoint,
-        bucket=bucket,
-        more={
-            "root_path": root_path,
-            "region": region,
-            "provider": provider,
-            "access_key": {"env": access_key_env},
-            "secret_key": {"env": secret_key_env},
-            "tls": {"mode": "server", "ca_file": ca_file} if ca_file else {},
-        },
+        options=contract.Options(
+            bucket=bucket,
+            root_path=root_path,
+            region=region,
+            provider=provider,
+            ca_file=ca_file,
+            access_key_env=access_key_env,
+            secret_key_env=secret_key_env,
+        ),
     )
     permissions = Permissions(
         make_buckets=make_buckets,

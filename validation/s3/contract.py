@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from infra.settings.parse import from_file
+from infra.settings.storage import S3, X10000
 from validation import resources, strict_yaml
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
@@ -18,25 +20,60 @@ from validation.target import SecretRef, Storage, Wal
 CREATION = ("allowed", "refused")
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says of the store itself; None: nothing."""
+
+    bucket: str | None = None
+    root_path: str | None = None
+    region: str | None = None
+    provider: str | None = None
+    ca_file: Path | None = None
+    access_key_env: str | None = None
+    secret_key_env: str | None = None
+
+    def refuse(self, source: str, *unused: str) -> None:
+        """Refuse options that would be passed over: their user believes that they count.
+
+        Raises:
+            UsageError: One of them was given.
+        """
+        given = [f"--{name.replace('_', '-')}" for name in unused if getattr(self, name)]
+        if given:
+            raise UsageError(
+                f"{source} says this itself",
+                seen=" ".join(given),
+                remedy=f"leave them out, or change what {source} names",
+            )
+
+    def keys(self) -> dict[str, Any]:
+        """Return where the S3 keys are: by default where AWS's own tools look for them."""
+        return {
+            "access_key": {"env": self.access_key_env or "AWS_ACCESS_KEY_ID"},
+            "secret_key": {"env": self.secret_key_env or "AWS_SECRET_ACCESS_KEY"},
+        }
+
+    def tls(self) -> dict[str, Any]:
+        """Return the contract's section of TLS, empty where no certificate is named."""
+        return {"mode": "server", "ca_file": self.ca_file} if self.ca_file else {}
+
+
+_DESCRIBE = ("bucket", "root_path", "region", "provider")
+
+
 def chosen(
-    *,
-    target: Path | None,
-    stack: str | None,
-    endpoint: str | None,
-    bucket: str | None,
-    more: Mapping[str, Any],
+    *, target: Path | None, stack: str | None, endpoint: str | None, options: Options
 ) -> tuple[Storage, Wal | None]:
     """Return the storage contract and the declared log.
 
     Args:
         target: A target document.
         stack: A stack's name.
-        endpoint: The endpoint itself, with ``bucket`` and ``more`` fields of the contract.
-        bucket: The bucket, for an endpoint.
-        more: Further fields of the contract, for an endpoint.
+        endpoint: The endpoint itself.
+        options: What describes an endpoint; for a stack, where the keys and the CA are.
 
     Raises:
-        UsageError: Not exactly one of them was given.
+        UsageError: Not exactly one of the three was given, or options that it has no use for.
         ConfigurationError: What was given cannot be used.
     """
     given = [
@@ -51,6 +88,7 @@ def chosen(
             remedy="for example: milvus-kit preflight --endpoint http://10.0.0.5:8080 --bucket b",
         )
     if target is not None:
+        options.refuse("--target", *_DESCRIBE, "ca_file", "access_key_env", "secret_key_env")
         document = targets.load(target)
         if document.storage is None:
             raise ConfigurationError(
@@ -60,34 +98,29 @@ def chosen(
             )
         return document.storage, document.milvus.wal
     if stack is not None:
-        keys = {name: more[name] for name in ("access_key", "secret_key")}
-        return of_stack(stack, keys)
-    if bucket is None:
+        options.refuse("--stack", *_DESCRIBE)
+        return of_stack(stack, options)
+    if options.bucket is None:
         raise UsageError("--endpoint needs --bucket", remedy="name the bucket meant for Milvus")
-    return _validated({"endpoint": endpoint, "bucket": bucket, **more}, "the options"), None
+    described = {name: getattr(options, name) for name in _DESCRIBE if getattr(options, name)}
+    document = {"provider": "s3", "endpoint": endpoint, **described, **options.keys()}
+    return _validated({**document, "tls": options.tls()}, "the options"), None
 
 
-def of_stack(stack: str, keys: Mapping[str, Any]) -> tuple[Storage, Wal | None]:
+def of_stack(stack: str, options: Options) -> tuple[Storage, Wal | None]:
     """Return the storage contract in a stack's settings.
 
     Args:
         stack: Its name; the file is ``stacks/Pulumi.NAME.yaml``.
-        keys: Where the S3 keys are: the stack's own are encrypted, and need no passphrase here.
+        options: Where the S3 keys are, since the stack's own are encrypted or in the cluster; and
+            the CA, where that is in the cluster too.
 
     Raises:
-        UsageError: This installation has no Pulumi programs.
-        ConfigurationError: The stack's settings are wrong, or it makes its store itself.
+        ConfigurationError: The stack's settings are wrong, it makes its store itself, or its CA
+            cannot be had from here.
     """
-    try:
-        parse = importlib.import_module("infra.settings.parse")
-    except ImportError:
-        raise UsageError(
-            "stacks cannot be read here",
-            where=f"--stack {stack}",
-            remedy="install milvus-kit[infra], or give --endpoint and --bucket",
-        ) from None
-    path = resources.find("stacks") / f"Pulumi.{stack}.yaml"
-    settings = parse.from_file(path, recorded=False)
+    path = resources.stack_file(stack)
+    settings = from_file(path, recorded=False)
     store = settings.storage
     if store.type == "minio":
         raise ConfigurationError(
@@ -105,11 +138,23 @@ def of_stack(stack: str, keys: Mapping[str, Any]) -> tuple[Storage, Wal | None]:
         "versioning": store.versioning,
         "object_lock": store.object_lock,
         "encryption": store.encryption,
-        **keys,
+        "tls": _tls(store, options, path),
+        **options.keys(),
     }
-    if store.ca is not None and store.ca.pem is not None:
-        document["tls"] = {"mode": "server", "ca_pem": store.ca.pem}
     return _validated(document, str(path)), _log_of(settings.log)
+
+
+def _tls(store: S3 | X10000, options: Options, path: Path) -> dict[str, Any]:
+    """Return the contract's section of TLS for a store whose CA a stack declares, if it does."""
+    if options.ca_file is not None or store.ca is None:
+        return options.tls()
+    if store.ca.pem is None:
+        raise ConfigurationError(
+            "this stack's CA is in a Secret of the cluster, which is not looked into from here",
+            where=f"{path}: milvus-kit:storage.ca.existingSecret",
+            remedy="give the same certificate with --ca-file",
+        )
+    return {"mode": "server", "ca_pem": store.ca.pem}
 
 
 def _log_of(log: Any) -> Wal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from infra.settings.cluster import Cluster, KubeadmCluster
-from infra.settings.files import beside_stacks
 from infra.settings.milvus import Milvus
 from infra.settings.model import Access, existing_secrets_in, version_of
 from infra.settings.problem import Problem
@@ -14,6 +13,7 @@ from infra.settings.services import Etcd, Images, Log, ValidationJob
 from infra.settings.storage import Minio, Storage
 from validation import strict_yaml
 from validation.errors import ConfigurationError
+from validation.resources import in_stacks
 
 OLDEST_KUBEADM = (1, 31, 0)
 """Its configuration has the form v1beta4, and its kube-proxy the mode nftables, from then on."""
@@ -110,7 +110,7 @@ def _images_are_pinned(
 def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
     if not validation.enabled or validation.rules is None:
         return
-    path = beside_stacks(validation.rules)
+    path = in_stacks(validation.rules)
     try:
         strict_yaml.load(
             path,

@@ -1,0 +1,51 @@
+"""Where the files of a stack are looked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from validation import resources
+from validation.cli import config
+from validation.errors import ConfigurationError
+from validation.suite import rules_for
+from validation.target import Milvus, Target
+
+TARGET = Target(schema="milvus-kit/target/1", name="mine", milvus=Milvus(uri="http://h:1"))
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.delenv(resources.STACKS_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    return folder
+
+
+def test_a_target_without_rules_of_its_own_gets_the_kits(own):
+    del own
+    assert rules_for(TARGET, None) == resources.find("stacks") / "default.slo.yaml"
+
+
+def test_rules_beside_a_users_own_stacks_are_used(own):
+    (own / "mine.slo.yaml").touch()
+    assert rules_for(TARGET, None) == own / "mine.slo.yaml"
+
+
+def test_a_users_own_stack_is_found_before_the_kits_of_the_same_name(own):
+    (own / "Pulumi.dev.yaml").touch()
+    assert config._chosen("dev", None) == (own / "Pulumi.dev.yaml", "dev")
+    assert resources.stack_file("prod") == resources.find("stacks") / "Pulumi.prod.yaml"
+
+
+def test_a_named_folder_of_stacks_comes_before_the_working_folders(own, tmp_path, monkeypatch):
+    (own / "mine.slo.yaml").touch()
+    (tmp_path / "mine.slo.yaml").touch()
+    monkeypatch.setenv(resources.STACKS_VARIABLE, str(tmp_path))
+    assert rules_for(TARGET, None) == tmp_path / "mine.slo.yaml"
+
+
+def test_an_unknown_stack_is_named_with_those_that_there_are(own):
+    (own / "Pulumi.site.yaml").touch()
+    with pytest.raises(ConfigurationError, match=r"use one of dev, dev-cluster, prod, site,"):
+        resources.stack_file("absent")

@@ -31,9 +31,13 @@ _STEP: pytest.StashKey[Step] = pytest.StashKey()
 
 FAMILIES = (
     *("identity", "conformance", "data", "recall", "retrieval", "latency", "storage"),
-    *("attribution", "lifecycle", "limits"),
+    *("attribution", "site", "lifecycle", "limits"),
 )
-"""The order in which check families run; what may disturb the server comes last."""
+"""The order in which check families run; what may disturb the server comes last.
+
+``site`` are a site's own checks that name no other.
+"""
+_OWN_CHECKS = Path(__file__).resolve().with_name("checks")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,22 +81,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the families in their order; a site's own tests without a family run before lifecycle."""
+    """Run the wanted families, in their order."""
     if config.stash.get(_RECORDER, None) is None:
         return
-    _require_checks(config, items)
     wanted = config.getoption("--milvus-family")
-    left_out = [item for item in items if wanted and _family(item) not in wanted]
+    chosen = [item for item in items if not wanted or _family(item) in wanted]
+    _require_checks(config, items, chosen)
+    left_out = [item for item in items if item not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted(
-        (item for item in items if item not in left_out),
-        key=lambda item: FAMILIES.index(_family(item)),
-    )
+    items[:] = sorted(chosen, key=lambda item: FAMILIES.index(_family(item)))
 
 
-def _require_checks(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a folder that yields no check: its owner believes that it is looked at."""
+def _require_checks(
+    config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.Item]
+) -> None:
+    """Refuse a folder of which no check is run: its owner believes that it is looked at."""
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return
     for given in config.args:
@@ -101,12 +105,18 @@ def _require_checks(config: pytest.Config, items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"{given}: no check in it; checks are functions test_... in files test_*.py"
             )
+        inside = any(item.path.resolve().is_relative_to(path) for item in chosen)
+        if not inside and path != _OWN_CHECKS:
+            raise pytest.UsageError(
+                f"{given}: all its checks are left out; add --family site, or the family that"
+                " they are marked with"
+            )
 
 
 def _family(item: pytest.Item) -> str:
     marker = item.get_closest_marker("family")
     if marker is None:
-        return "storage"
+        return "site"
     if marker.args[0] not in FAMILIES:
         raise pytest.UsageError(
             f"{item.nodeid}: unknown family {marker.args[0]!r}; use one of {', '.join(FAMILIES)}"

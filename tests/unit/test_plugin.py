@@ -247,6 +247,29 @@ def test_a_folder_without_checks_is_refused_because_its_owner_believes_in_it(pyt
     done.stderr.fnmatch_lines(["*mine: no check in it*"])
 
 
+def _of_the_site(pytester, *more):
+    (pytester.path / "target.yaml").write_text(TARGET)
+    (pytester.path / "rules.yaml").write_text(RULES)
+    pytester.makepyfile(test_site="def test_tickets(gate): ...")
+    return pytester.runpytest_inprocess(
+        "--milvus-target=target.yaml",
+        "--milvus-rules=rules.yaml",
+        f"--milvus-run={pytester.path / 'run'}",
+        *more,
+        "test_site.py",
+    )
+
+
+def test_a_sites_checks_that_name_no_family_are_one_of_their_own(pytester):
+    _of_the_site(pytester, "--milvus-family=site").assert_outcomes(passed=1)
+
+
+def test_a_sites_checks_that_no_wanted_family_holds_are_refused(pytester):
+    done = _of_the_site(pytester, "--milvus-family=recall")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*test_site.py: all its checks are left out; add --family site*"])
+
+
 def test_a_broken_teardown_is_not_hidden_by_a_gate_that_failed(run):
     checks = """
         import pytest

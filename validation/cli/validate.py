@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 _FAMILIES = (
-    "identity, conformance, data, recall, retrieval, latency, storage, attribution, lifecycle"
-    " or limits"
+    "identity, conformance, data, recall, retrieval, latency, storage, attribution, site,"
+    " lifecycle or limits"
 )
 
 

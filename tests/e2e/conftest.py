@@ -79,20 +79,39 @@ def pytest_terminal_summary(
         terminalreporter.write_line(watch.sentence())
 
 
-@pytest.fixture(scope="session")
-def progress() -> Progress:
-    return Progress()
+_PROGRESS = pytest.StashKey[Progress]()
+_TOOLS = pytest.StashKey[Toolchain]()
 
 
-@pytest.fixture(scope="session")
-def tools(progress: Progress) -> Toolchain:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Provide tools and images before the first test, whose time a build would be taken from.
+
+    A machine that has neither yet may build them for longer than any test should take.
+    """
+    config = session.config
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    progress = config.stash[_PROGRESS] = Progress()
+    if "tools" not in wanted or config.option.collectonly:
+        return
     try:
         host.require_root()
         for folder in (project.runs_folder(), cache_folder()):
             host.require_space(folder)
-        return provide(progress)
+        config.stash[_TOOLS] = provide(progress)
+        if wanted & {"deployment", "nodes"}:
+            image_archives(config.stash[_TOOLS], progress)
     except MilvusKitError as error:
         pytest.exit(f"end to end: {error}", returncode=int(error.exit_code))
+
+
+@pytest.fixture(scope="session")
+def progress(request: pytest.FixtureRequest) -> Progress:
+    return request.config.stash[_PROGRESS]
+
+
+@pytest.fixture(scope="session")
+def tools(request: pytest.FixtureRequest) -> Toolchain:
+    return request.config.stash[_TOOLS]
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -21,24 +19,15 @@ from infra.secrets import x509
 from infra.storage import minio_key, policy
 from infra.storage.minio_admin import Reply
 from infra.storage.minio_resources import BucketProvider, UserProvider, admin
+from tests.local.s3_servers import minio_binary
 from validation.errors import CredentialsError, OwnershipError, UnreachableError
 
 ROOT, ROOT_SECRET = "minio-root", "planted-root-secret"
-SEED = Path("~/.cache/milvus-kit/toolchain/minio-2025-09-07/bin/minio").expanduser()
-
-
-def binary() -> str:
-    found = os.environ.get("MILVUS_KIT_MINIO") or shutil.which("minio")
-    if not found and SEED.exists():
-        found = str(SEED)
-    if not found:
-        pytest.skip("needs the program minio, on PATH or named by MILVUS_KIT_MINIO")
-    return found
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    command = binary()
+    command = minio_binary()
     folder = tmp_path_factory.mktemp("minio")
     authority = x509.authority("test")
     leaf = x509.issue(authority, "minio", ["object-store.ns.svc", "127.0.0.1"], client=False)
@@ -82,7 +71,7 @@ def server(tmp_path_factory):
 
 
 @stamina.retry(on=httpx.TransportError, attempts=100, timeout=30, wait_initial=0.1, wait_max=0.5)
-def _wait(port: int, ca: Path) -> None:
+def _wait(port: int, ca: object) -> None:
     trusted = ssl.create_default_context(cafile=str(ca))
     httpx.get(f"https://127.0.0.1:{port}/minio/health/ready", verify=trusted).raise_for_status()
 

@@ -122,7 +122,7 @@ def test_a_sites_own_check_runs_beside_the_kits_and_fails_the_run(
     running = start(
         *("validate", "--target", str(embedded_target_file), "--profile", "smoke"),
         *("--rows", "2000", "--checks", "mine", "--rules", "rules.yaml"),
-        *("--family", "storage", "--family", "identity"),
+        *("--family", "site", "--family", "identity"),
     )
     said, more = running.communicate(timeout=180)
     assert running.returncode == ExitCode.FAIL, said + more

@@ -15,6 +15,8 @@ from validation.errors import MilvusKitError, MissingToolError
 
 _STAGING = re.compile(r"^\s*(?:replace\s+)?(\S+)\s+=>\s+\./staging/", re.MULTILINE)
 _TAIL_LINES = 15
+_SECONDS = 3600
+"""For one command of Go's: a slow proxy or a busy machine is waited for, one that hangs is not."""
 
 
 def build(part: GoPart, folder: Path, say: Callable[[str], None]) -> None:
@@ -69,19 +71,28 @@ def _module_file(part: GoPart, work: Path) -> str:
 
 def _go(arguments: Sequence[str], folder: Path, part: GoPart | None) -> str:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"}
-    done = subprocess.run(
-        ["go", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    where = part.folder if part else " ".join(arguments[-1:])
+    try:
+        done = subprocess.run(
+            ["go", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise MilvusKitError(
+            f"`go {arguments[0]}` did not end within {_SECONDS / 60:.0f} minutes",
+            where=where,
+            remedy="check that the Go module proxy answers",
+        ) from None
     if done.returncode:
         tail = "\n".join(done.stderr.splitlines()[-_TAIL_LINES:])
         raise MilvusKitError(
             f"`go {arguments[0]}` failed; the end of its output:\n{tail}",
-            where=part.folder if part else " ".join(arguments[-1:]),
+            where=where,
             remedy="check that the Go module proxy answers and that the disk has 5 GB free",
         )
     return done.stdout

@@ -48,7 +48,7 @@ lock: $(UV) ## resolve the dependencies anew into requirements.lock
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" -q -o requirements.lock $(ARGS)
 
-clean: ## remove what runs and builds left here; caches elsewhere stay
+clean: ## remove what builds and tests left here; runs, their evidence, and caches elsewhere stay
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
 
 # uv is fetched into the environment itself if there is none: nothing is installed on the host.

@@ -65,7 +65,7 @@ for _name, _module in GROUPS.items():
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run a command; end with the exit code that design and README promise.
+    """Run a command; end with the exit code that README promises.
 
     A mistake of the user's is a message, never a traceback; set MILVUS_KIT_DEBUG=1 to see one.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,6 @@ from validation import suite, workload
 from validation import target as targets
 from validation.errors import (
     ConfigurationError,
-    EmbeddedStackError,
     ExitCode,
     MeasurementError,
     MilvusKitError,
@@ -213,7 +213,7 @@ def judged_run(
     except KeyboardInterrupt:
         interrupted = True
     except OSError as broken:
-        error = _unwritable(broken, run.folder)
+        error = _about_a_file(broken, run.folder)
     except Exception as broken:  # noqa: BLE001  (whatever it is, what was measured is kept)
         error = broken
     measured = bool(read_parts(run.folder))
@@ -229,8 +229,14 @@ def judged_run(
         raise KeyboardInterrupt
 
 
-def _unwritable(error: OSError, folder: Path) -> MilvusKitError:
-    return EmbeddedStackError(
+_OF_A_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+def _about_a_file(error: OSError, folder: Path) -> Exception:
+    """Return what a user can mend; an error of a socket is none of those and stays what it is."""
+    if error.filename is None and error.errno not in _OF_A_DISK:
+        return error
+    return MilvusKitError(
         f"a file of the run cannot be read or written: {error.strerror or error}",
         where=str(error.filename or folder),
         remedy="free some space or name another place with --runs, then run it again",

@@ -15,6 +15,7 @@ from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, ch
 from validation.s3.endpoint import Keys, keys_of
 from validation.s3.failures import error_code, is_throttled, status_of
 from validation.s3.signing import encoded_path
+from validation.s3.sweeping import TROUBLE, versions_left
 from validation.s3.wire import link
 from validation.s3.workspace import Workspace
 
@@ -136,7 +137,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
     """Let the other key write an object and remove it in the end; give what reads it."""
     outsider: Any = space.client(keys=space.permissions.outsider)
     try:
-        outsider.put_object(**there, Body=_THEIRS)
+        made = outsider.put_object(**there, Body=_THEIRS).get("VersionId")
     except boto.ClientError as error:
         if is_throttled(error):
             raise
@@ -146,15 +147,25 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
     try:
         yield lambda: bytes(outsider.get_object(**there)["Body"].read())
     finally:
+        bucket, key = there["Bucket"], there["Key"]
         try:
             outsider.delete_object(**there)
-        except (boto.BotoCoreError, boto.ClientError):
-            space.outside.append(f"{there['Bucket']}/{there['Key']}")
+        except TROUBLE:
+            space.outside.append(f"{bucket}/{key}")
+        if made not in {None, "null"}:  # deleting it has only added a marker
+            found = versions_left(outsider, bucket, {key}, key, versioned=True)
+            space.outside += [f"{bucket}/{one}" for one in found]
 
 
 def _fetch(space: Workspace, url: str) -> tuple[int, bytes]:
     reply = space.follow(url)
     return reply.status, reply.body
+
+
+def _require_refusal(status: int, works: str) -> None:
+    """Require that a link is refused; an answer that is neither is not told as one that works."""
+    what = works if status == http.client.OK else f"it was answered {status}, which is no refusal"
+    require(status in _REFUSALS, what, status=status)
 
 
 def _presigned(space: Workspace, key: str, age: timedelta = timedelta()) -> str:
@@ -185,7 +196,7 @@ def presigned_tampered(space: Workspace) -> Evidence:
     first, second = space.put(b"shared"), space.put(b"private")
     url = _presigned(space, first).replace(encoded_path(first), encoded_path(second))
     status, _ = _fetch(space, url)
-    require(status in _REFUSALS, "the link reads another object", status=status)
+    _require_refusal(status, "the link reads another object")
     return {"status": status}
 
 
@@ -200,5 +211,5 @@ def presigned_expired(space: Workspace) -> Evidence:
     key = space.put(b"for a moment")
     url = _presigned(space, key, age=timedelta(minutes=5))
     status, _ = _fetch(space, url)
-    require(status in _REFUSALS, "an expired link still works", status=status)
+    _require_refusal(status, "an expired link still works")
     return {"status": status}

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from infra.settings import conformance
 from infra.settings.parse import from_file
+from infra.settings.services import Woodpecker
+from infra.settings.storage import S3
 from validation.cli import app
 from validation.errors import CredentialsError, ExitCode
 from validation.s3 import console, remains
@@ -86,6 +88,8 @@ def test_what_is_printed_to_paste_is_a_stack_that_config_check_accepts(
     assert f"conformanceProfile: {named}\n" in result.stdout
     for environment in ("dev", "prod"):
         settings = pasted(result.stdout, tmp_path / "stacks", environment)
+        assert isinstance(settings.storage, S3)
+        assert isinstance(settings.log, Woodpecker)
         assert settings.storage.endpoint == stub.endpoint
         assert settings.storage.allow_insecure
         assert settings.log.mode == "embedded"

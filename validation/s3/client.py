@@ -37,6 +37,10 @@ from validation.s3.endpoint import (
 from validation.target import Storage
 
 
+class WebPageError(ResponseParserError):
+    """A web page came in place of S3's answer."""
+
+
 @functools.lru_cache
 def _session() -> Session:
     """One session, so that the service's description is read from disk once.
@@ -142,7 +146,7 @@ def _refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_
     S3's.
 
     Raises:
-        ResponseParserError: It is.
+        WebPageError: It is.
     """
     headers = response_dict["headers"]
     page = (headers.get("content-type") or "").startswith("text/html")
@@ -150,4 +154,4 @@ def _refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_
     # botocore has made a 500 of a success by now where it could not read it.
     answered = response_dict["status_code"] in {200, 204, 206, 500}
     if answered and page and not an_object:
-        raise ResponseParserError(f"{operation_model.name} was answered with a web page")
+        raise WebPageError(f"{operation_model.name} was answered with a web page")

@@ -36,7 +36,7 @@ _FILE_WIDTH = 140
 _ID_WIDTH = max(len(one.id) for one in CHECKS)
 _NAMED = 3
 """So many objects that could not be deleted are named; the profile has them all."""
-_REMOVE = "let the key delete below the root path, then give the same command with --clean"
+_REMOVE = "when the store lets the key delete there, give the same command with --clean"
 _CODES = {
     Outcome.PASS: ExitCode.PASS,
     Outcome.FAIL: ExitCode.FAIL,

@@ -141,12 +141,11 @@ def _from_answer(storage: Storage, error: boto.ClientError) -> MilvusKitError:
     where = f"{storage.endpoint}, bucket {storage.bucket}, region {storage.region}"
     code, status = error_code(error), status_of(error)
     seen = f"{error.operation_name}: {status} {code if code != str(status) else ''}".strip()
-    region = _region_named(error)
     if status in _REDIRECTS:
-        return _redirected(error, where, seen, region)
+        return _redirected(storage, error, where=where, seen=seen)
     for meaning in _MEANINGS:
         if meaning.fits(code, status):
-            remedy = meaning.remedy
+            remedy, region = meaning.remedy, _region_named(error)
             if region and meaning.kind is ConfigurationError and "region" in remedy:
                 remedy = f"sign for {region}: --region {region}, or storage.region"
             if meaning.kind is CredentialsError and os.environ.get("AWS_SESSION_TOKEN"):
@@ -179,23 +178,23 @@ def _region_named(error: boto.ClientError) -> str:
     return found if re.fullmatch(r"[A-Za-z0-9-]{1,40}", found) else ""
 
 
-def _redirected(error: boto.ClientError, where: str, seen: str, region: str) -> MilvusKitError:
+def _redirected(
+    storage: Storage, error: boto.ClientError, *, where: str, seen: str
+) -> MilvusKitError:
     """Return what a redirect means: S3's own names a region or endpoint, others lead elsewhere."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     to = urlsplit(headers.get("location", "")).netloc or error.response["Error"].get("Endpoint", "")
-    if region:
+    region = _region_named(error)
+    what = f"the store sends requests elsewhere{f', to {to}' if to else ''}; Milvus does not follow"
+    remedy = "give the S3 data endpoint itself, not a console or a redirector"
+    if region and region != storage.region:
         remedy = f"sign for {region}: --region {region}, or storage.region"
+    elif to == urlsplit(storage.endpoint).netloc:
+        what = "the endpoint redirects signed requests to itself, in a loop"
+        remedy += "; if it is that, look at the proxy or load balancer before it"
     elif to:
-        remedy = f"give the endpoint that it names, if it is this store's S3 data endpoint: {to}"
-    else:
-        remedy = "give the S3 data endpoint itself, not a console or a redirector"
-    return ConfigurationError(
-        f"the store sends requests elsewhere{f', to {to}' if to else ''}; S3 clients of Milvus do"
-        " not follow",
-        where=where,
-        seen=seen,
-        remedy=remedy,
-    )
+        remedy = f"give the endpoint that it names, if that is this store's S3 data endpoint: {to}"
+    return ConfigurationError(what, where=where, seen=seen, remedy=remedy)
 
 
 def _from_transport(storage: Storage, error: Exception) -> MilvusKitError:

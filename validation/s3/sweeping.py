@@ -16,8 +16,8 @@ from botocore.parsers import ResponseParserError
 
 from validation.s3.failures import status_of
 
-TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
-"""What a call of boto3 may end with. None of it may end the sweeping."""
+TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError, ValueError)
+"""What a call of boto3 may end with, also where a size or date is none. None of it may end this."""
 _SWEEPERS = 16
 
 

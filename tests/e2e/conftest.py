@@ -95,6 +95,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     try:
         host.require_root()
+        strays.require_no_other_run()
         for folder in (project.runs_folder(), cache_folder()):
             host.require_space(folder)
         config.stash[_TOOLS] = provide(progress)

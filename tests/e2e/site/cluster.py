@@ -40,8 +40,11 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
     if keep and host.node_record():
         yield
         return
+    stands = host.node_record().get("cluster") == _NAME and host.is_prepared()
+    if not stands:
+        host.require_no_cluster()  # before anything that has to be undone
     try:
-        if host.node_record().get("cluster") != _NAME:
+        if not stands:
             _make(deployment)
         yield
     finally:
@@ -50,7 +53,6 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
 
 
 def _make(deployment: Deployment) -> None:
-    host.require_no_cluster()
     archives = image_archives(deployment.tools, deployment.progress)
     host.prepare(chosen(archives, deployment.stack, IMAGES))
     with pytest.MonkeyPatch.context() as patch:

@@ -20,26 +20,25 @@ _TIMEOUT_SECONDS = 120
 
 
 @contextmanager
-def target_of_stack(stack: str, *, project: Path | None = None) -> Iterator[Target]:
+def target_of_stack(stack: str) -> Iterator[Target]:
     """Yield a stack's target while its secrets lie in files that only this user can read.
 
     The files are removed at the end: a target that holds secrets itself is never written down.
 
     Args:
-        stack: Name of the stack, as for ``pulumi -s``.
-        project: Folder with Pulumi.yaml; the current one if left out.
+        stack: Name of the stack, as for ``pulumi -s``; its Pulumi.yaml is in the current folder.
 
     Raises:
         MissingToolError: There is no Pulumi CLI.
         ConfigurationError: The stack is unknown or has no such output.
     """
-    document = _output(stack, project or Path.cwd())
+    document = _output(stack)
     with TemporaryDirectory(prefix="milvus-kit-") as folder:
         parsed = parse(_in_files(document, Path(folder)), source=f"output {OUTPUT} of {stack}")
         yield parsed
 
 
-def _output(stack: str, project: Path) -> Any:
+def _output(stack: str) -> Any:
     pulumi = shutil.which("pulumi")
     if pulumi is None:
         raise MissingToolError(
@@ -50,7 +49,6 @@ def _output(stack: str, project: Path) -> Any:
     command = [pulumi, "stack", "output", OUTPUT, "--json", "--show-secrets", "--stack", stack]
     done = subprocess.run(
         [*command, "--non-interactive"],
-        cwd=project,
         env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
         capture_output=True,
         text=True,
@@ -61,7 +59,7 @@ def _output(stack: str, project: Path) -> Any:
         said = done.stderr.strip().splitlines()
         raise ConfigurationError(
             f"pulumi cannot say the output {OUTPUT}: {said[-1] if said else 'no message'}",
-            where=f"stack {stack} in {project}",
+            where=f"stack {stack} in {Path.cwd()}",
             remedy=f"run `pulumi up -s {stack}` first, from the folder with Pulumi.yaml",
         )
     try:

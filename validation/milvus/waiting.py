@@ -1,4 +1,4 @@
-"""Wait for what a server does in its own time: up to a limit, and telling how far it is."""
+"""Wait for what a server does in its own time, up to a limit."""
 
 from __future__ import annotations
 

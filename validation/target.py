@@ -28,6 +28,7 @@ from pydantic import (
 
 from validation import strict_yaml
 from validation.errors import ConfigurationError
+from validation.files import write_whole
 
 SCHEMA = "milvus-kit/target/1"
 
@@ -286,9 +287,7 @@ def save(target: Target, path: Path) -> None:
             remedy="give the secret as a reference: {env: NAME} or {file: PATH}",
         )
     text = yaml.safe_dump(target.document(), sort_keys=False, allow_unicode=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text)
 
 
 def _holds_value(part: Any) -> bool:

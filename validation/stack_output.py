@@ -1,4 +1,4 @@
-"""The target of a Pulumi stack: its output ``target``, read with the Pulumi CLI."""
+"""The target that a command is given: a document, or a Pulumi stack's output ``target``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,43 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from validation.errors import ConfigurationError, MissingToolError
-from validation.target import Target, parse
+from validation.errors import ConfigurationError, MissingToolError, UsageError
+from validation.target import Target, load, parse
 
 OUTPUT = "target"
 _TIMEOUT_SECONDS = 120
+
+
+@contextmanager
+def target_given(
+    file: Path | None, stack: str | None, *, command: str, wanted: str
+) -> Iterator[Target]:
+    """Yield the target that a command was given: by ``--target``, or by ``--stack``.
+
+    Args:
+        file: The target's document.
+        stack: Name of the stack whose output it is.
+        command: The command's name, for the error.
+        wanted: What has to be said, for the error.
+
+    Raises:
+        UsageError: Not exactly one of them was given.
+        MissingToolError: There is no Pulumi CLI.
+        ConfigurationError: What was given cannot be used.
+    """
+    if (file is None) == (stack is None):
+        raise UsageError(
+            wanted,
+            where=f"milvus-kit {command}",
+            remedy="give --target FILE or -s STACK, one of them",
+        )
+    with target_of_stack(stack) if stack else nullcontext(load(file or Path())) as found:
+        yield found
 
 
 @contextmanager

@@ -221,6 +221,25 @@ class Target(_Part):
         return _with_secrets(data, self) if reveal else data
 
 
+def storage_of(target: Target, *, where: str) -> Storage:
+    """Return the storage contract of a target that cannot do without.
+
+    Args:
+        target: The target.
+        where: Where it comes from, for the error.
+
+    Raises:
+        ConfigurationError: It declares none.
+    """
+    if target.storage is None:
+        raise ConfigurationError(
+            "this target declares no storage",
+            where=where,
+            remedy="add a storage section with endpoint, bucket and key references",
+        )
+    return target.storage
+
+
 def _with_secrets(data: Any, part: Any) -> Any:
     """Put the plain text of in-memory secrets back where the dump has masked them."""
     if isinstance(part, SecretRef) and part.value is not None:

@@ -90,13 +90,7 @@ def chosen(
     if target is not None:
         options.refuse("--target", *_DESCRIBE, "ca_file", "access_key_env", "secret_key_env")
         document = targets.load(target)
-        if document.storage is None:
-            raise ConfigurationError(
-                "this target declares no storage",
-                where=str(target),
-                remedy="add a storage section with endpoint, bucket and key references",
-            )
-        return document.storage, document.milvus.wal
+        return targets.storage_of(document, where=str(target)), document.milvus.wal
     if stack is not None:
         options.refuse("--stack", *_DESCRIBE)
         return of_stack(stack, options)

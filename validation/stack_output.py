@@ -93,7 +93,10 @@ def _output(stack: str) -> Any:
         return json.loads(done.stdout)
     except json.JSONDecodeError:
         raise ConfigurationError(
-            f"the output {OUTPUT} is not JSON", where=f"stack {stack}"
+            f"the output {OUTPUT} is not JSON",
+            where=f"stack {stack}",
+            remedy=f"see what `pulumi stack output {OUTPUT} --json -s {stack}` says; it may be an"
+            " older Pulumi CLI",
         ) from None
 
 

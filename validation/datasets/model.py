@@ -204,7 +204,9 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
             )
         if len(column) != dataset.rows:
             raise DatasetError(
-                f"column {name} has {len(column)} values for {dataset.rows} rows", where=where
+                f"column {name} has {len(column)} values for {dataset.rows} rows",
+                where=where,
+                remedy="give every row one value of each column",
             )
     _check_texts(dataset, where)
     _check_qrels(dataset, where)
@@ -259,7 +261,12 @@ def _check_ids(ids: np.ndarray | Sequence[str], where: str) -> None:
         unique, counts = np.unique(ids, return_counts=True)
         doubled = unique[counts > 1]
         if doubled.size:
-            raise DatasetError("an id is there twice", where=where, seen=int(doubled[0]))
+            raise DatasetError(
+                "an id is there twice",
+                where=where,
+                seen=int(doubled[0]),
+                remedy="give every row an id of its own",
+            )
         return
     seen: dict[str, int] = {}
     for row, identity in enumerate(ids):

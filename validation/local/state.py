@@ -85,7 +85,9 @@ def read(folder: Path) -> State | None:
         return None
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the stack's state: {error.strerror}", where=str(path)
+            f"cannot read the stack's state: {error.strerror}",
+            where=str(path),
+            remedy="let this user read it, or choose another folder",
         ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]

@@ -89,6 +89,7 @@ def _await(
                 f"Milvus could not {doing}",
                 where=connection.endpoint.name,
                 seen=seen.get("index_state_fail_reason") or seen,
+                remedy="look in the log of the data nodes, which build it (index nodes before 2.6)",
             )
         if report:
             report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")

@@ -205,4 +205,6 @@ def _validated(document: Mapping[str, Any], source: str) -> Storage:
         return Storage.model_validate(document)
     except ValidationError as error:
         wrong = strict_yaml.wrong_keys(error)
-        raise ConfigurationError(f"this is no storage contract{wrong}", where=source) from None
+        raise ConfigurationError(
+            f"this is no storage contract{wrong}", where=source, remedy="mend what is named above"
+        ) from None

@@ -77,7 +77,15 @@ class Filter:
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Queries: vectors always, the rest where there is one."""
+    """Queries: vectors always, the rest where there is one.
+
+    Args:
+        ids: One each, as the judgements name them.
+        vectors: Float32, shape (q, d).
+        texts: What was asked, one each.
+        sorts: Of what sort each is, to be told apart in the report.
+        filters: One each, None where nothing is filtered.
+    """
 
     ids: list[str]
     vectors: np.ndarray

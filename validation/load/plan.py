@@ -25,7 +25,7 @@ class Plan:
     """Requests to repeat, in order, as often as needed. It can be sent to a worker process.
 
     Args:
-        endpoint: Where to.
+        endpoint: The server, and how it is spoken to.
         requests: Serialised ``SearchRequest`` messages, one query each.
         hits: How many hits a complete reply to each has.
         deadline: Of each request, in seconds.
@@ -48,7 +48,7 @@ def search_plan(
     """Prepare a search for each vector.
 
     Args:
-        connection: The server.
+        connection: An open connection to the server.
         name: Of a loaded collection.
         vectors: Float32, shape (q, d).
         k: How many neighbours.

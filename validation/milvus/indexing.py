@@ -29,13 +29,16 @@ def build(
     """Build the index of the vectors and wait until it covers every row.
 
     Args:
-        connection: Where to.
+        connection: An open connection to the server.
         name: Of the collection.
         index: Of the vectors.
         dataset: What the collection holds.
         keywords: Whether to build the index of the texts, too.
         seconds: Time limit for each index.
         report: Is told how far it is.
+
+    Raises:
+        MeasurementError: The server refused or failed to build one, or did not end it in time.
     """
     wanted: list[tuple[str, IndexSpec, str]] = []
     if keywords:

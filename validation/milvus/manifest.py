@@ -95,7 +95,7 @@ def stored(connection: Connection, name: str, *, like: Manifest | None = None) -
     """Read back every row of a collection with strong consistency and return its manifest.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of a collection that is loaded.
         like: What is expected. It only says where to cut the keys into ranges that are read side
             by side, which is faster; the ranges cover all keys, expected or not.

@@ -34,7 +34,7 @@ def read(
     """Read all rows of a loaded collection and return what was made of each page of them.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of the collection.
         use: Is called with the columns of some rows, by field name.
         expected: Primary keys in ascending order. They only say where to cut the keys into ranges

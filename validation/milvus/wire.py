@@ -73,7 +73,7 @@ class Wire:
     """An open channel and Milvus's raw methods on it.
 
     Args:
-        endpoint: Where.
+        endpoint: The server, and how it is spoken to.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

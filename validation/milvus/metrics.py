@@ -94,15 +94,12 @@ class Delta:
         return gained
 
 
-def scrape(
-    milvus: Milvus, *, only: tuple[str, ...] = (), timeout: float = TIMEOUT_SECONDS
-) -> Snapshot:
+def scrape(milvus: Milvus, *, only: tuple[str, ...] = ()) -> Snapshot:
     """Read the metrics of a target's Milvus.
 
     Args:
         milvus: How it is reached; ``metrics_uri`` is the base URL.
         only: Names start with one of these; all names if empty.
-        timeout: Of the request, in seconds.
 
     Raises:
         UnsupportedError: The target declares no ``metrics_uri``.
@@ -120,7 +117,7 @@ def scrape(
     url = milvus.metrics_uri.rstrip("/") + "/metrics"
     try:
         with httpx.stream(
-            "GET", url, timeout=timeout, verify=_trust(milvus, url), follow_redirects=False
+            "GET", url, timeout=TIMEOUT_SECONDS, verify=_trust(milvus, url), follow_redirects=False
         ) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise UnreachableError(

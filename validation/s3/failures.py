@@ -133,7 +133,12 @@ def _from_answer(storage: Storage, error: boto.ClientError) -> MilvusKitError:
     for meaning in _MEANINGS:
         if meaning.fits(error):
             return meaning.kind(meaning.what, where=where, seen=seen, remedy=meaning.remedy)
-    return MeasurementError("the store answered with an error", where=where, seen=seen)
+    return MeasurementError(
+        "the store answered with an error",
+        where=where,
+        seen=seen,
+        remedy="look this code up in the store's documentation, and the request in its log",
+    )
 
 
 def _from_transport(storage: Storage, error: Exception) -> MilvusKitError:

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from itertools import count
 import numpy as np
 from obstore.store import S3Store
 
+from validation import host
 from validation.errors import MeasurementError
 from validation.s3.conformance.objects import noise
 from validation.s3.fast_client import CALLS, Call, error_code, fast_store
@@ -306,9 +306,8 @@ def knee(points: Sequence[Point]) -> Point:
 @contextlib.contextmanager
 def _cpu_watched() -> Iterator[Callable[[], float]]:
     """Give a function that returns the share of all cores this process used in the block."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wall, cpu = time.perf_counter(), time.process_time()
     result: list[float] = []
     yield lambda: result[0]
     elapsed = max(time.perf_counter() - wall, 1e-9)
-    result.append((time.process_time() - cpu) / elapsed / (cores or 1))
+    result.append((time.process_time() - cpu) / elapsed / host.cores())

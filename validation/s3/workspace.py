@@ -101,7 +101,7 @@ class Workspace:
         """Addresses of the endpoint that turned out not to show the same store."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
         self._made: list[str] = []
-        self._uploads: list[tuple[str, str, str]] = []
+        self._uploads: list[tuple[str, str]] = []
         self._counter = itertools.count()
         self._lock = threading.Lock()
 
@@ -132,12 +132,11 @@ class Workspace:
         """Return an object's content."""
         return self.s3.get_object(Bucket=self.bucket, Key=key, **more)["Body"].read()
 
-    def upload(self, key: str, *, bucket: str = "", **more: Any) -> str:
+    def upload(self, key: str, **more: Any) -> str:
         """Start a multipart upload and remember to abort it; return its id."""
-        bucket = bucket or self.bucket
-        found = self.s3.create_multipart_upload(Bucket=bucket, Key=key, **more)["UploadId"]
+        found = self.s3.create_multipart_upload(Bucket=self.bucket, Key=key, **more)["UploadId"]
         with self._lock:
-            self._uploads.append((bucket, key, found))
+            self._uploads.append((key, found))
         return found
 
     def send(self, method: str, key: str = "", **more: Any) -> Reply:
@@ -202,9 +201,9 @@ class Workspace:
 
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
-        for bucket, key, upload in self._uploads:
+        for key, upload in self._uploads:
             with suppress(boto.BotoCoreError, boto.ClientError):
-                self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+                self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
         left = list(self.outside)
         for bucket, keys in self._keys.items():
             found = [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]

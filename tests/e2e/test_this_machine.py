@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import clean, host, strays
+from tests.e2e import clean, host, project, strays
+from tests.e2e.images.bundle import chosen, image_archives
 from tests.e2e.site.cluster import cluster
+from tests.waiting import eventually
 from validation.errors import ExitCode, MissingToolError, OwnershipError
 
 
@@ -143,6 +145,37 @@ def test_an_address_and_a_folder_of_somebody_elses_are_kept(monkeypatch, tmp_pat
     host.prepare(tmp_path)
     host.restore()
     assert not [one for one in asked if one[1] in {"add", "del"}]
+
+
+_MAKES_A_NODE = """
+from tests.e2e import strays
+strays.mark()
+from infra.kubernetes.node import bootstrap
+from tests.e2e.site.cluster import plan
+bootstrap.create(plan())
+"""
+
+
+@pytest.mark.ends_the_stack
+@pytest.mark.timeout(600)
+def test_what_a_run_that_was_killed_left_on_this_machine_is_given_back(tools, progress):
+    host.require_no_cluster()
+    host.prepare(chosen(image_archives(tools, progress), "killed", []))
+    command = [sys.executable, "-c", _MAKES_A_NODE]
+    run = subprocess.Popen(command, env={**os.environ, "PATH": tools.path()}, cwd=project.ROOT)
+    try:
+        eventually(lambda: any("/kubelet" in one for one in host.leftovers()), seconds=120)
+    finally:
+        run.kill()  # in the middle of it, and without a word
+        run.wait()
+    try:
+        assert host.node_record()["made"] == "no"
+        with pytest.raises(OwnershipError, match="make e2e-clean"):
+            host.require_no_cluster()
+    finally:
+        assert clean.command() == 0
+    assert host.leftovers() == []
+    assert not host.is_prepared()
 
 
 def test_a_machine_whose_node_is_somebody_elses_is_left_alone(monkeypatch, tmp_path, capsys):

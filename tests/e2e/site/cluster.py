@@ -58,7 +58,7 @@ def _make(deployment: Deployment) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", deployment.pulumi.environment["PATH"])
         with deployment.progress.step("a cluster that somebody else made"):
-            bootstrap.create(_plan())
+            bootstrap.create(plan())
             apply(deployment, _local_volumes())
 
 
@@ -92,7 +92,8 @@ def kubeconfig(source: Path, folder: Path) -> Path:
     return path
 
 
-def _plan() -> NodePlan:
+def plan() -> NodePlan:
+    """Return how that cluster's only node is made."""
     return NodePlan(
         cluster=_NAME,
         host=Host(name="site-node", address=host.ADDRESS, role="control-plane"),

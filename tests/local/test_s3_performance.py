@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import s3_servers
 import s3_stub
 from rich.console import Console
 
-from validation.errors import ExitCode, MeasurementError
+from validation.errors import ExitCode, MeasurementError, UnsupportedError
 from validation.s3 import console, fast_client
 from validation.s3.client import connect
 from validation.s3.conformance.runner import run
@@ -180,6 +181,60 @@ def test_sizes_are_taken_from_what_milvus_has_written(space, stub):
     assert written_by_milvus(space) == {"insert_log": 900, "index_files": 5_000}
     for key in keys:
         client.delete_object(Bucket="milvus", Key=key)
+
+
+def test_delete_is_asked_object_by_object_as_milvus_does(space, monkeypatch):
+    seen = []
+    real = s3_stub.Handler._refuse_if_busy
+
+    def note(handler):
+        seen.append((handler.command, handler.query))
+        real(handler)
+
+    monkeypatch.setattr(s3_stub.Handler, "_refuse_if_busy", note)
+    assert Meter(space).point("DELETE", 1_000, 1, PLAN).errors == {}
+    assert {one[0] for one in seen} == {"PUT", "DELETE"}
+
+
+ELSEWHERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_PROXY", ELSEWHERE),
+        ("ALL_PROXY", ELSEWHERE),
+        ("http_proxy", ELSEWHERE),
+        ("AWS_SESSION_TOKEN", "of another identity"),
+        ("AWS_ENDPOINT_URL_S3", ELSEWHERE),
+        ("AWS_SKIP_SIGNATURE", "true"),
+        ("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms"),
+    ],
+)
+def test_both_clients_go_to_the_same_place_as_the_same_one_whatever_the_environment_says(
+    space, monkeypatch, name, value
+):
+    seen = []
+    real = s3_stub.Handler._refuse_if_busy
+
+    def note(handler):
+        seen.append({k: v for k, v in handler.lower.items() if k.startswith("x-amz-")})
+        real(handler)
+
+    monkeypatch.setenv(name, value)
+    found = Meter(space).point("GET", 1_000, 1, PLAN)
+    monkeypatch.setattr(s3_stub.Handler, "_refuse_if_busy", note)
+    assert (found.errors, os.environ[name]) == ({}, value)
+    Meter(space).point("PUT", 1_000, 1, PLAN)
+    usual = {"x-amz-date", "x-amz-content-sha256"}
+    assert {frozenset(headers) for headers in seen} == {frozenset(usual)}
+
+
+def test_a_client_certificate_is_said_to_be_out_of_the_fast_clients_reach():
+    mutual = {"mode": "server", "client_certificate_file": "own.pem"}
+    storage = s3_servers.storage("https://127.0.0.1:9", tls=mutual)
+    with pytest.raises(UnsupportedError, match="cannot show a client certificate"):
+        fast_client.fast_store(storage)
 
 
 @pytest.mark.parametrize("check", ["objects.zero-byte", "objects.missing", "bucket.missing"])

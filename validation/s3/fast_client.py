@@ -15,7 +15,8 @@ from typing import Any
 import obstore
 from obstore.store import S3Store
 
-from validation.s3.endpoint import ca_file_of, endpoint_of, keys_of
+from validation.errors import UnsupportedError
+from validation.s3.endpoint import ca_file_of, client_certificate_of, endpoint_of, keys_of
 from validation.target import Storage
 
 PIECE = 8 << 20
@@ -23,9 +24,22 @@ PIECE = 8 << 20
 
 
 def fast_store(storage: Storage) -> S3Store:
-    """Return an obstore client of a store, which retries nothing by itself."""
+    """Return an obstore client of a store, which retries nothing by itself.
+
+    It talks to the same place with the same identity as `client.connect` does: of the environment,
+    from which obstore would take proxies, endpoints, tokens and more, it sees nothing.
+
+    Raises:
+        UnsupportedError: The store wants a client certificate.
+    """
+    if client_certificate_of(storage) is not None:
+        raise UnsupportedError(
+            "the fast client cannot show a client certificate",
+            where="storage.tls.client_certificate_file",
+            remedy="measure through an endpoint of the store that wants none",
+        )
     keys = keys_of(storage)
-    with _trusting(storage):
+    with _environment(storage):
         return S3Store(
             storage.bucket,
             endpoint=storage.endpoint,
@@ -33,6 +47,7 @@ def fast_store(storage: Storage) -> S3Store:
             access_key_id=keys.access,
             secret_access_key=keys.secret,
             virtual_hosted_style_request=storage.addressing == "virtual",
+            disable_bulk_delete=True,  # Milvus deletes object by object, too
             client_options={
                 "allow_http": not endpoint_of(storage).tls,
                 "timeout": "120s",
@@ -43,19 +58,24 @@ def fast_store(storage: Storage) -> S3Store:
 
 
 @contextlib.contextmanager
-def _trusting(storage: Storage) -> Iterator[None]:
-    """Let the Rust client see a private CA: it reads SSL_CERT_FILE when it is made."""
+def _environment(storage: Storage) -> Iterator[None]:
+    """Let the Rust client see a private CA and nothing else, in the environment it is made in.
+
+    It reads SSL_CERT_FILE, and would obey AWS_* before what it is told here, and *_PROXY.
+    """
+    before = dict(os.environ)
+    for name in before:
+        if name.upper().startswith("AWS_") or name.upper().endswith("_PROXY"):
+            del os.environ[name]
     ca_file = ca_file_of(storage)
-    before = os.environ.get("SSL_CERT_FILE")
     if ca_file is not None:
         os.environ["SSL_CERT_FILE"] = str(ca_file)
     try:
         yield
     finally:
         if ca_file is not None:
-            os.environ.pop("SSL_CERT_FILE")
-        if before is not None:
-            os.environ["SSL_CERT_FILE"] = before
+            del os.environ["SSL_CERT_FILE"]
+        os.environ.update(before)
 
 
 def error_code(error: Exception) -> str:

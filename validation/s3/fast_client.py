@@ -89,43 +89,43 @@ def error_code(error: Exception) -> str:
     return type(error).__name__
 
 
-async def _put(store: S3Store, key: str, body: bytes) -> float:
+async def _put(store: S3Store, key: str, body: bytes, _: int) -> float:
     await obstore.put_async(store, key, body, use_multipart=False)
     return time.perf_counter()
 
 
-async def _get(store: S3Store, key: str, body: bytes) -> float:
+async def _get(store: S3Store, key: str, _: bytes, size: int) -> float:
     answer = await obstore.get_async(store, key)
     first, read = time.perf_counter(), 0
-    if len(body) <= PIECE:
+    if size <= PIECE:
         read = len(await answer.bytes_async())
     else:
         pieces: AsyncIterator[Any] = answer.stream(min_chunk_size=PIECE).__aiter__()
         async for piece in pieces:
             read += len(piece)
-    if read != len(body):
-        raise ValueError(f"read {read} bytes instead of {len(body)}")
+    if read != size:
+        raise ValueError(f"read {read} bytes instead of {size}")
     return first
 
 
-async def _head(store: S3Store, key: str, _: bytes) -> float:
+async def _head(store: S3Store, key: str, _: bytes, __: int) -> float:
     await obstore.head_async(store, key)
     return time.perf_counter()
 
 
-async def _list(store: S3Store, prefix: str, _: bytes) -> float:
+async def _list(store: S3Store, prefix: str, _: bytes, __: int) -> float:
     await obstore.list_with_delimiter_async(store, prefix)
     return time.perf_counter()
 
 
-async def _delete(store: S3Store, key: str, _: bytes) -> float:
+async def _delete(store: S3Store, key: str, _: bytes, __: int) -> float:
     await obstore.delete_async(store, key)
     return time.perf_counter()
 
 
-Call = Callable[[S3Store, str, bytes], Awaitable[float]]
+Call = Callable[[S3Store, str, bytes, int], Awaitable[float]]
 CALLS: dict[str, Call] = {"PUT": _put, "GET": _get, "HEAD": _head, "LIST": _list, "DELETE": _delete}
 """Each operation: sends it to a store and returns when the answer's head was there.
 
-They take a key (a prefix for LIST) and a body: what PUT writes, and what GET has to find in length.
+They take a key (a prefix for LIST), the body that PUT writes, and the size that GET has to find.
 """

@@ -7,6 +7,8 @@ import dataclasses
 import io
 import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from validation.s3.speed_table import legend, rows
 from validation.s3.workspace import opened
 from validation.verdict import Outcome
 
+ROOT = Path(__file__).parents[2]
 PLAN = Plan(sizes=(1_000, 3_000_000), levels=(1, 2), requests=8, seconds=20)
 
 
@@ -344,6 +347,43 @@ def test_a_client_certificate_is_said_to_be_out_of_the_fast_clients_reach():
     storage = s3_servers.storage("https://127.0.0.1:9", tls=mutual)
     with pytest.raises(UnsupportedError, match="cannot show a client certificate"):
         fast_client.fast_store(storage)
+
+
+GREEDY = """
+import runpy, sys, obstore
+from validation.s3 import performance
+kept = []
+async def get(store, key, body, size):
+    kept.append(await (await obstore.get_async(store, key)).bytes_async())
+    return 0.0
+performance.CALLS["GET"] = get
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells a process's peak")
+@pytest.mark.parametrize("greedy", [False, True], ids=["as-it-is", "keeping-bodies"])
+def test_memory_is_bounded_by_concurrency_times_part_and_a_reader_that_keeps_bodies_is_seen(
+    tmp_path, greedy
+):
+    size, concurrency = 8 << 20, 8
+    benchmark = str(ROOT / "benchmarks" / "s3.py")
+    with s3_servers.minio(tmp_path) as endpoint:
+        connect(s3_servers.storage(endpoint)).create_bucket(Bucket="milvus")
+        case = ["memory", endpoint, "milvus", str(size), str(concurrency)]
+        run_it = (
+            f"sys.argv[:] = {[benchmark, *case]}; runpy.run_path({benchmark!r}, None, '__main__')"
+        )
+        code = (GREEDY if greedy else "import runpy, sys\n") + run_it
+        keys = {"AWS_ACCESS_KEY_ID": s3_servers.ACCESS, "AWS_SECRET_ACCESS_KEY": s3_servers.SECRET}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | keys,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    bound = concurrency * fast_client.PART + size
+    assert (int(done.stdout) > bound) is greedy
 
 
 @pytest.mark.parametrize("check", ["objects.zero-byte", "objects.missing", "bucket.missing"])

@@ -2,7 +2,7 @@
 
 The load is closed loop: a fixed number of requests is under way at any time, as in Milvus's own
 pools. Time to first byte is the time until the answer's head is there; the total ends with the last
-byte. Memory is bounded by concurrency times `fast_client.PIECE` for reads, and for writes by one
+byte. Memory is bounded by concurrency times `fast_client.PART` for reads, and for writes by one
 body, which all requests share.
 
 A failed request is infinitely slow. A request is sent again after 429, 500 and 503, as Milvus's

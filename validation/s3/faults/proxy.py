@@ -1,4 +1,4 @@
-"""The proxy: listens on loopback, one thread a connection, faults from a script.
+"""The proxy: listens on loopback, two threads a connection, faults from a script.
 
 .. code-block:: python
 
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from validation.errors import UnreachableError
 from validation.s3.faults.exchange import Exchange
 from validation.s3.faults.script import Script
-from validation.s3.faults.stream import ClosedError, Stream
+from validation.s3.faults.stream import Stream
+from validation.s3.faults.tls import Tls
 
 _CONNECT_SECONDS = 5.0
 _SOCKET_BUFFER = 4 << 20
@@ -73,7 +73,7 @@ class FaultProxy:
         self._listener = socket.create_server((host, port), backlog=256)
         _tuned(self._listener)  # what it accepts inherits the buffers
         self._open: set[Stream] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for what is open
         self._thread = threading.Thread(target=self._accept, name="fault-proxy", daemon=True)
 
     @property
@@ -105,11 +105,9 @@ class FaultProxy:
 
     def hang_up(self) -> None:
         """End every open connection."""
-        with self._lock:
-            streams = list(self._open)
-        for stream in streams:
-            with contextlib.suppress(OSError):
-                stream.socket.shutdown(socket.SHUT_RDWR)
+        with self._lock:  # none is closed meanwhile, and its number given to another file
+            for stream in self._open:
+                stream.shut()
 
     def _accept(self) -> None:
         while True:
@@ -120,46 +118,54 @@ class FaultProxy:
             threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
-        streams: list[Stream] = []
+        self.script.wait_while_stopped()
+        tls = Tls(accepted, self._inward) if self._inward else None
+        client = Stream(accepted, self.script.wait_while_stopped, tls)
+        streams = [client]
         try:
-            self.script.wait_while_stopped()
-            streams.append(self._client(accepted))
-            streams.append(self._store())
-            with self._lock:
-                self._open |= set(streams)
-            exchange = Exchange(streams[0], streams[1], self.script)
-            while exchange.one():
-                self.script.wait_while_stopped()
-        except (ClosedError, OSError, UnreachableError, ValueError, IndexError):
-            pass  # a side is gone, or does not speak HTTP: the other one is told by the close
+            if self._agreed(client):
+                with self._lock:
+                    self._open.add(client)
+                streams.append(self._store())
+                if streams[1].tls:
+                    streams[1].tls.handshake()
+                Exchange(client, streams[1], self.script).run()
+        except OSError:
+            pass  # the store is not there: the client is told by the close
         finally:
-            with self._lock:
-                self._open -= set(streams)
-            for stream in streams:
-                stream.close()
-            accepted.close()
+            self._close(*streams)
 
-    def _client(self, accepted: socket.socket) -> Stream:
-        return Stream(self._secured(accepted), self.script.wait_while_stopped)
+    def _close(self, *streams: Stream) -> None:
+        with self._lock:
+            self._open -= set(streams)
+        for stream in streams:
+            stream.close()
 
-    def _secured(self, accepted: socket.socket) -> socket.socket:
-        if self._inward is None:
-            return accepted
+    def _agreed(self, client: Stream) -> bool:
+        """Return whether a client agreed on TLS, if it is spoken, and count why it did not."""
         try:
-            return self._inward.wrap_socket(accepted, server_side=True)
+            if client.tls:
+                client.tls.handshake()
+        except ssl.SSLEOFError:
+            return False  # it went away, or was hung up
         except ssl.SSLError as error:
             reason = str(error.reason or "")
             if "_ALERT_" in reason:
                 self.script.note_refusal(reason.partition("_ALERT_")[2].lower().replace("_", " "))
-            raise
+            return False
+        except OSError:
+            return False
+        return True
 
     def _store(self) -> Stream:
         plain = socket.create_connection(self.upstream, timeout=_CONNECT_SECONDS)
         plain.settimeout(None)
         _tuned(plain)
-        host = self.upstream[0]
-        side = self._outward.wrap_socket(plain, server_hostname=host) if self._outward else plain
-        return Stream(side, self.script.wait_while_stopped)
+        tls = Tls(plain, self._outward, self.upstream[0]) if self._outward else None
+        store = Stream(plain, self.script.wait_while_stopped, tls)
+        with self._lock:
+            self._open.add(store)
+        return store
 
 
 def _tuned(plain: socket.socket) -> None:

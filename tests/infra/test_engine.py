@@ -23,11 +23,11 @@ from infra.secrets.password import Password
 from infra.settings.parse import parse
 from infra.storage import policy
 from infra.storage.greenlake_resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
+from validation.cache import cache_folder
 
 # A program that an engine has given up leaves a coroutine of the SDK's behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-CACHE = Path("~/.cache/milvus-kit/toolchain").expanduser()
 PLUGIN = "pulumi-resource-pulumi-python"
 
 
@@ -37,10 +37,11 @@ def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("engine")
     (folder / "bin").mkdir()
     (folder / "state").mkdir()
+    cache = cache_folder() / "toolchain"
     for name in ("pulumi", PLUGIN):
-        found = shutil.which(name) or next(map(str, CACHE.glob(f"pulumi*/bin/{name}")), None)
+        found = shutil.which(name) or next(map(str, cache.glob(f"pulumi*/bin/{name}")), None)
         if found is None:
-            pytest.skip(f"needs the program {name}, on PATH or in the toolchain's cache")
+            pytest.skip(f"needs the program {name}, on PATH or in {cache}: `make e2e` builds it")
         shutil.copy2(found, folder / "bin" / name)
     return {
         "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -170,6 +170,11 @@ def _proxy() -> dict[str, Any]:
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
-        # The host's own limits are left as they are.
-        "conntrack": {"maxPerCore": 0, "min": 0},
+        # The host's own limits and times are left as they are: none of these says otherwise.
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpEstablishedTimeout": "0s",
+            "tcpCloseWaitTimeout": "0s",
+        },
     }

@@ -15,7 +15,9 @@ from pulumi import dynamic
 
 from infra.kubernetes import kubeconfig
 from infra.kubernetes.contract import KubeAccess
-from infra.kubernetes.facts import ClusterFacts, Needs, facts, problems
+from infra.kubernetes.facts import ClusterFacts, facts
+from infra.kubernetes.fit import problems
+from infra.kubernetes.needs import Needs
 from infra.provider import Provider
 from validation.errors import ConfigurationError, CredentialsError, MilvusKitError, UnreachableError
 
@@ -100,7 +102,7 @@ def look(props: dict[str, Any]) -> ClusterFacts:
     client.configuration.retries = 1
     client.rest_client.pool_manager.connection_pool_kw["retries"] = 1
     try:
-        return facts(client)
+        return facts(client, (props.get("needs") or {}).get("namespace") or "")
     except ApiException as error:
         raise _refused(error, where, kubeconfig.ended(props)) from None
     except (HTTPError, OSError) as error:
@@ -168,7 +170,7 @@ def require_fit(props: dict[str, Any]) -> ClusterFacts:
         UnreachableError: See `look`.
     """
     found = look(props)
-    reasons = problems(found, Needs(**props["needs"]))
+    reasons = problems(found, Needs.of(props["needs"]))
     if reasons:
         raise ConfigurationError(
             "this stack does not fit on the cluster:\n    " + "\n    ".join(reasons),
@@ -183,5 +185,5 @@ def told(found: ClusterFacts) -> dict[str, Any]:
     return {
         "version": found.version,
         "default_storage_class": found.default_storage_class,
-        "nodes": list(found.nodes),
+        "nodes": [node.name for node in found.nodes],
     }

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 from pulumi import dynamic
 
+from infra.kubernetes import exchange
 from infra.kubernetes.node import bootstrap, membership, teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import ADMIN, NodePlan
@@ -15,6 +16,14 @@ from infra.provider import Provider
 
 class NodeProvider(Provider):
     """Makes a host a node. ``plan`` is a `NodePlan` as JSON, a secret if it holds an SSH key."""
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
+        """Refuse what would make another cluster, without what is on it, of one that stands."""
+        plans = [one.get("plan") for one in (_olds, news)]
+        if not all(isinstance(one, str) for one in plans):  # a new node, or known only later
+            return dynamic.CheckResult(news, [])
+        before, now = (NodePlan.model_validate_json(str(one)).decides() for one in plans)
+        return dynamic.CheckResult(news, exchange.refused(before, now))
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the host a node."""

@@ -13,6 +13,7 @@ from validation.s3.conformance import (  # noqa: F401
     listing,
     multipart,
     objects,
+    races,
     tls,
 )
 from validation.s3.conformance.model import TABLE

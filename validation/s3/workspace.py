@@ -73,7 +73,7 @@ class Effort:
     racers: int = 16
     races: int = 20
     versioned_races: int = 5
-    consistency_rounds: int = 40
+    consistency_rounds: int = 300
     retention_seconds: int = 8
 
 

@@ -14,6 +14,7 @@ from validation.s3.conformance import (  # noqa: F401
     listing,
     multipart,
     objects,
+    paging,
     races,
     tls,
 )

@@ -13,6 +13,7 @@ from validation.s3.conformance import (  # noqa: F401
     integrity,
     listing,
     multipart,
+    names,
     objects,
     paging,
     races,

@@ -18,6 +18,7 @@ from validation.s3.conformance import (  # noqa: F401
     paging,
     races,
     tls,
+    trailers,
 )
 from validation.s3.conformance.model import TABLE
 

@@ -11,6 +11,7 @@ from validation.s3.conformance import (  # noqa: F401
     conditional,
     consistency,
     integrity,
+    isolation,
     listing,
     multipart,
     names,

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import botocore.exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
 from validation.s3.client import connect
@@ -27,6 +28,9 @@ from validation.target import Storage
 
 _SWEEPERS = 16
 _NOT_FOUND = 404
+_UNDONE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
+_UNDONE += (KeyError, ValueError, TypeError, OverflowError)
+"""What a request of the sweep may end with, also if the answer cannot be read."""
 
 
 class BusyError(MeasurementError):
@@ -69,7 +73,7 @@ class Effort:
     racers: int = 16
     races: int = 20
     versioned_races: int = 5
-    consistency_rounds: int = 40
+    consistency_rounds: int = 300
     retention_seconds: int = 8
 
 
@@ -201,21 +205,25 @@ class Workspace:
 
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
-        for key, upload in self._uploads:
-            with suppress(boto.BotoCoreError, boto.ClientError):
-                self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+        with ThreadPoolExecutor(_SWEEPERS) as pool:
+            list(pool.map(self._abort, self._uploads))
         left = list(self.outside)
         for bucket, keys in self._keys.items():
             found = [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
             left += found if bucket not in self._made else []  # those go with their bucket, or stay
         return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
 
+    def _abort(self, started: tuple[str, str, str]) -> None:
+        bucket, key, upload = started
+        with suppress(*_UNDONE):
+            self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+
     def _removed(self, bucket: str) -> bool:
         try:
             self.s3.delete_bucket(Bucket=bucket)
         except boto.ClientError as error:
             return status_of(error) == _NOT_FOUND
-        except boto.BotoCoreError:
+        except _UNDONE:
             return False
         return True
 
@@ -235,7 +243,7 @@ class Workspace:
         """Delete keys one by one: that works also where batch delete does not."""
 
         def delete(key: str) -> None:
-            with suppress(boto.BotoCoreError, boto.ClientError):
+            with suppress(*_UNDONE):
                 self.s3.delete_object(Bucket=bucket, Key=key)
 
         with ThreadPoolExecutor(_SWEEPERS) as pool:
@@ -248,7 +256,7 @@ class Workspace:
                 Bucket=bucket, Prefix=self.prefix
             )
             found = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
-        except (boto.BotoCoreError, boto.ClientError) as error:
+        except _UNDONE as error:
             if isinstance(error, boto.ClientError) and status_of(error) == _NOT_FOUND:
                 return []  # there is no such bucket
             return [f"{self.prefix} (it could not be listed)"]
@@ -272,9 +280,9 @@ class Workspace:
                             self.s3.delete_object(
                                 Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"]
                             )
-                        except (boto.BotoCoreError, boto.ClientError):
+                        except _UNDONE:
                             left.append(f"{entry['Key']} (version {entry['VersionId']})")
-        except (boto.BotoCoreError, boto.ClientError):
+        except _UNDONE:
             if bucket != self.bucket:  # those are named because they keep versions
                 left.append(f"{self.prefix} (its versions could not be listed)")
         return left

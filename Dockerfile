@@ -9,7 +9,7 @@ ARG BASE=docker.io/library/python:3.12.12-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-# The versions and hashes of requirements.lock, without what development, Pulumi and clusters need;
+# The versions and hashes of requirements.lock, without what development and Pulumi need;
 # compiled here, since nothing can be written where it runs.
 RUN python -m venv /opt/tools && /opt/tools/bin/pip install --quiet "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)"
 RUN /opt/tools/bin/uv pip compile pyproject.toml --constraint requirements.lock \

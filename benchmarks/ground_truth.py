@@ -7,7 +7,6 @@ Prints the seconds of every repeat and the ratio of the medians; 1 means as fast
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ import numpy as np
 
 from validation.datasets.generated import generate
 from validation.datasets.ground_truth import exact
+from validation.host import cores
 
 REPEATS = 7
 K = 10
@@ -25,11 +25,12 @@ K = 10
 
 def main(rows: int = 100_000, dim: int = 128, queries: int = 1_000) -> None:
     """Measure and print."""
-    cores = len(os.sched_getaffinity(0))
-    faiss.omp_set_num_threads(cores)
+    faiss.omp_set_num_threads(cores())
     dataset = generate(rows, dim, queries=queries)
     asked = dataset.queries.vectors
-    print(f"{rows:,} x {dim}, {queries:,} queries, k = {K}, {cores} cores; seconds of each repeat")
+    print(
+        f"{rows:,} x {dim}, {queries:,} queries, k = {K}, {cores()} cores; seconds of each repeat"
+    )
     for metric in ("L2", "IP"):
         index = faiss.IndexFlatL2(dim) if metric == "L2" else faiss.IndexFlatIP(dim)
         index.add(dataset.vectors)

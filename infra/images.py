@@ -63,13 +63,13 @@ def lock_file() -> Path:
 
 
 @functools.cache
-def lock(path: Path | None = None) -> Lock:
+def lock() -> Lock:
     """Return the lock.
 
     Raises:
         ConfigurationError: It cannot be read or is not a lock of images.
     """
-    path = path or lock_file()
+    path = lock_file()
     try:
         return Lock.model_validate(strict_yaml.load(path, "lock of images", remedy=_TAKE))
     except ValidationError as error:

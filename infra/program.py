@@ -14,17 +14,13 @@ from infra.day_zero import DayZero
 from infra.guard import Guard
 from infra.images import used
 from infra.kubernetes.cluster import cluster
-from infra.kubernetes.facts import Needs
-from infra.milvus import deployment, services
-from infra.milvus.capacity import plan
+from infra.milvus import deployment
+from infra.needs import needs_of
 from infra.observability.monitoring import observe
 from infra.secrets.authority import Authority
 from infra.settings import PROJECT, Settings
-from infra.settings.cluster import KubeadmCluster
-from infra.settings.model import bytes_of, cores_of
 from infra.settings.parse import from_pulumi
-from infra.settings.storage import Minio
-from infra.storage import minio_objects, store
+from infra.storage import store
 from infra.target_output import target
 from validation.errors import MilvusKitError
 
@@ -59,7 +55,7 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
             this version cannot do. Nothing is declared then.
     """
     used(settings)
-    needs = _needs(settings, stack)
+    needs = needs_of(settings, where=f"stack {stack}")
     keep = pulumi.ResourceOptions(
         protect=settings.storage.protect, retain_on_delete=settings.storage.retain_on_delete
     )
@@ -79,27 +75,3 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
     Guard(parts, protect=settings.storage.protect)
     configuration = validated.configuration if validated else None
     return target(stack, settings, place, storage, milvus, configuration=configuration)
-
-
-def _needs(settings: Settings, stack: str) -> Needs:
-    """Return what the cluster must have room for: Milvus's own roles, which are most of it."""
-    capacities = plan(settings, where=f"stack {stack}").values()
-    namespace, milvus = settings.kubernetes.namespace, settings.milvus.access
-    ports = {services.NAME: milvus.node_port}
-    if isinstance(settings.storage, Minio):
-        ports[minio_objects.SERVICE] = settings.storage.access.node_port
-    return Needs(
-        storage_class=settings.kubernetes.storage_class or "",
-        cpu=sum(cores_of(one.resources.cpu or "0") * one.replicas for one in capacities),
-        memory_bytes=sum(
-            bytes_of(one.resources.memory or "0") * one.replicas for one in capacities
-        ),
-        node_ports={f"{namespace}/{name}": port for name, port in ports.items() if port},
-        images=tuple(used(settings).values()) if _never_pulls(settings) else (),
-    )
-
-
-def _never_pulls(settings: Settings) -> bool:
-    cluster = settings.kubernetes
-    imported = isinstance(cluster, KubeadmCluster) and cluster.image_archives is not None
-    return imported or settings.images.pull_policy == "Never"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -48,79 +50,123 @@ def target(
     )
 
     def document(found: dict[str, Any]) -> dict[str, Any]:
-        made = contract.Target(
-            schema=contract.SCHEMA,
-            name=stack,
-            description=f"Milvus {milvus.version} {milvus.deployment} on {storage.provider}",
-            milvus=_milvus(milvus, found),
-            storage=_storage(storage, found),
-            kubernetes=_kubernetes(cluster, found),
-            # A production deployment is never restarted to see what happens.
-            restart=None if settings.production else contract.Restart(kind="kubernetes"),
-            notes=_notes(settings, storage),
-            configuration=configuration,
+        made = declared(
+            stack,
+            settings,
+            storage,
+            milvus,
+            Reached(
+                description=f"Milvus {milvus.version} {milvus.deployment} on {storage.provider}",
+                uri=milvus.uri,
+                metrics_uri=milvus.metrics_uri,
+                endpoint=storage.public_endpoint,
+                milvus_tls={"ca_pem": found["milvus_ca"]},
+                storage_tls={"ca_pem": found["storage_ca"]},
+                root_password=_secret(found["root_password"]),
+                access_key=_secret(found["access_key"]),
+                secret_key=_secret(found["secret_key"]),
+                notes=_notes_outside(settings),
+            ),
         )
-        return made.document(reveal=True)
+        outside = {
+            "kubernetes": _kubernetes(cluster, found),
+            # A production deployment is never restarted to see what happens.
+            "restart": None if settings.production else contract.Restart(kind="kubernetes"),
+            "configuration": configuration,
+        }
+        return made.model_copy(update=outside).document(reveal=True)
 
     return pulumi.Output.secret(values.apply(document))
 
 
-def _milvus(milvus: MilvusContract, found: dict[str, Any]) -> contract.Milvus:
-    auth = None
-    if milvus.root_user is not None:
-        auth = contract.Auth(user=milvus.root_user, password=_secret(found["root_password"]))
-    return contract.Milvus.model_validate(
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How a deployment is reached from one place: all in which the targets for two places differ.
+
+    ``milvus_tls`` and ``storage_tls`` say where the certificates are there; ``notes`` are what
+    holds only there.
+    """
+
+    description: str
+    uri: str
+    metrics_uri: str | None
+    endpoint: str
+    milvus_tls: Mapping[str, str | None]
+    storage_tls: Mapping[str, str | None]
+    root_password: contract.SecretRef | None
+    access_key: contract.SecretRef | None
+    secret_key: contract.SecretRef | None
+    notes: tuple[str, ...] = ()
+
+
+def declared(
+    stack: str,
+    settings: Settings,
+    storage: StorageContract,
+    milvus: MilvusContract,
+    reached: Reached,
+) -> contract.Target:
+    """Return the target of a deployment for one place from which it is reached.
+
+    Args:
+        stack: The stack's name.
+        settings: The stack's settings.
+        storage: The store.
+        milvus: The deployment.
+        reached: Its addresses, certificates and secrets, as they are at that place.
+    """
+    auth = {"user": milvus.root_user, "password": reached.root_password}
+    return contract.Target.model_validate(
         {
-            "uri": milvus.uri,
-            "deployment": milvus.deployment,
-            "version": milvus.version,
-            "tls": _tls(milvus.tls_mode, found["milvus_ca"]),
-            "auth": auth,
-            "metrics_uri": milvus.metrics_uri,
-            "wal": milvus.wal,
-            "roles": milvus.roles,
+            "schema": contract.SCHEMA,
+            "name": stack,
+            "description": reached.description,
+            "milvus": {
+                "uri": reached.uri,
+                "deployment": milvus.deployment,
+                "version": milvus.version,
+                "tls": {"mode": milvus.tls_mode, **reached.milvus_tls},
+                "auth": auth if milvus.root_user is not None else None,
+                "metrics_uri": reached.metrics_uri,
+                "wal": milvus.wal,
+                "roles": milvus.roles,
+            },
+            "storage": {
+                "provider": storage.provider,
+                "endpoint": reached.endpoint,
+                "bucket": storage.bucket,
+                "root_path": storage.root_path,
+                "region": storage.region,
+                "addressing": storage.addressing,
+                "tls": {"mode": "server" if storage.secure else "off", **reached.storage_tls},
+                "access_key": reached.access_key,
+                "secret_key": reached.secret_key,
+                "versioning": storage.versioning,
+                "object_lock": storage.object_lock,
+                "encryption": storage.encryption,
+            },
+            "notes": (*_notes(settings, storage), *reached.notes),
         }
     )
 
 
-def _storage(storage: StorageContract, found: dict[str, Any]) -> contract.Storage:
-    return contract.Storage(
-        provider=storage.provider,
-        endpoint=storage.public_endpoint,
-        bucket=storage.bucket,
-        root_path=storage.root_path,
-        region=storage.region,
-        addressing=storage.addressing,
-        tls=_tls("server" if storage.secure else "off", found["storage_ca"]),
-        access_key=_secret(found["access_key"]),
-        secret_key=_secret(found["secret_key"]),
-        versioning=storage.versioning,
-        object_lock=storage.object_lock,
-        encryption=storage.encryption,
-    )
-
-
 def _kubernetes(cluster: ClusterContract, found: dict[str, Any]) -> contract.Kubernetes:
-    kubeconfig = found["kubeconfig"]
     return contract.Kubernetes.model_validate(
         {
             "namespace": cluster.namespace,
             "kubeconfig_file": cluster.access.kubeconfig_file,
-            "kubeconfig": _secret(kubeconfig) if kubeconfig else None,
+            "kubeconfig": _secret(found["kubeconfig"]),
             "context": cluster.access.context,
         }
     )
 
 
-def _tls(mode: str, ca_pem: str | None) -> contract.Tls:
-    return contract.Tls.model_validate({"mode": mode, "ca_pem": ca_pem})
-
-
-def _secret(value: str) -> contract.SecretRef:
-    return contract.SecretRef(value=SecretStr(value))
+def _secret(value: str | None) -> contract.SecretRef | None:
+    return contract.SecretRef(value=SecretStr(value)) if value else None
 
 
 def _notes(settings: Settings, storage: StorageContract) -> tuple[str, ...]:
+    """Return what a reader must know of the deployment, wherever it is seen from."""
     notes = []
     if storage.provider == "x10000":
         notes.append(
@@ -137,6 +183,12 @@ def _notes(settings: Settings, storage: StorageContract) -> tuple[str, ...]:
             "This version of Milvus writes Kafka's password to its log when it starts, at any"
             " level: keep its log to those who may know it."
         )
+    return tuple(notes)
+
+
+def _notes_outside(settings: Settings) -> tuple[str, ...]:
+    """Return what stands in the way of whoever comes from outside the cluster."""
+    notes = []
     if settings.milvus.access.host is None:
         notes.append(
             "Milvus has no address outside the cluster: validate from inside it or forward a port."

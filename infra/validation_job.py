@@ -23,6 +23,7 @@ from infra.milvus.contract import MilvusContract
 from infra.milvus.network import VALIDATION as NAME
 from infra.settings import Settings
 from infra.storage.contract import StorageContract
+from infra.target_output import Reached, declared
 from validation import target as contract
 from validation.resources import in_stacks
 
@@ -115,47 +116,24 @@ def deadline(settings: Settings) -> int:
 def target(plan: ValidationPlan) -> contract.Target:
     """Return the target as the Job sees it: addresses inside, secrets by reference."""
     milvus, storage = plan.milvus, plan.storage
-    tls: dict[str, Any] = {"mode": milvus.tls_mode}
+    tls: dict[str, str | None] = {}
     if milvus.tls_mode != "off":
         tls["ca_file"] = f"{MILVUS_TLS}/ca.crt"
     if milvus.client_tls:
         tls["client_certificate_file"] = f"{MILVUS_TLS}/tls.crt"
         tls["client_key_file"] = f"{MILVUS_TLS}/tls.key"
-    auth = {"user": milvus.root_user, "password": {"env": ROOT_PASSWORD}}
-    return contract.Target.model_validate(
-        {
-            "schema": contract.SCHEMA,
-            "name": plan.stack,
-            "description": "from inside the cluster",
-            "milvus": {
-                "uri": milvus.cluster_uri,
-                "deployment": milvus.deployment,
-                "version": milvus.version,
-                "tls": tls,
-                "auth": auth if milvus.root_user else None,
-                "metrics_uri": milvus.cluster_metrics_uri,
-                "wal": milvus.wal,
-                "roles": [role.model_dump() for role in milvus.roles],
-            },
-            "storage": {
-                "provider": storage.provider,
-                "endpoint": storage.endpoint,
-                "bucket": storage.bucket,
-                "root_path": storage.root_path,
-                "region": storage.region,
-                "addressing": storage.addressing,
-                "tls": {
-                    "mode": "server" if storage.secure else "off",
-                    "ca_file": f"{S3_CA}/ca.crt" if storage.ca else None,
-                },
-                "access_key": {"env": ACCESS_KEY},
-                "secret_key": {"env": SECRET_KEY},
-                "versioning": storage.versioning,
-                "object_lock": storage.object_lock,
-                "encryption": storage.encryption,
-            },
-        }
+    inside = Reached(
+        description="from inside the cluster",
+        uri=milvus.cluster_uri,
+        metrics_uri=milvus.cluster_metrics_uri,
+        endpoint=storage.endpoint,
+        milvus_tls=tls,
+        storage_tls={"ca_file": f"{S3_CA}/ca.crt" if storage.ca else None},
+        root_password=contract.SecretRef(env=ROOT_PASSWORD),
+        access_key=contract.SecretRef(env=ACCESS_KEY),
+        secret_key=contract.SecretRef(env=SECRET_KEY),
     )
+    return declared(plan.stack, plan.settings, storage, milvus, inside)
 
 
 def rules_text(plan: ValidationPlan) -> str | None:

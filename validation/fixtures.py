@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from validation.milvus.loading import Loaded
 from validation.milvus.manifest import Manifest
 from validation.milvus.ownership import collection_name, drop_ours
 from validation.profiles import Profile, profile_named
-from validation.progress import Progress
+from validation.progress import Progress, Step
 from validation.recorder import Recorder
 from validation.runs import new_run_folder
 from validation.suite import rules_for
@@ -105,6 +105,25 @@ def run_id(recorder: Recorder) -> str:
     return f"{time}_{secrets.token_hex(3)}"
 
 
+@pytest.fixture(scope="session")
+def stretch(
+    request: pytest.FixtureRequest, recorder: Recorder
+) -> Callable[[str], AbstractContextManager[Step]]:
+    """Times a stretch of the run for the report, and shows what it is told of it meanwhile.
+
+    The check that happens to need a collection first would show nothing but its own name while it
+    waits.
+    """
+    shown = progress(quiet=bool(request.config.getoption("--milvus-quiet")))
+
+    @contextmanager
+    def going_on(name: str) -> Iterator[Step]:
+        with recorder.phase(name), shown.step(f"{recorder.target.name}: {name}") as step:
+            yield step
+
+    return going_on
+
+
 class GeneratedCollection:
     """The generated dataset in its collection, under whichever index a check needs.
 
@@ -136,7 +155,7 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
     connection: Connection,
     generated: Dataset,
     profile: Profile,
-    recorder: Recorder,
+    stretch: Callable[[str], AbstractContextManager[Step]],
     run_id: str,
 ) -> Iterator[GeneratedCollection]:
     """The generated dataset, loaded; dropped at the end."""
@@ -146,20 +165,25 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
     name = collection_name(run_id, generated.name)
 
     def rebuild(wanted: IndexSpec) -> float:
-        with recorder.phase(f"index {wanted.kind}"):
-            phases = loading.reindex(connection, name, wanted, generated)
+        with stretch(f"index {wanted.kind}") as report:
+            phases = loading.reindex(connection, name, wanted, generated, report=report)
         return sum(phase.seconds for phase in phases if phase.name == "index")
 
     with _dropped(connection, name):
-        with recorder.phase(f"load {generated.rows:,} rows"):
+        with stretch(f"load {generated.rows:,} rows") as report:
             first = index_named(profile.indexes[0], generated.rows, k=workload.K)
-            loaded = loading.load(connection, generated, name=name, index=first, run=run_id)
+            loaded = loading.load(
+                connection, generated, name=name, index=first, run=run_id, report=report
+            )
         yield GeneratedCollection(loaded, rebuild, generated.rows)
 
 
 @pytest.fixture(scope="session")
 def corpus_loading(
-    target: Target, corpus: Dataset, recorder: Recorder, run_id: str
+    target: Target,
+    corpus: Dataset,
+    stretch: Callable[[str], AbstractContextManager[Step]],
+    run_id: str,
 ) -> Iterator[Future[Loaded]]:
     """The corpus while it is loaded in the background.
 
@@ -169,7 +193,7 @@ def corpus_loading(
         name = collection_name(run_id, corpus.name)
 
         def load() -> Loaded:
-            with recorder.phase(f"load {corpus.rows:,} passages"):
+            with stretch(f"load {corpus.rows:,} passages") as report:
                 return loading.load(
                     connection,
                     corpus,
@@ -177,6 +201,7 @@ def corpus_loading(
                     index=index_named("FLAT"),
                     run=run_id,
                     keywords=_has_keywords(connection),
+                    report=report,
                 )
 
         with _dropped(connection, name):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from validation import session
 from validation import target as targets
-from validation.errors import ConfigurationError, ExitCode, MilvusKitError
+from validation.errors import ExitCode, MilvusKitError
 from validation.stored_runs import begin, upload
 
 JUDGED = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)
@@ -23,19 +23,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         target = targets.load(options.target)
-        if target.storage is None:
-            raise ConfigurationError("this target declares no storage", where=str(options.target))
-        begin(target.storage, options.prefix, target.name)
+        storage = targets.storage_of(target, where=str(options.target))
+        begin(storage, options.prefix, target.name)
         choices = session.Choices(rules=options.rules, profile=options.profile, runs=options.runs)
         code = session.validate(target, choices)
         latest = options.runs / "latest"
         if not latest.exists():
             return int(code) or ExitCode.INTERNAL
-        keys = upload(latest.resolve(), target.storage, options.prefix)
+        keys = upload(latest.resolve(), storage, options.prefix)
     except MilvusKitError as error:
         print(f"milvus-kit: {error}", file=sys.stderr)  # noqa: T201  (the Job's log)
         return error.exit_code
-    print(f"{len(keys)} files in s3://{target.storage.bucket}/{options.prefix}/")  # noqa: T201
+    print(f"{len(keys)} files in s3://{storage.bucket}/{options.prefix}/")  # noqa: T201
     return ExitCode.PASS if code in JUDGED else int(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError
 
 from validation.errors import ConfigurationError
+from validation.naming import require_known
 
 
 class Profile(BaseModel, frozen=True, extra="forbid"):
@@ -85,13 +86,7 @@ def profile_named(name: str, **changes: object) -> Profile:
     Raises:
         ConfigurationError: There is no such profile, or a number is out of range.
     """
-    if name not in PROFILES:
-        raise ConfigurationError(
-            "there is no such profile",
-            where="--profile",
-            seen=name,
-            remedy=f"use one of {', '.join(PROFILES)}",
-        )
+    require_known([name], PROFILES, what="profile", option="--profile")
     wanted = {key: value for key, value in changes.items() if value is not None}
     try:
         return Profile.model_validate(PROFILES[name].model_dump() | wanted)

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
+from validation.files import write_whole
 from validation.judging import judge
 from validation.metrics import CATALOGUE, SITE_PREFIX
 from validation.profiles import Profile
@@ -158,10 +159,7 @@ class Recorder:
         self.part.finished = datetime.now(UTC)
         path = self.folder / "parts" / f"{self.target.name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(self.part.model_dump_json(indent=1), encoding="utf-8")
-        partial.replace(path)
-        return path
+        return write_whole(path, self.part.model_dump_json(indent=1))
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,11 @@ def new_run_folder(base: Path, target_name: str) -> Path:
             where=str(base / stem),
             remedy="free some space or name another place with --runs",
         ) from None
-    raise ConfigurationError("cannot find a free name for this run", where=str(base / stem))
+    raise ConfigurationError(
+        "cannot find a free name for this run",
+        where=str(base / stem),
+        remedy="begin it a second later, or name another place with --runs",
+    )
 
 
 def point_latest_at(folder: Path) -> None:

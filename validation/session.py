@@ -20,6 +20,7 @@ from validation.errors import (
     MeasurementError,
     MilvusKitError,
 )
+from validation.naming import require_known
 from validation.plugin import FAMILIES
 from validation.profiles import Profile, profile_named
 from validation.progress import Progress
@@ -73,14 +74,7 @@ class Choices:
         Raises:
             ConfigurationError: A family or a folder of checks is not.
         """
-        for family in self.families:
-            if family not in FAMILIES:
-                raise ConfigurationError(
-                    "there is no such family of checks",
-                    where="--family",
-                    seen=family,
-                    remedy=f"use one of {', '.join(FAMILIES)}",
-                )
+        require_known(self.families, FAMILIES, what="family of checks", option="--family")
         for path in self.checks:
             if not path.exists():
                 raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The target of a Pulumi stack: its output ``target``, read with the Pulumi CLI."""
+"""The target that a command is given: a document, or a Pulumi stack's output ``target``."""
 
 from __future__ import annotations
 
@@ -7,39 +7,65 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from validation.errors import ConfigurationError, MissingToolError
-from validation.target import Target, parse
+from validation.errors import ConfigurationError, MissingToolError, UsageError
+from validation.target import Target, load, parse
 
 OUTPUT = "target"
 _TIMEOUT_SECONDS = 120
 
 
 @contextmanager
-def target_of_stack(stack: str, *, project: Path | None = None) -> Iterator[Target]:
+def target_given(
+    file: Path | None, stack: str | None, *, command: str, wanted: str
+) -> Iterator[Target]:
+    """Yield the target that a command was given: by ``--target``, or by ``--stack``.
+
+    Args:
+        file: The target's document.
+        stack: Name of the stack whose output it is.
+        command: The command's name, for the error.
+        wanted: What has to be said, for the error.
+
+    Raises:
+        UsageError: Not exactly one of them was given.
+        MissingToolError: There is no Pulumi CLI.
+        ConfigurationError: What was given cannot be used.
+    """
+    if (file is None) == (stack is None):
+        raise UsageError(
+            wanted,
+            where=f"milvus-kit {command}",
+            remedy="give --target FILE or -s STACK, one of them",
+        )
+    with target_of_stack(stack) if stack else nullcontext(load(file or Path())) as found:
+        yield found
+
+
+@contextmanager
+def target_of_stack(stack: str) -> Iterator[Target]:
     """Yield a stack's target while its secrets lie in files that only this user can read.
 
     The files are removed at the end: a target that holds secrets itself is never written down.
 
     Args:
-        stack: Name of the stack, as for ``pulumi -s``.
-        project: Folder with Pulumi.yaml; the current one if left out.
+        stack: Name of the stack, as for ``pulumi -s``; its Pulumi.yaml is in the current folder.
 
     Raises:
         MissingToolError: There is no Pulumi CLI.
         ConfigurationError: The stack is unknown or has no such output.
     """
-    document = _output(stack, project or Path.cwd())
+    document = _output(stack)
     with TemporaryDirectory(prefix="milvus-kit-") as folder:
         parsed = parse(_in_files(document, Path(folder)), source=f"output {OUTPUT} of {stack}")
         yield parsed
 
 
-def _output(stack: str, project: Path) -> Any:
+def _output(stack: str) -> Any:
     pulumi = shutil.which("pulumi")
     if pulumi is None:
         raise MissingToolError(
@@ -50,7 +76,6 @@ def _output(stack: str, project: Path) -> Any:
     command = [pulumi, "stack", "output", OUTPUT, "--json", "--show-secrets", "--stack", stack]
     done = subprocess.run(
         [*command, "--non-interactive"],
-        cwd=project,
         env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
         capture_output=True,
         text=True,
@@ -61,14 +86,17 @@ def _output(stack: str, project: Path) -> Any:
         said = done.stderr.strip().splitlines()
         raise ConfigurationError(
             f"pulumi cannot say the output {OUTPUT}: {said[-1] if said else 'no message'}",
-            where=f"stack {stack} in {project}",
+            where=f"stack {stack} in {Path.cwd()}",
             remedy=f"run `pulumi up -s {stack}` first, from the folder with Pulumi.yaml",
         )
     try:
         return json.loads(done.stdout)
     except json.JSONDecodeError:
         raise ConfigurationError(
-            f"the output {OUTPUT} is not JSON", where=f"stack {stack}"
+            f"the output {OUTPUT} is not JSON",
+            where=f"stack {stack}",
+            remedy=f"see what `pulumi stack output {OUTPUT} --json -s {stack}` says; it may be an"
+            " older Pulumi CLI",
         ) from None
 
 

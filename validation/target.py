@@ -28,6 +28,7 @@ from pydantic import (
 
 from validation import strict_yaml
 from validation.errors import ConfigurationError
+from validation.files import write_whole
 
 SCHEMA = "milvus-kit/target/1"
 
@@ -220,6 +221,25 @@ class Target(_Part):
         return _with_secrets(data, self) if reveal else data
 
 
+def storage_of(target: Target, *, where: str) -> Storage:
+    """Return the storage contract of a target that cannot do without.
+
+    Args:
+        target: The target.
+        where: Where it comes from, for the error.
+
+    Raises:
+        ConfigurationError: It declares none.
+    """
+    if target.storage is None:
+        raise ConfigurationError(
+            "this target declares no storage",
+            where=where,
+            remedy="add a storage section with endpoint, bucket and key references",
+        )
+    return target.storage
+
+
 def _with_secrets(data: Any, part: Any) -> Any:
     """Put the plain text of in-memory secrets back where the dump has masked them."""
     if isinstance(part, SecretRef) and part.value is not None:
@@ -286,9 +306,7 @@ def save(target: Target, path: Path) -> None:
             remedy="give the secret as a reference: {env: NAME} or {file: PATH}",
         )
     text = yaml.safe_dump(target.document(), sort_keys=False, allow_unicode=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text)
 
 
 def _holds_value(part: Any) -> bool:

@@ -109,14 +109,6 @@ class Rule(_Record):
         """The threshold, whichever side it is on."""
         return float(self.min if self.min is not None else self.max)  # type: ignore[arg-type]
 
-    def text(self) -> str:
-        """Return the rule as a reader sees it, e.g. ``p99 <= 50 ms``."""
-        sign = ">=" if self.min is not None else "<="
-        shown = {"value": "", "sum": "", "proportion": "mean "}.get(
-            self.statistic, self.statistic + " "
-        )
-        return f"{shown}{sign} {self.threshold:g} {self.unit}"
-
     def applies_to(self, observation: Observation) -> bool:
         """Return whether an observation is of this rule's metric and carries its labels."""
         labels = observation.labels | {"target": observation.target}

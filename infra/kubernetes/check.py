@@ -13,9 +13,11 @@ from typing import Any
 import pulumi
 from pulumi import dynamic
 
-from infra.kubernetes import kubeconfig
+from infra.kubernetes import exchange, kubeconfig
 from infra.kubernetes.contract import KubeAccess
-from infra.kubernetes.facts import ClusterFacts, Needs, facts, problems
+from infra.kubernetes.facts import ClusterFacts, facts
+from infra.kubernetes.fit import problems
+from infra.kubernetes.needs import Needs
 from infra.provider import Provider
 from validation.errors import ConfigurationError, CredentialsError, MilvusKitError, UnreachableError
 
@@ -27,13 +29,17 @@ class ClusterCheckProvider(Provider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Look at a cluster that is there; an engine's preview shows what is wrong with it."""
+        others = exchange.refused(_olds.get("origin") or {}, news.get("origin") or {})
+        if others:
+            return dynamic.CheckResult(news, others)
         if not all(isinstance(news.get(key), (str, type(None))) for key in _ACCESS):
             return dynamic.CheckResult(news, [])  # known only once the cluster is made
         try:
-            require_fit(news)
+            found = require_fit({**news, "uid": _olds.get("uid")})
         except MilvusKitError as error:
             return dynamic.CheckResult(news, [dynamic.CheckFailure("cluster", str(error))])
-        return dynamic.CheckResult(news, [])
+        # Among the inputs, so that the next check has it before it.
+        return dynamic.CheckResult({**news, "uid": found.uid or _olds.get("uid")}, [])
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Look at the cluster and remember what it is."""
@@ -47,12 +53,14 @@ class ClusterCheckProvider(Provider):
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Return the cluster's facts as they are now."""
-        return dynamic.ReadResult(id_, {**props, **told(look(props))})
+        found = look(props)
+        exchange.require_same(props.get("uid"), found.uid, _where(props))
+        return dynamic.ReadResult(id_, {**props, **told(found)})
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare what is asked, not what the cluster is: a new node is no change of the stack."""
         del id_
-        keys = {*_ACCESS, "needs"}
+        keys = {*_ACCESS, "needs"}  # another origin or UID is refused before
         return dynamic.DiffResult(changes=any(olds.get(key) != news.get(key) for key in keys))
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
@@ -75,7 +83,9 @@ class ClusterCheck(dynamic.Resource):
             "kubeconfig": access.kubeconfig,
             "kubeconfig_file": access.kubeconfig_file,
             "context": access.context,
+            "origin": dict(access.origin),
             "needs": dataclasses.asdict(needs),
+            "uid": None,
             "version": None,
             "default_storage_class": None,
             "nodes": None,
@@ -100,7 +110,7 @@ def look(props: dict[str, Any]) -> ClusterFacts:
     client.configuration.retries = 1
     client.rest_client.pool_manager.connection_pool_kw["retries"] = 1
     try:
-        return facts(client)
+        return facts(client, (props.get("needs") or {}).get("namespace") or "")
     except ApiException as error:
         raise _refused(error, where, kubeconfig.ended(props)) from None
     except (HTTPError, OSError) as error:
@@ -164,11 +174,13 @@ def require_fit(props: dict[str, Any]) -> ClusterFacts:
     """Return a cluster's facts if the stack fits on it.
 
     Raises:
-        ConfigurationError: It does not; with every reason.
+        OwnershipError: It is another one than ``uid`` says.
+        ConfigurationError: The stack does not fit; with every reason.
         UnreachableError: See `look`.
     """
     found = look(props)
-    reasons = problems(found, Needs(**props["needs"]))
+    exchange.require_same(props.get("uid"), found.uid, _where(props))
+    reasons = problems(found, Needs.of(props["needs"]))
     if reasons:
         raise ConfigurationError(
             "this stack does not fit on the cluster:\n    " + "\n    ".join(reasons),
@@ -178,10 +190,19 @@ def require_fit(props: dict[str, Any]) -> ClusterFacts:
     return found
 
 
+def _where(props: dict[str, Any]) -> str:
+    """Return the setting that leads to the cluster."""
+    for key, name in (("kubeconfig_file", kubeconfig.FILE), ("context", "kubernetes.context")):
+        if props.get(key):
+            return f"{name} {props[key]}"
+    return kubeconfig.SECRET if props.get("kubeconfig") else "KUBECONFIG"
+
+
 def told(found: ClusterFacts) -> dict[str, Any]:
     """Return the facts that are shown and kept."""
     return {
+        "uid": found.uid or None,
         "version": found.version,
         "default_storage_class": found.default_storage_class,
-        "nodes": list(found.nodes),
+        "nodes": [node.name for node in found.nodes],
     }

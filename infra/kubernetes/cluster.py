@@ -9,11 +9,11 @@ from infra.images import resolve
 from infra.kubernetes.check import ClusterCheck
 from infra.kubernetes.contract import ClusterContract, KubeAccess
 from infra.kubernetes.existing import existing
-from infra.kubernetes.facts import Needs
 from infra.kubernetes.kind import kind
 from infra.kubernetes.kubeadm import kubeadm
 from infra.kubernetes.local_volumes import NAME as LOCAL_VOLUMES
 from infra.kubernetes.local_volumes import LocalVolumes
+from infra.kubernetes.needs import Needs
 from infra.namespace import namespace
 from infra.settings import Settings
 from infra.settings.cluster import ExistingCluster, KindCluster

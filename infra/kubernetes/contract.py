@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -31,8 +33,12 @@ class ClusterContract:
 
 @dataclass(frozen=True, kw_only=True)
 class KubeAccess:
-    """How a program outside reaches the API server. No kubeconfig means the user's own."""
+    """How a program outside reaches the API server. No kubeconfig means the user's own.
+
+    ``origin`` says which cluster it is, as far as the settings decide it, by key.
+    """
 
     kubeconfig: pulumi.Output[str] | None = None
     kubeconfig_file: str | None = None
     context: str | None = None
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -28,4 +28,5 @@ def existing(settings: ExistingCluster) -> KubeAccess:
         kubeconfig=configured(settings.kubeconfig) if settings.kubeconfig else None,
         kubeconfig_file=str(Path(file).expanduser()) if file else None,
         context=settings.context,
+        origin={"kubernetes.provider": settings.provider},
     )

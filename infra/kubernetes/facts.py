@@ -1,20 +1,34 @@
-"""What a cluster is, and every reason why this stack does not fit on it."""
+"""What a cluster is, as its API server tells it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from infra.settings.model import bytes_of, cores_of
-
-OLDEST = (1, 30)
-"""The oldest Kubernetes minor version that knows everything these programs use: the pause before a
-proxy's stop (``preStop.sleep``) came with it."""
+GPU = "nvidia.com/gpu"
 _FORBIDDEN = 403
 _MOST_IMAGES = 50
 """A kubelet reports so many images and no more, unless told otherwise."""
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
+_RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
+_RESOURCES = ("cpu", "memory", GPU)
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A node that is ready, and what of it pods may still request.
+
+    ``taints`` are those that keep pods away, as key, value and effect.
+    """
+
+    name: str
+    cpu: float
+    memory_bytes: int
+    gpus: int = 0
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    taints: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,60 +37,42 @@ class ClusterFacts:
 
     Args:
         version: Of the API server, such as ``v1.36.3``.
-        nodes: Names of the nodes that are ready and take pods.
-        cpu: Cores that pods may request, over those nodes.
-        memory_bytes: Memory that pods may request.
+        nodes: That are ready and not cordoned off.
         storage_classes: Names of all storage classes.
         default_storage_class: The one for volumes that name none; empty if there is none.
         node_ports: Which Service has each port of the nodes, as ``namespace/name``; empty if
             Services may not be listed.
         images: Names of the images on the nodes; None if some node does not tell them all.
+        uid: Of the namespace kube-system, which is as old as the cluster; empty if it may not be
+            read.
     """
 
     version: str
-    nodes: tuple[str, ...]
-    cpu: float
-    memory_bytes: int
+    nodes: tuple[Node, ...]
     storage_classes: tuple[str, ...]
     default_storage_class: str
-    node_ports: dict[int, str] = dataclasses.field(default_factory=dict)
+    node_ports: Mapping[int, str] = dataclasses.field(default_factory=dict)
     images: frozenset[str] | None = None
+    uid: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Needs:
-    """What a stack needs of a cluster.
+def facts(client: Any, namespace: str = "") -> ClusterFacts:
+    """Return the facts of the cluster that an API client is connected to.
 
     Args:
-        storage_class: That its volumes name; empty for the default one.
-        volumes: Whether it has any volume.
-        cpu: Cores requested by all its pods; 0 if not known.
-        memory_bytes: Memory requested by all its pods; 0 if not known.
-        node_ports: Ports of the nodes by the Service, ``namespace/name``, that is to have each.
-        images: That must be on the nodes already, since they are never pulled.
+        client: The API client.
+        namespace: Whose pods are the stack's own: they leave the room that they have.
     """
-
-    storage_class: str = ""
-    volumes: bool = True
-    cpu: float = 0.0
-    memory_bytes: int = 0
-    node_ports: dict[str, int] = dataclasses.field(default_factory=dict)
-    images: tuple[str, ...] = ()
-
-
-def facts(client: Any) -> ClusterFacts:
-    """Return the facts of the cluster that an API client is connected to."""
     from kubernetes import client as api  # noqa: PLC0415  (half a second, and only needed here)
 
+    core = api.CoreV1Api(client)
     version = api.VersionApi(client).get_code().git_version
-    usable: list[Any] = [node for node in api.CoreV1Api(client).list_node().items if _usable(node)]
+    usable: list[Any] = [node for node in core.list_node().items if _usable(node)]
     classes: list[Any] = api.StorageV1Api(client).list_storage_class().items
-    allocatable = [node.status.allocatable for node in usable]
+    taken = _taken(core, namespace)
     return ClusterFacts(
         version=version,
-        nodes=tuple(sorted(node.metadata.name for node in usable)),
-        cpu=sum(cores_of(one["cpu"]) for one in allocatable),
-        memory_bytes=sum(bytes_of(one["memory"]) for one in allocatable),
+        nodes=tuple(sorted((_node(one, taken) for one in usable), key=lambda node: node.name)),
         storage_classes=tuple(sorted(one.metadata.name for one in classes)),
         default_storage_class=next(
             (
@@ -86,93 +82,101 @@ def facts(client: Any) -> ClusterFacts:
             ),
             "",
         ),
-        node_ports=_node_ports(api.CoreV1Api(client)),
+        node_ports=_node_ports(core),
         images=_images(usable),
+        uid=_uid(core),
     )
 
 
-def problems(found: ClusterFacts, needs: Needs) -> list[str]:
-    """Return why a stack does not fit on a cluster, each reason with its remedy."""
-    checks = (_version, _storage, _capacity, _ports, _absent)
-    return [reason for check in checks for reason in check(found, needs)]
+def _usable(node: Any) -> bool:
+    conditions = node.status.conditions or []
+    ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
+    return ready and not node.spec.unschedulable
 
 
-def _version(found: ClusterFacts, _: Needs) -> Sequence[str]:
-    major, minor = (
-        int("".join(c for c in part if c.isdigit())) for part in found.version.split(".")[:2]
+def _node(node: Any, taken: Mapping[str, list[float]]) -> Node:
+    """Return a node with what is left of it."""
+    told = node.status.allocatable or {}
+    name = node.metadata.name
+    # What was promised can be more than there is: a kubelet may have been given less since.
+    cpu, memory, gpus = (
+        max(0.0, amount(told.get(one, "0")) - used)
+        for one, used in zip(_RESOURCES, taken.get(name, [0.0] * 3), strict=True)
     )
-    if (major, minor) < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
-        return [f"Kubernetes is {found.version}: {wanted} or later is needed"]
-    return []
+    return Node(
+        name=name,
+        cpu=round(cpu, 3),
+        memory_bytes=int(memory),
+        gpus=int(gpus),
+        labels=dict(node.metadata.labels or {}),
+        taints=tuple(
+            (one.key, one.value or "", one.effect)
+            for one in node.spec.taints or []
+            if one.effect in {"NoSchedule", "NoExecute"}
+        ),
+    )
 
 
-def _storage(found: ClusterFacts, needs: Needs) -> Sequence[str]:
-    known = ", ".join(found.storage_classes) or "none"
-    if needs.storage_class and needs.storage_class not in found.storage_classes:
-        return [f"storage class {needs.storage_class} is not there (there are: {known})"]
-    if needs.volumes and not needs.storage_class and not found.default_storage_class:
-        return [
-            f"no storage class is the default: set kubernetes.storageClass (there are: {known})"
-        ]
-    return []
+def amount(quantity: str) -> float:
+    """Return a quantity as the API server writes it, such as ``1930m`` or ``128974848Ki``."""
+    from kubernetes.utils import parse_quantity  # noqa: PLC0415  (as above)
+
+    return float(parse_quantity(quantity))
 
 
-def _capacity(found: ClusterFacts, needs: Needs) -> Sequence[str]:
-    reasons = []
-    if not found.nodes:
-        return ["no node is ready and takes pods: see `kubectl get nodes`"]
-    if needs.cpu > found.cpu:
-        reasons.append(f"its pods request {needs.cpu:g} CPUs, the nodes have {found.cpu:g}")
-    if needs.memory_bytes > found.memory_bytes:
-        want, have = needs.memory_bytes / 2**30, found.memory_bytes / 2**30
-        reasons.append(f"its pods request {want:.1f} GiB, the nodes have {have:.1f} GiB")
-    return reasons
+def _taken(core: Any, namespace: str) -> dict[str, list[float]]:
+    """Return what the pods of others have requested of each node; of all if they may be listed."""
+    # As JSON: the client library takes seconds to make objects of thousands of pods.
+    answer = _allowed(
+        lambda: (
+            core.list_pod_for_all_namespaces(field_selector=_RUNNING, _preload_content=False).data
+        ),
+        b'{"items": []}',
+    )
+    found: dict[str, list[float]] = {}
+    for pod in json.loads(answer)["items"]:
+        node = pod["spec"].get("nodeName")
+        if node and pod["metadata"]["namespace"] != namespace:
+            before = found.setdefault(node, [0.0] * len(_RESOURCES))
+            found[node] = [sum(pair) for pair in zip(before, _requested(pod["spec"]), strict=True)]
+    return found
 
 
-def _ports(found: ClusterFacts, needs: Needs) -> Sequence[str]:
+def _requested(spec: Mapping[str, Any]) -> list[float]:
+    """Return what one pod requests: of init containers the largest, as they run one by one."""
+
+    def of(containers: Iterable[Mapping[str, Any]], name: str) -> list[float]:
+        requests = [(one.get("resources") or {}).get("requests") or {} for one in containers]
+        return [amount(one[name]) for one in requests if name in one]
+
+    first = spec.get("initContainers") or []
+    beside = [one for one in first if one.get("restartPolicy") == "Always"]
     return [
-        f"node port {port} of Service {service} is taken by Service {found.node_ports[port]}:"
-        " set another nodePort, or delete that Service"
-        for service, port in ((name, int(one)) for name, one in needs.node_ports.items())
-        if found.node_ports.get(port, service) != service
+        max(sum(of([*spec["containers"], *beside], name)), *of(first, name), 0.0)
+        for name in _RESOURCES
     ]
 
 
-def _absent(found: ClusterFacts, needs: Needs) -> Sequence[str]:
-    if found.images is None:
-        return []
-    return [
-        f"image {image} is on no node, and images are never pulled here: import it on the nodes"
-        " (`ctr -n k8s.io images import`; they report it within a minute), or correct its name"
-        for image in needs.images
-        if _full_name(image) not in found.images
-    ]
-
-
-def _full_name(image: str) -> str:
-    """Return an image's name as nodes report it: with its registry, by tag or by digest."""
-    name, at, digest = image.partition("@")
-    host, slash, _ = name.partition("/")
-    if not slash:
-        name = f"docker.io/library/{name}"
-    elif not {".", ":"} & set(host) and host != "localhost":
-        name = f"docker.io/{name}"
-    path, _, last = name.rpartition("/")
-    if at:
-        return f"{path}/{last.partition(':')[0]}@{digest}"
-    return name if ":" in last else f"{name}:latest"
-
-
-def _node_ports(core: Any) -> dict[int, str]:
+def _allowed(ask: Callable[[], Any], otherwise: Any) -> Any:
+    """Return an answer of the API server's, or something else where it may not be asked for."""
     from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (as above)
 
     try:
-        services: list[Any] = core.list_service_for_all_namespaces().items
+        return ask()
     except ApiException as error:
         if error.status == _FORBIDDEN:
-            return {}  # the API server itself refuses a port that is taken
+            return otherwise
         raise
+
+
+def _uid(core: Any) -> str:
+    found = _allowed(lambda: core.read_namespace("kube-system"), None)
+    return found.metadata.uid if found else ""
+
+
+def _node_ports(core: Any) -> dict[int, str]:
+    # Where they may not be listed, the API server itself refuses a port that is taken.
+    services: list[Any] = _allowed(lambda: core.list_service_for_all_namespaces().items, [])
     return {
         port.node_port: f"{one.metadata.namespace}/{one.metadata.name}"
         for one in services
@@ -181,18 +185,9 @@ def _node_ports(core: Any) -> dict[int, str]:
     }
 
 
-def _images(nodes: Sequence[Any]) -> frozenset[str] | None:
+def _images(nodes: Iterable[Any]) -> frozenset[str] | None:
     """Return the images' names, unless a node has told none yet, or only the largest of many."""
     told = [node.status.images or [] for node in nodes]
     if any(not 0 < len(one) < _MOST_IMAGES for one in told):
         return None
     return frozenset(name for one in told for image in one for name in image.names or [])
-
-
-def _usable(node: Any) -> bool:
-    if node.spec.unschedulable or any(
-        taint.effect in {"NoSchedule", "NoExecute"} for taint in node.spec.taints or []
-    ):
-        return False
-    conditions = node.status.conditions or []
-    return any(one.type == "Ready" and one.status == "True" for one in conditions)

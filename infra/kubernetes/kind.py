@@ -13,7 +13,9 @@ import pulumi
 import yaml
 from pulumi import dynamic
 
+from infra.kubernetes import exchange
 from infra.kubernetes.contract import KubeAccess
+from infra.kubernetes.kubeconfig import required
 from infra.provider import Provider
 from infra.settings.cluster import KindCluster
 from validation.errors import MilvusKitError, MissingToolError, OwnershipError
@@ -24,6 +26,11 @@ _NODE_REPOSITORY = "kindest/node"
 
 class KindProvider(Provider):
     """Runs ``kind`` to make, find and remove a cluster."""
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
+        """Refuse what would make another cluster, whose volumes are empty, of one that stands."""
+        before = _decided(_olds) if "name" in _olds else {}
+        return dynamic.CheckResult(news, exchange.refused(before, _decided(news)))
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the cluster."""
@@ -86,7 +93,20 @@ class Kind(dynamic.Resource):
 def kind(settings: KindCluster) -> tuple[KubeAccess, list[pulumi.Resource]]:
     """Return how the cluster is reached, and the resource that it is."""
     made = Kind(settings)
-    return KubeAccess(kubeconfig=pulumi.Output.secret(made.kubeconfig)), [made]
+    origin = {
+        "kubernetes.provider": settings.provider,
+        "kubernetes.clusterName": settings.cluster_name,
+    }
+    kubeconfig = pulumi.Output.secret(made.kubeconfig.apply(required))
+    return KubeAccess(kubeconfig=kubeconfig, origin=origin), [made]
+
+
+def _decided(props: dict[str, Any]) -> dict[str, str]:
+    return {
+        "kubernetes.clusterName": props["name"],
+        "kubernetes.kubernetesVersion": props["version"],
+        "kubernetes.workers": str(int(props["workers"])),
+    }
 
 
 def cluster_config(workers: int) -> str:

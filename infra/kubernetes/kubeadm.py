@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 
 from infra.kubernetes.contract import KubeAccess
+from infra.kubernetes.kubeconfig import required
 from infra.kubernetes.node import plan as nodes
 from infra.kubernetes.node.resource import Node
 from infra.secrets.values import configured
@@ -41,7 +42,9 @@ def kubeadm(name: str, settings: KubeadmCluster) -> tuple[KubeAccess, list[pulum
         after: list[pulumi.Resource] = made if host.role == "control-plane" else [first]
         plan = _plan(name, host, settings, manifest, leaders[0])
         made.append(Node(f"node-{host.name}", plan, _options(after)))
-    return KubeAccess(kubeconfig=pulumi.Output.secret(first.kubeconfig)), made
+    origin = {"kubernetes.provider": settings.provider, **nodes.first(leaders[0])}
+    kubeconfig = pulumi.Output.secret(first.kubeconfig.apply(required))
+    return KubeAccess(kubeconfig=kubeconfig, origin=origin), made
 
 
 def _options(after: list[pulumi.Resource]) -> pulumi.ResourceOptions:

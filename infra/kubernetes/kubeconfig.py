@@ -20,7 +20,16 @@ from validation.errors import ConfigurationError
 SECRET = "kubernetes.kubeconfig"  # noqa: S105  (a key's name)
 FILE = "kubernetes.kubeconfigFile"
 _DEFAULT = "~/.kube/config"
+_NONE = "# The first control plane of this cluster has no kubeconfig.\n"
 _TRY = "try `kubectl get namespaces` with the same kubeconfig and context"
+
+
+def required(text: str | None) -> str:
+    """Return the kubeconfig of a cluster that the kit made, or one that nothing can be reached by.
+
+    An empty one would lead to whatever cluster the user's own kubeconfig names.
+    """
+    return text or _NONE
 
 
 def api_client(props: dict[str, Any]) -> Any:
@@ -99,6 +108,13 @@ def _documents(props: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
+    if text == _NONE:
+        raise ConfigurationError(
+            "the first control plane has no kubeconfig in the state",
+            where="kubernetes.hosts",
+            remedy="`pulumi refresh` reads it from the host; the first host with role:"
+            " control-plane must be the one that started the cluster",
+        )
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

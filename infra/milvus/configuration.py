@@ -25,6 +25,8 @@ TLS_FOLDER = "/milvus/tls/server"
 ETCD_TLS_FOLDER = "/milvus/tls/etcd"
 S3_CA_FILE = "/milvus/tls/s3/ca.crt"
 LOG_CA_FILE = "/milvus/tls/log/ca.crt"
+METADATA_ROOT = "milvus"
+"""The prefix in etcd of all that Milvus and Woodpecker keep there."""
 SESSION_TTL_SECONDS = 10
 STOP_SECONDS = 3
 STOP_MARGIN_SECONDS = 10
@@ -90,7 +92,6 @@ class MetadataStore:
     """Where etcd is; ``tls`` also presents a client certificate."""
 
     endpoints: tuple[str, ...]
-    root_path: str = "milvus"
     tls: bool = False
 
 
@@ -193,7 +194,7 @@ def checksum(text: str) -> str:
 def _etcd(etcd: MetadataStore) -> dict[str, Any]:
     section: dict[str, Any] = {
         "endpoints": ",".join(etcd.endpoints),
-        "rootPath": etcd.root_path,
+        "rootPath": METADATA_ROOT,
         "use": {"embed": False},
         "ssl": {"enabled": etcd.tls},
     }

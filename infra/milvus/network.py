@@ -147,10 +147,7 @@ def _clients(plan: NetworkPlan) -> dict[str, Any]:
             *([_peer(ROOT_PASSWORD)] if _sets_password(plan) else []),
             *([_peer(VALIDATION)] if plan.settings.validation.enabled else []),
         ]
-    ingress = [rule]
-    if plan.settings.validation.enabled:
-        ingress.append({"from": [_peer(VALIDATION)], "ports": _ports(METRICS_PORT)})
-    return _policy(pods.selector(NAME, role), ingress=ingress)
+    return _policy(pods.selector(NAME, role), ingress=[rule])
 
 
 def _sets_password(plan: NetworkPlan) -> bool:
@@ -272,5 +269,10 @@ def _jobs(plan: NetworkPlan) -> dict[str, Any]:
     if plan.settings.validation.enabled:
         found[VALIDATION] = _policy(
             pods.selector(VALIDATION), egress=[milvus, _to_store(plan.storage)]
+        )
+        # Of every pod, since each counts only its own reads of the store.
+        found["validation-metrics"] = _policy(
+            pods.selector(NAME),
+            ingress=[{"from": [_peer(VALIDATION)], "ports": _ports(METRICS_PORT)}],
         )
     return found

@@ -30,11 +30,18 @@ def client_service(milvus: Milvus, namespace: str) -> Any:
 
 
 def metrics_service(milvus: Milvus, namespace: str) -> Any:
-    """Return the Service with metrics and health of the same pods."""
+    """Return the Service with the metrics of every pod of Milvus.
+
+    In a cluster its name stands for all of their addresses at once: each query node counts only
+    what it does itself, so whoever asks has to reach every one of them, not one at a time.
+    """
     port = {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"}
+    spec = {"type": "ClusterIP", "selector": pods.selector(NAME), "ports": [port]}
+    if milvus.mode != STANDALONE:
+        spec["clusterIP"] = "None"
     return {
         "metadata": pods.metadata(METRICS, namespace, pods.labels(NAME, "metrics")),
-        "spec": {"type": "ClusterIP", "selector": entrance(milvus), "ports": [port]},
+        "spec": spec,
     }
 
 

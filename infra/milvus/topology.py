@@ -70,7 +70,7 @@ class Generation:
     logs: frozenset[str]
 
 
-_FOUR_COORDINATORS = (_ROOTCOORD, _DATACOORD, _QUERYCOORD)
+_SEPARATE_COORDINATORS = (_ROOTCOORD, _DATACOORD, _QUERYCOORD)
 _BEFORE_26 = frozenset({"rocksmq", "kafka", "pulsar"})
 _WOODPECKER = frozenset({"woodpecker-embedded", "woodpecker-service"})
 
@@ -79,7 +79,7 @@ GENERATIONS = (
     Generation(
         "2.3",
         (2, 3),
-        (_INDEXNODE, *_FOUR_COORDINATORS, _QUERYNODE, _DATANODE, _PROXY),
+        (_INDEXNODE, *_SEPARATE_COORDINATORS, _QUERYNODE, _DATANODE, _PROXY),
         _BEFORE_26,
     ),
     Generation("2.4", (2, 4), (_INDEXNODE, _MIXCOORD, _QUERYNODE, _DATANODE, _PROXY), _BEFORE_26),

@@ -22,6 +22,7 @@ import yaml
 from infra.milvus import pods, stateful
 from infra.milvus.configuration import (
     ETCD_TLS_FOLDER,
+    METADATA_ROOT,
     LogStore,
     MetadataStore,
     ObjectStore,
@@ -100,7 +101,7 @@ def log_store(namespace: str, replicas: int) -> LogStore:
 
 def document(plan: WoodpeckerPlan) -> dict[str, Any]:
     """Return woodpecker.yaml without the S3 key."""
-    etcd: dict[str, Any] = {"endpoints": list(plan.etcd.endpoints), "rootPath": plan.etcd.root_path}
+    etcd: dict[str, Any] = {"endpoints": list(plan.etcd.endpoints), "rootPath": METADATA_ROOT}
     if plan.etcd.tls:
         etcd["ssl"] = {
             "enabled": True,

@@ -8,7 +8,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from infra.settings.model import Cidr, ConfigSecret, DnsLabel, DnsName, Port, Section, Version
+from infra.settings.model import (
+    Cidr,
+    ConfigSecret,
+    DnsLabel,
+    DnsName,
+    IpAddress,
+    Port,
+    Section,
+    Version,
+)
 
 
 class _Cluster(Section):
@@ -69,7 +78,9 @@ class Host(Section):
     """One machine of a cluster made with kubeadm."""
 
     name: DnsLabel
-    address: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$", description="its IP address or name")
+    address: IpAddress = Field(
+        description="its IP address: the other hosts, and ssh, reach it there"
+    )
     role: Literal["control-plane", "worker"]
     ssh: Ssh | None = Field(default=None, description="none: this very machine")
 
@@ -95,7 +106,7 @@ class KubeadmCluster(_Cluster):
 
     provider: Literal["kubeadm"]
     kubernetes_version: Version = "1.36.3"
-    hosts: tuple[Host, ...] = Field(min_length=1)
+    hosts: tuple[Host, ...]
     pod_subnet: Cidr = Field(default="10.244.0.0/16", description="CIDR of pods")
     service_subnet: Cidr = Field(default="10.96.0.0/16", description="CIDR of Services")
     cni: Cni = Cni()

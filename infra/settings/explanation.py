@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import re
-import types
 import typing
 from typing import Any
 
 from pydantic import BaseModel
 
+from infra.settings.hints import options
 from infra.settings.problem import Problem, shown
 
 
@@ -112,7 +112,7 @@ def _below(annotation: Any, part: Any) -> Any:
 
 def _item(annotation: Any) -> Any:
     """Return what a tuple or mapping holds."""
-    for option in _options(annotation):
+    for option in options(annotation):
         if typing.get_origin(option) is tuple:
             return typing.get_args(option)[0]
         if typing.get_origin(option) is dict:
@@ -120,19 +120,10 @@ def _item(annotation: Any) -> Any:
     return None
 
 
-def _options(annotation: Any) -> list[Any]:
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _options(typing.get_args(annotation)[0])
-    if origin in {typing.Union, types.UnionType}:
-        return [option for arg in typing.get_args(annotation) for option in _options(arg)]
-    return [annotation]
-
-
 def _models(annotation: Any) -> list[type[BaseModel]]:
     return [
         option
-        for option in _options(annotation)
+        for option in options(annotation)
         if isinstance(option, type) and issubclass(option, BaseModel)
     ]
 

@@ -142,6 +142,21 @@ def _cidr(text: str) -> str:
 Cidr = Annotated[str, AfterValidator(_cidr)]
 """A network in CIDR form."""
 
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise PydanticCustomError(
+            "ip_address",
+            "this is not an IP address, and Kubernetes takes no name here: give the address that"
+            " the host has on its own interface (`ip -brief address` on it)",
+        ) from None
+
+
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
+"""An IPv4 or IPv6 address."""
+
 _UNITS = {"": 1} | {
     suffix: base**power
     for base, suffixes in ((1000, "kMGTP"), (1024, ("Ki", "Mi", "Gi", "Ti", "Pi")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from infra.settings import PROJECT, Settings
 from infra.settings.defaults import PROD
+from infra.settings.hints import options
 from infra.settings.model import ConfigSecret
 
 _HEAD = f"""# Settings of a stack
@@ -103,7 +103,7 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _step(hint: Any) -> str:
-    origins = {typing.get_origin(option) for option in _options(hint)}
+    origins = {typing.get_origin(option) for option in options(hint)}
     if tuple in origins:
         return "[]."
     return ".NAME." if dict in origins else "."
@@ -136,18 +136,9 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _options(hint: Any) -> list[Any]:
-    origin = typing.get_origin(hint)
-    if origin is typing.Annotated:
-        return _options(typing.get_args(hint)[0])
-    if origin in {typing.Union, types.UnionType}:
-        return [option for argument in typing.get_args(hint) for option in _options(argument)]
-    return [hint]
-
-
 def _models(hint: Any) -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = []
-    for option in _options(hint):
+    for option in options(hint):
         if isinstance(option, type) and issubclass(option, BaseModel):
             found.append(option)
         elif typing.get_origin(option) is tuple:
@@ -169,7 +160,7 @@ _WORDS = {
 
 
 def _kind(hint: Any) -> str:
-    words = [word for option in _options(hint) if (word := _word(option))]
+    words = [word for option in options(hint) if (word := _word(option))]
     return ", ".join(dict.fromkeys(words))
 
 

@@ -31,6 +31,8 @@ def main() -> int:
         for ended in strays.end(node=False):  # first of all: they may still be making the node
             progress.say(f"ended {ended}")
         record = host.node_record()
+        if record and not host.is_prepared():
+            host.require_no_cluster()  # it is not ours, and that says whose it is
         if record:
             with progress.step(
                 f"remove cluster {record.get('cluster')}, node {record.get('node')}"

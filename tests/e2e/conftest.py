@@ -58,8 +58,17 @@ _failed: dict[str, str] = {}
 def pytest_runtest_makereport(item: pytest.Item):
     outcome = yield
     report = outcome.get_result()
-    if report.failed and item.get_closest_marker("foundation"):
+    if not report.failed:
+        return
+    if item.get_closest_marker("foundation"):
         _failed.setdefault(str(item.path), item.name)
+    deployment = getattr(item, "funcargs", {}).get("deployment")
+    # A failed `up` has told them itself.
+    if isinstance(deployment, Deployment) and "condition: " not in str(report.longrepr):
+        told = evidence.causes(deployment) if deployment.has_cluster() else []
+        explained = "\n".join(told or ["no pod is unready"])
+        deployment.progress.say(f"✗ {item.name} failed; of the cluster:\n{explained}")
+        report.sections.insert(0, ("the cluster when it failed", explained))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -95,6 +104,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     try:
         host.require_root()
+        strays.require_no_other_run()
         for folder in (project.runs_folder(), cache_folder()):
             host.require_space(folder)
         config.stash[_TOOLS] = provide(progress)

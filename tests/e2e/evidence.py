@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +81,26 @@ _COMMANDS = {
 }
 
 
+def telling(folder: Path, secret: Iterable[str]) -> list[Path]:
+    """Return the files of a run that hold one of these secrets in plain text.
+
+    Links are not followed: what they lead to is the project itself.
+
+    Raises:
+        ValueError: A secret is empty, or there is none.
+    """
+    sought = [one.encode() for one in secret]
+    if not sought or not all(sought):
+        raise ValueError("there is nothing to look for")
+    files = [
+        Path(root, name)
+        for root, _, names in os.walk(folder)
+        for name in names
+        if not Path(root, name).is_symlink()
+    ]
+    return [path for path in files if any(one in path.read_bytes() for one in sought)]
+
+
 def causes(deployment: Deployment) -> list[str]:
     """Return the facts that explain a failure: which pod, which condition, its last words.
 
@@ -85,11 +108,14 @@ def causes(deployment: Deployment) -> list[str]:
     pod's events alone.
     """
     try:
-        pods = _pods(deployment)
-    except MilvusKitError as error:
-        return [str(error)]
+        return _causes(deployment)
+    except (MilvusKitError, subprocess.TimeoutExpired) as error:
+        return [str(error)]  # it must not stand before the failure that is to be explained
+
+
+def _causes(deployment: Deployment) -> list[str]:
     told = []
-    for pod in pods:
+    for pod in _pods(deployment):
         reason = _reason(pod)
         if not reason:
             continue

@@ -71,21 +71,43 @@ def require_no_cluster() -> None:
     """
     record = node_record()
     if record:
+        ours = is_prepared()
         raise OwnershipError(
-            "a cluster of the kit's is on this machine, perhaps of a run that was killed",
+            "a cluster of an earlier run is on this machine"
+            if ours
+            else "this machine is a node of a cluster that no end-to-end run made",
             where=RECORD,
             seen=f"{record.get('cluster')} since {record.get('since')}",
-            remedy="`make e2e-clean` gives the machine back",
+            remedy="`make e2e-clean` gives the machine back"
+            if ours
+            else "run the end-to-end tests on another machine, or destroy that stack first",
         )
 
 
+def is_prepared() -> bool:
+    """Return whether an end-to-end run has prepared this machine, and so made its node."""
+    return _RECORD.exists()
+
+
 def prepare(archives: Path) -> None:
-    """Give this machine the cluster's address, and the node its image archives."""
+    """Give this machine the cluster's address, and the node its image archives.
+
+    Raises:
+        OwnershipError: Something of that name is there, and no run of ours made it.
+    """
     IMAGES.parent.mkdir(parents=True, exist_ok=True)
-    if not _RECORD.exists():
-        record = {"address": ADDRESS, "images": str(IMAGES), "volumes": sorted(_volumes())}
+    there = _has_address()
+    if not is_prepared():
+        if IMAGES.exists() or IMAGES.is_symlink():
+            raise OwnershipError(
+                "this is where the end-to-end tests put their image archives, and it is taken",
+                where=str(IMAGES),
+                remedy="move it away: no end-to-end run made it",
+            )
+        address = "" if there else ADDRESS  # an address of somebody else's is not ours to remove
+        record = {"address": address, "images": str(IMAGES), "volumes": sorted(_volumes())}
         _RECORD.write_text(json.dumps(record), encoding="utf-8")
-    if ADDRESS not in _ip("-o", "addr", "show", "dev", "lo"):
+    if not there:
         _ip("addr", "add", f"{ADDRESS}/32", "dev", "lo")
     IMAGES.unlink(missing_ok=True)
     IMAGES.symlink_to(archives)
@@ -100,7 +122,7 @@ def restore() -> list[str]:
     if not _RECORD.exists():
         return undone
     record = json.loads(_RECORD.read_text(encoding="utf-8"))
-    if record["address"] in _ip("-o", "addr", "show", "dev", "lo"):
+    if record["address"] and _has_address():
         _ip("addr", "del", f"{record['address']}/32", "dev", "lo")
         undone.append(f"address {record['address']} on lo")
     if Path(record["images"]).is_symlink():
@@ -115,6 +137,10 @@ def restore() -> list[str]:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     return undone
+
+
+def _has_address() -> bool:
+    return f"inet {ADDRESS}/" in _ip("-o", "addr", "show", "dev", "lo")
 
 
 def _volumes() -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e import host
 from tests.e2e.searching import Searching
+from tests.waiting import eventually
 
 STACK = "ci-cluster"
 IMAGES = ("milvus-2.3.5", "kafka")
@@ -30,8 +31,14 @@ def _pods(deployment, role: str | None = None) -> dict[str, str]:
     }
 
 
-def _kill(deployment, pod: str) -> None:
-    deployment.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+def _kill(deployment, role: str) -> float:
+    """Kill a pod of a role; return when it was surely gone, by ``time.monotonic``."""
+    pod, uid = next(iter(_pods(deployment, role).items()))
+    kill = ("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+    done = deployment.kubectl(*kill)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: uid not in _pods(deployment, role).values(), seconds=30)
+    return time.monotonic()
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +76,8 @@ def test_a_third_query_node_comes_without_touching_another_pod(deployment):
 
 
 def test_searches_go_on_when_a_query_node_is_killed(deployment, searching):
-    start = time.monotonic()
-    _kill(deployment, next(iter(_pods(deployment, "querynode"))))
+    before = _pods(deployment, "querynode")
+    start = _kill(deployment, "querynode")
     answered, failed = searching.counted(start, WATCHED_SECONDS)
     deployment.progress.say(f"query node killed: {failed} of {answered + failed} searches failed")
     searching.answers_since(time.monotonic(), 60)
@@ -79,11 +86,16 @@ def test_searches_go_on_when_a_query_node_is_killed(deployment, searching):
     # half of all at worst. With no copy left it would be nearly all.
     assert answered > 50
     assert failed < 2 / 3 * (answered + failed)
+    after = _pods(deployment, "querynode")
+    assert len(after.items() & before.items()) == len(before) - 1
+    assert len(after) == len(before)
 
 
 def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):
     start = time.monotonic()
-    _kill(deployment, next(iter(_pods(deployment, "proxy"))))
+    _kill(deployment, "proxy")
+    # There is one proxy: without a search that failed, nothing was killed.
+    eventually(lambda: [at for at in searching.failed if at > start], seconds=30)
     seconds = searching.answers_since(start, 180)
     failed = len([at for at in searching.failed if at > start])
     deployment.progress.say(f"proxy killed: answers after {seconds:.1f} s, {failed} failed before")

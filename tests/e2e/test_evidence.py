@@ -59,6 +59,23 @@ def test_a_pod_that_is_not_ready_is_told_with_its_condition_and_last_words(deplo
     assert told[-1].strip().startswith("[ERROR] no log")
 
 
+def test_a_cluster_that_does_not_answer_hides_no_failure(deployment, monkeypatch):
+    def kubectl(*_: str) -> None:
+        raise subprocess.TimeoutExpired("kubectl", 300)
+
+    monkeypatch.setattr(deployment, "kubectl", kubectl)
+    assert "timed out" in "".join(evidence.causes(deployment))
+
+
+def test_a_file_that_holds_a_secret_is_found(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "pod.log").write_bytes(b"\xff key=planted-password\n")
+    (tmp_path / "other").write_text("nothing", encoding="utf-8")
+    assert evidence.telling(tmp_path, ["planted-password"]) == [tmp_path / "logs" / "pod.log"]
+    with pytest.raises(ValueError, match="nothing to look for"):
+        evidence.telling(tmp_path, [""])
+
+
 def test_the_passphrase_of_a_state_is_kept_only_with_a_stack_that_goes_on_running(tmp_path):
     over, running = tmp_path / "over", tmp_path / "running"
     for folder in (over, running):

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from pulumi.runtime.proto import provider_pb2
+
+from tests.e2e.standins import installation
 from tests.e2e.standins.kubernetes_provider import objects, wire
+from tests.e2e.standins.kubernetes_provider.provider import KubernetesProvider
+from tests.e2e.toolchain.provide import Toolchain
 
 CLAIM = {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
 
@@ -77,3 +86,65 @@ def test_a_named_config_map_is_changed_and_an_autonamed_one_replaced():
     named = objects.named({"metadata": {}}, {}, "settings", b"seed")
     assert objects.replaces("ConfigMap", named, named, [("data", "a")])
     assert not objects.replaces("ConfigMap", {"metadata": {"name": "x"}}, {}, [("data", "a")])
+
+
+def _command(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o755)
+    return path
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install into a home; the plugins that are named are on PATH, as published ones are."""
+    monkeypatch.setattr(installation, "_copy", lambda *_: None)
+    tools = Toolchain({"pulumi": tmp_path / "tools", "pulumi-sdk": tmp_path / "tools"})
+    (tmp_path / "tools").mkdir()
+
+    def on_path(*published: str) -> list[str]:
+        folder = tmp_path / "-".join(["published", *published])
+        for name in published:
+            _command(folder / name)
+        # As it is once an engine runs: what was installed earlier comes first.
+        monkeypatch.setenv("PATH", f"{tmp_path / 'home' / 'bin'}:{folder}")
+        return installation.install(tools, tmp_path / "home")
+
+    return on_path
+
+
+BOTH = [installation.LANGUAGE, installation.KUBERNETES]
+
+
+def _standins(home: Path) -> list[str]:
+    plugin = home / "plugins" / f"resource-kubernetes-v{version('pulumi-kubernetes')}"
+    places = (home / "bin" / installation.LANGUAGE, plugin / installation.KUBERNETES)
+    return [place.name for place in places if place.exists()]
+
+
+def test_a_stand_in_is_used_only_where_the_published_plugin_is_not_on_path(install, tmp_path):
+    assert install(installation.LANGUAGE) == [installation.KUBERNETES]
+    assert _standins(tmp_path / "home") == [installation.KUBERNETES]
+
+
+def test_a_stand_in_of_an_earlier_run_gives_way_to_a_published_plugin(install, tmp_path):
+    assert install() == _standins(tmp_path / "home") == BOTH
+    assert install(*BOTH) == _standins(tmp_path / "home") == []
+
+
+class _RefusedError(Exception):
+    pass
+
+
+def test_what_is_there_is_not_taken_over(monkeypatch):
+    provider = KubernetesProvider("4")
+    one = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "theirs"}}
+    there = SimpleNamespace(get=lambda _: one, apply=lambda _: pytest.fail("it was taken over"))
+    monkeypatch.setattr(provider, "_cluster", lambda: there)
+
+    def abort(_: Any, message: str) -> None:
+        raise _RefusedError(message)
+
+    request = provider_pb2.CreateRequest(properties=wire.write(one))
+    context: Any = SimpleNamespace(abort=abort)
+    with pytest.raises(_RefusedError, match="Namespace theirs: it already exists"):
+        provider.Create(request, context)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import shutil
-import sys
-from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+from engine_stack import engine_stack
 from greenlake_server import Fault, GreenLakeServer
 from pulumi import automation
 from test_settings import DEV
@@ -26,29 +23,6 @@ from infra.storage.greenlake_resources import GreenLakeBucket, GreenLakePolicy, 
 
 # A program that an engine has given up leaves a coroutine of the SDK's behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-CACHE = Path("~/.cache/milvus-kit/toolchain").expanduser()
-PLUGIN = "pulumi-resource-pulumi-python"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    """Environment of an engine: the CLI with the plugin of dynamic resources beside it."""
-    folder = tmp_path_factory.mktemp("engine")
-    (folder / "bin").mkdir()
-    (folder / "state").mkdir()
-    for name in ("pulumi", PLUGIN):
-        found = shutil.which(name) or next(map(str, CACHE.glob(f"pulumi*/bin/{name}")), None)
-        if found is None:
-            pytest.skip(f"needs the program {name}, on PATH or in the toolchain's cache")
-        shutil.copy2(found, folder / "bin" / name)
-    return {
-        "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PULUMI_HOME": str(folder / "home"),
-        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
-        "PULUMI_CONFIG_PASSPHRASE": "planted-passphrase",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-    }, folder
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +81,7 @@ def program_of(server: GreenLakeServer) -> Any:
 
 @pytest.fixture(scope="module")
 def stack(engine, server):
-    environment, folder = engine
-    work = automation.LocalWorkspaceOptions(
-        env_vars=environment,
-        work_dir=str(folder),
-        pulumi_command=automation.PulumiCommand(str(folder)),
-        project_settings=automation.ProjectSettings("milvus-kit", "python"),
-    )
-    made = automation.create_stack(
-        "engine", project_name="milvus-kit", program=program_of(server), opts=work
-    )
+    made = engine_stack("engine", program_of(server), *engine)
     made.up()
     yield made
     Wanted.bucket = "milvus"

@@ -187,6 +187,20 @@ def test_kubeadm_gets_one_document_of_each_kind():
     assert "failCgroupV1" not in parts["KubeletConfiguration"]
 
 
+def test_kube_proxy_leaves_what_the_host_does_with_its_connections():
+    """What pkg/proxy/conntrack/sysctls.go sets unless it is 0; nothing said is not 0."""
+    parts = {one["kind"]: one for one in yaml.safe_load_all(files.kubeadm_init(PLAN, FIT))}
+    told = parts["KubeProxyConfiguration"]["conntrack"]
+    assert told == {
+        "maxPerCore": 0,
+        "min": 0,
+        "tcpEstablishedTimeout": "0s",
+        "tcpCloseWaitTimeout": "0s",
+    }
+    for name in ("max", "tcp_timeout_established", "tcp_timeout_close_wait"):
+        assert f"net/netfilter/nf_conntrack_{name}" in inspection._KERNEL
+
+
 def test_a_host_that_joins_keeps_the_cgroups_of_its_own_kind():
     other = dataclasses.replace(FIT, systemd=False, cgroup=1)
     patch = json.loads(files.kubelet_patch(other))

@@ -10,7 +10,7 @@ from declaring import CLUSTER_23, DEV, PROD, STANDALONE, changed, declare
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from infra.kubernetes.facts import OLDEST
+from infra.kubernetes.fit import OLDEST
 from infra.milvus import topology
 from validation.errors import ConfigurationError
 

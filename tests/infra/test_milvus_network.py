@@ -165,7 +165,10 @@ def test_the_suite_reaches_milvus_and_the_store_and_is_let_in():
     found = flows(changed(DEV, validation={"enabled": True}))
     assert ("milvus-validation", "egress", "milvus", "TCP 19530") in found
     assert ("milvus-validation", "egress", "minio", "TCP 9000") in found
-    assert ("milvus/proxy", "ingress", "milvus-validation", "TCP 9091") in found
+    assert ("milvus-validation", "egress", "milvus", "TCP 9091") in found
+    # Of every pod: each query node counts only its own reads of the store.
+    assert ("milvus", "ingress", "milvus-validation", "TCP 9091") in found
+    assert not {flow for flow in flows(DEV) if flow[2] == "milvus-validation"}
 
 
 @pytest.mark.parametrize("document", [DEV, STANDALONE, CLUSTER_23, PROD])

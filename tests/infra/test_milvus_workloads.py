@@ -309,3 +309,29 @@ def test_clients_get_grpc_alone_and_metrics_stay_inside():
     assert service["type"] == "LoadBalancer"
     metrics = declared.one("Service", "milvus-metrics")["spec"]
     assert (metrics["type"], [port["port"] for port in metrics["ports"]]) == ("ClusterIP", [9091])
+
+
+@pytest.mark.parametrize("document", [DEV, CLUSTER_23, PROD])
+def test_the_name_for_metrics_stands_for_every_pod_of_a_cluster(document):
+    declared = declare(document)
+    spec = declared.one("Service", "milvus-metrics")["spec"]
+    assert spec["clusterIP"] == "None"
+    reached = [
+        name
+        for name, template in declared.workloads().items()
+        if spec["selector"].items() <= template["metadata"]["labels"].items()
+    ]
+    roles = {name.rpartition("milvus-")[2] for name in reached}
+    newer = {"mixcoord", "streamingnode", "querynode", "datanode", "proxy"}
+    older = {"indexnode", "rootcoord", "datacoord", "querycoord", "querynode", "datanode", "proxy"}
+    assert roles == (older if document is CLUSTER_23 else newer)
+    (port,) = spec["ports"]
+    for name in reached:
+        (container,) = declared.workloads()[name]["spec"]["containers"]
+        opened = {one["containerPort"] for one in container["ports"]}
+        assert port["port"] in opened, name  # a headless Service translates no port
+
+
+def test_a_standalone_has_an_address_of_its_own_for_metrics():
+    spec = declare(STANDALONE).one("Service", "milvus-metrics")["spec"]
+    assert "clusterIP" not in spec

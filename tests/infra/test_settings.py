@@ -195,6 +195,15 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         },
         "1.31.0 or later",
     ),
+    (
+        DEV,
+        "kubernetes",
+        {
+            "provider": "kubeadm",
+            "hosts": [{"name": "one", "address": "one.example.com", "role": "control-plane"}],
+        },
+        "kubernetes.hosts.0.address: this is not an IP address",
+    ),
     (DEV, "milvus.access", {"type": "NodePort"}, "needs host and nodePort"),
     (
         with_(DEV, "milvus.access", NODE_PORT),

@@ -321,3 +321,26 @@ def stack_and_job(document) -> tuple[targets.Target, dict]:
     data = made.one("ConfigMap", "milvus-validation")["data"]
     inside = targets.parse(yaml.safe_load(data["target.yaml"]), source="the Job")
     return targets.parse(found[0], source="the stack"), inside.document()
+
+
+def test_its_target_differs_from_the_stacks_only_in_how_all_is_reached():
+    stack, document = stack_and_job(changed(ENABLED, etcd={"spread": "preferred"}))
+    inside = targets.parse(document, source="the Job")
+    assert inside.milvus.auth is not None
+    reached = {"uri", "metrics_uri", "tls", "auth"}
+    same = stack.milvus.model_dump(exclude=reached)
+    assert inside.milvus.model_dump(exclude=reached) == same
+    assert stack.storage is not None
+    assert inside.storage is not None
+    reached = {"endpoint", "tls", "access_key", "secret_key"}
+    same = stack.storage.model_dump(exclude=reached)
+    assert inside.storage.model_dump(exclude=reached) == same
+    assert (inside.name, inside.configuration) == (stack.name, stack.configuration)
+
+
+def test_its_target_says_what_a_reader_must_know_but_not_how_to_come_in():
+    stack, document = stack_and_job(changed(ENABLED, etcd={"spread": "preferred"}))
+    inside = targets.parse(document, source="the Job")
+    assert any("may share a host" in note for note in inside.notes)
+    assert set(inside.notes) < set(stack.notes)
+    assert not any("from inside the cluster" in note for note in inside.notes)

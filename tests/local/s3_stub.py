@@ -21,7 +21,8 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from s3_stub_store import Bucket, Operations, S3Error
+from s3_stub_model import Bucket, S3Error
+from s3_stub_store import Operations
 
 from validation.s3.checksums import ALGORITHMS, checksum, content_md5
 from validation.s3.endpoint import Keys
@@ -64,6 +65,14 @@ class Stub(ThreadingHTTPServer):
         self.once: set[str] = set()
         self.writers: Counter[str] = Counter()
         """By key, how many have checked that it is absent and are about to write it."""
+        self.completing: Counter[str] = Counter()
+        """By key, how many uploads are being completed."""
+        self.uploaded: set[str] = set()
+        """Keys that an upload was begun for."""
+        self.read: set[str] = set()
+        self.missed: dict[str, float] = {}
+        """Keys that were asked for and absent, and when."""
+        self.listings, self.reads = itertools.count(1), itertools.count(1)
 
     @property
     def endpoint(self) -> str:
@@ -123,6 +132,8 @@ class Handler(BaseHTTPRequestHandler):
         self.encoded_path = parts.path
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         path = unquote(parts.path)
+        if self.server.broken("objects.key-slashes"):
+            path = re.sub("//+", "/", path)
         if self.server.broken("objects.key-characters"):
             path = path.replace("+", " ")
         host = self.lower["host"].split(":")[0]
@@ -239,6 +250,7 @@ class Handler(BaseHTTPRequestHandler):
             if not server.broken("access.other-bucket"):
                 raise S3Error(403, "AccessDenied")
             return
+        self._refuse_the_whole_bucket()
         inside = (self.key or self.query.get("prefix", "files/")).startswith("files/")
         if self.command == "DELETE" and server.broken("whatever is there may be deleted"):
             return
@@ -248,6 +260,15 @@ class Handler(BaseHTTPRequestHandler):
         if not inside and not server.broken("access.other-prefix"):
             raise S3Error(403, "AccessDenied")
         if self.query.keys() & {"versioning", "object-lock"} and server.broken("settings are kept"):
+            raise S3Error(403, "AccessDenied")
+
+    def _refuse_the_whole_bucket(self) -> None:
+        """Refuse listings that are not confined to a prefix."""
+        whole = self.command == "GET" and not self.key and "prefix" not in self.query
+        listing = whole and not self.query.keys() & {"location", "versioning", "object-lock"}
+        if "versions" in self.query and self.server.broken("versions of all keys may be listed"):
+            return
+        if listing and not self.server.broken("access.other-names"):
             raise S3Error(403, "AccessDenied")
 
     def _body(self) -> bytes:

@@ -1,53 +1,23 @@
-"""What the S3 stub does with a request that may be served: buckets, objects, listings, uploads."""
+"""What the S3 stub does with a request that may be served: buckets and objects."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import hashlib
 import re
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote
-from xml.sax.saxutils import escape, unescape
 
-XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-_RIVAL_SECONDS = 2.0
-"""How long a write waits for a rival's, which may never come."""
+from s3_stub_lists import ROUND, Lists
+from s3_stub_model import Bucket, S3Error, Version
+from s3_stub_uploads import Uploads
 
-
-@dataclasses.dataclass
-class Version:
-    body: bytes
-    etag: str
-    metadata: dict[str, str]
-    time: datetime
-    id: str = "null"
-    locked_until: datetime | None = None
-    deleted: bool = False
+_CACHED_SECONDS = 2.0
 
 
-@dataclasses.dataclass
-class Bucket:
-    versioned: bool = False
-    lockable: bool = False
-    objects: dict[str, list[Version]] = dataclasses.field(default_factory=dict)
-    uploads: dict[str, tuple[str, dict[int, bytes]]] = dataclasses.field(default_factory=dict)
-    tombs: dict[str, Version] = dataclasses.field(default_factory=dict)
-
-    def current(self, key: str) -> Version | None:
-        versions = self.objects.get(key)
-        return versions[-1] if versions and not versions[-1].deleted else None
-
-
-class S3Error(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status, self.code = status, code
-
-
-class Operations:
+class Operations(Lists, Uploads):
     """What a request does, once it may."""
 
     def __init__(self, handler: Any) -> None:
@@ -65,9 +35,6 @@ class Operations:
             getattr(self, f"{self.http.command.lower()}_object")()
         else:
             getattr(self, f"{self.http.command.lower()}_bucket")()
-
-    def xml(self, name: str, inside: str, status: int = 200) -> None:
-        self.http.answer(status, f"<?xml version='1.0'?><{name} {XMLNS}>{inside}</{name}>".encode())
 
     def _of_absent_bucket(self) -> None:
         if self.http.command == "PUT" and not self.key:
@@ -119,105 +86,15 @@ class Operations:
             inside = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
             self.xml("ObjectLockConfiguration", inside)
         elif "uploads" in self.query:
-            self._list_uploads()
+            self.list_uploads()
         elif "versions" in self.query:
-            self._list_versions()
+            self.list_versions()
         else:
-            self._list()
-
-    def _list_uploads(self) -> None:
-        inside = "".join(
-            f"<Upload><Key>{escape(key)}</Key><UploadId>{upload}</UploadId></Upload>"
-            for upload, (key, _) in self.bucket.uploads.items()
-            if key.startswith(self.query.get("prefix", "")) and not self.broken("multipart.listing")
-        )
-        self.xml("ListMultipartUploadsResult", inside)
-
-    def _list_versions(self) -> None:
-        inside = "".join(
-            f"<{tag}><Key>{escape(key)}</Key><VersionId>{one.id}</VersionId></{tag}>"
-            for key, versions in sorted(self.bucket.objects.items())
-            for one in versions
-            if (tag := "DeleteMarker" if one.deleted else "Version")
-            and key.startswith(self.query.get("prefix", ""))
-        )
-        self.xml("ListVersionsResult", inside)
-
-    def _visible(self, prefix: str) -> dict[str, Version]:
-        if self.broken("listing.prefix"):
-            prefix = prefix.rstrip("/")
-        found = {
-            key: one
-            for key in sorted(self.bucket.objects)
-            if key.startswith(prefix) and (one := self.bucket.current(key)) is not None
-        }
-        exact = found.get(prefix)
-        late = exact and exact.body == b"x" and self.broken("consistency.list-after-write")
-        if late and self.stub.first(f"LIST {prefix}"):
-            found = {}
-        ghost = self.bucket.tombs.get(prefix)
-        if ghost and ghost.body == b"x" and self.broken("consistency.list-after-delete"):
-            found[prefix] = ghost
-        return found
-
-    def _list(self) -> None:
-        query, second = self.query, self.query.get("list-type") == "2"
-        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        if self.broken(f"listing.v{1 + second}-delimiter"):
-            delimiter = ""
-        token = base64.b64decode(query.get("continuation-token", "")).decode()
-        after = token or query.get("start-after" if second else "marker", "")
-        visible = self._visible(prefix)
-        keys = [key for key in visible if key > after]
-        if second and not token and after in visible and self.broken("listing.start-after"):
-            keys.insert(0, after)
-        if not second and after in visible and self.broken("listing.v1-paging"):
-            keys.insert(0, after)
-        if token and self.broken("listing.v2-paging"):
-            keys = keys[1:]
-        entries, shared = [], []
-        for key in keys:
-            tail = key[len(prefix) :]
-            if delimiter and delimiter in tail:
-                group = prefix + tail.split(delimiter)[0] + delimiter
-                if group not in shared:
-                    shared.append(group)
-            else:
-                entries.append(key)
-        limit = int(query.get("max-keys", 1_000))
-        page, cut = entries[:limit], len(entries) > limit
-        inside = f"<IsTruncated>{str(cut).lower()}</IsTruncated><KeyCount>{len(page)}</KeyCount>"
-        if cut:
-            text = base64.b64encode(page[-1].encode()).decode()
-            inside += f"<NextContinuationToken>{text}</NextContinuationToken>"
-            inside += f"<NextMarker>{escape(page[-1])}</NextMarker>"
-        inside += "".join(self._entry(key, visible[key]) for key in page)
-        inside += "".join(
-            f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in shared
-        )
-        self.xml("ListBucketResult", inside)
-
-    def _entry(self, key: str, one: Version) -> str:
-        size = len(one.body) + self.broken("listing.attributes")
-        return (
-            f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size><ETag>{one.etag}</ETag>"
-            f"<LastModified>{one.time:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
-        )
-
-    def post_bucket(self) -> None:
-        by_md5 = "content-md5" in self.headers
-        if not by_md5 and self.broken("listing.batch-delete-checksum"):
-            raise S3Error(400, "MissingContentMD5")
-        keys = [unescape(key) for key in re.findall(r"<Key>([^<]*)</Key>", self.body.decode())]
-        if by_md5 and self.broken("listing.batch-delete"):
-            keys = keys[:1]
-        for key in keys:
-            self._delete(key)
-        self.xml("DeleteResult", "".join(f"<Deleted><Key>{k}</Key></Deleted>" for k in keys))
+            self.list_objects()
 
     # --- objects
 
-    def _delete(self, key: str) -> None:
+    def remove(self, key: str) -> None:
         current = self.bucket.current(key)
         if current is None:
             return
@@ -228,7 +105,7 @@ class Operations:
         else:
             del self.bucket.objects[key]
 
-    def _store(self, body: bytes, *, etag: str = "") -> Version:
+    def keep(self, body: bytes, *, etag: str = "") -> Version:
         metadata = {
             name: value for name, value in self.headers.items() if name.startswith("x-amz-meta-")
         }
@@ -238,6 +115,9 @@ class Operations:
         one = Version(body, etag or f'"{md5}"', metadata, datetime.now(UTC))
         if self.bucket.versioned:
             one.id = str(next(self.stub.ids))
+        coding = self.headers.get("content-encoding", "")
+        if coding and self.broken("integrity.content-encoding"):
+            metadata["Content-Encoding"] = coding
         until = self.headers.get("x-amz-object-lock-retain-until-date")
         if until and self.bucket.lockable:
             one.locked_until = datetime.fromisoformat(until)
@@ -246,43 +126,11 @@ class Operations:
         self.bucket.tombs.pop(self.key, None)
         return one
 
-    def _conditions(self, *, multipart: bool = False) -> None:
-        current = self.bucket.current(self.key)
-        if self.headers.get("if-none-match") == "*":
-            if multipart and self.broken("no conditional completion"):
-                raise S3Error(412, "PreconditionFailed")
-            if self.bucket.versioned and self.broken("conditional.versioned"):
-                raise S3Error(501, "NotImplemented")
-            if self.key in self.bucket.tombs and self.broken("conditional.after-delete"):
-                raise S3Error(412, "PreconditionFailed")
-            if current is not None and not self._ignored(current, multipart=multipart):
-                if self.body == b"second" and self.broken("conditional.create"):
-                    self._store(self.body)
-                raise S3Error(412, "PreconditionFailed")
-        match = self.headers.get("if-match")
-        outdated = match and (current is None or current.etag != match)
-        if outdated and not self.broken("conditional.if-match"):
-            raise S3Error(412, "PreconditionFailed")
-
-    def _ignored(self, current: Version, *, multipart: bool) -> bool:
-        """Tell whether a fault lets a conditional write pass that must be refused."""
-        last = self.key.rpartition("/")[2]
-        fences = [one.get("x-amz-meta-fenced") for one in (current.metadata, self.headers)]
-        return (
-            (multipart and self.broken("conditional.multipart"))
-            or (last == "0.blk" and self.broken("conditional.fence-race"))
-            or (fences == ["true", "true"] and self.broken("conditional.fence"))
-            or (
-                last.startswith("race-")
-                and not self.bucket.versioned
-                and self.broken("conditional.race")
-                and self.stub.first(f"second winner {self.key}")
-            )
-        )
-
     def put_object(self) -> None:
-        if "uploadId" in self.query:
-            self._put_part()
+        if "uploadId" in self.query and "x-amz-copy-source" in self.headers:
+            self.copy_part()
+        elif "uploadId" in self.query:
+            self.put_part()
         elif "retention" in self.query:
             self._put_retention()
         elif "x-amz-copy-source" in self.headers:
@@ -290,35 +138,34 @@ class Operations:
         elif self.broken("no object is taken"):
             raise S3Error(507, "InsufficientStorage")
         else:
-            self._conditions()
-            self._pause()
+            self._refuse_name()
+            self.check_conditions()
+            self.pause()
             current = self.bucket.current(self.key)
             if current and self.body.startswith(b"new ") and self.broken("objects.overwrite"):
                 self.http.answer(headers={"ETag": current.etag})
                 return
             stale = "consistency.read-after-overwrite"
-            if current and self.body.startswith(b"content ") and self.broken(stale):
+            if current and self.body.startswith(ROUND) and self.broken(stale):
                 self.bucket.tombs[f"stale {self.key}"] = current
-                one = self._store(self.body)
+                one = self.keep(self.body)
                 self.http.answer(headers={"ETag": one.etag})
                 return
-            one = self._store(self.body)
+            one = self.keep(self.body)
             self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": one.id})
 
-    def _pause(self) -> None:
-        """Let a rival in between the check of a condition and the write that stands on it."""
-        raced = self.key.rpartition("/")[2].startswith(("race-", "0.blk"))
-        if raced and self.broken("check, then write") and "if-none-match" in self.headers:
-            self.stub.writers[self.key] += 1
-            self.stub.checked.notify_all()
-            self.stub.checked.wait_for(lambda: self.stub.writers[self.key] > 1, _RIVAL_SECONDS)
+    def _refuse_name(self) -> None:
+        if self.broken("objects.key-unusual") and set(self.key) & set('<>"^`|\\'):
+            raise S3Error(400, "InvalidObjectName")
+        if self.broken("objects.key-length") and len(self.key.encode()) > 1_000:
+            raise S3Error(400, "KeyTooLongError")
 
     def _copy(self) -> None:
         name, _, key = unquote(self.headers["x-amz-copy-source"]).lstrip("/").partition("/")
         source = self.stub.buckets[name].current(key)
         if source is None:
             raise S3Error(404, "NoSuchKey")
-        one = self._store(source.body[: -1 if self.broken("objects.copy") else None])
+        one = self.keep(source.body[: -1 if self.broken("objects.copy") else None])
         self.xml("CopyObjectResult", f"<ETag>{one.etag}</ETag>")
 
     def _found(self) -> Version:
@@ -329,9 +176,32 @@ class Operations:
                     return one
         current = self.bucket.current(self.key)
         if current is None:
+            current = self._still_read()
+        if current is None:
+            self.stub.missed[self.key] = time.monotonic()
             hidden = self.http.command == "HEAD" and self.broken("objects.missing")
             raise S3Error(403, "AccessDenied") if hidden else S3Error(404, "NoSuchKey")
+        self.stub.read.add(self.key)
+        self._refuse_as_not_there(current)
         return current
+
+    def _refuse_as_not_there(self, current: Version) -> None:
+        """Answer 404 for what is there, as stores with caches or late replicas do."""
+        missed = time.monotonic() - self.stub.missed.get(self.key, -_CACHED_SECONDS)
+        if missed < _CACHED_SECONDS and self.broken("consistency.read-after-miss"):
+            raise S3Error(404, "NoSuchKey")
+        new = current.body.startswith(ROUND) and re.search(r"/\d{5}$", self.key)
+        known = self.key in self.stub.missed or not self.stub.first(f"read {self.key}")
+        if new and not known and self.broken("consistency.read-after-write"):
+            raise S3Error(404, "NoSuchKey")
+        young = datetime.now(UTC) - current.time < timedelta(milliseconds=50)
+        if young and self.broken("one read of a hundred lags") and not next(self.stub.reads) % 100:
+            raise S3Error(404, "NoSuchKey")
+
+    def _still_read(self) -> Version | None:
+        """Return a deleted object that a cache of reads still has."""
+        cached = self.key in self.stub.read and self.broken("consistency.read-after-delete")
+        return self.bucket.tombs.get(self.key) if cached else None
 
     def head_object(self) -> None:
         one = self._found()
@@ -352,14 +222,15 @@ class Operations:
 
     def get_object(self) -> None:
         if "uploadId" in self.query:
-            self._list_parts()
+            self.list_parts()
             return
-        if "x-amz-checksum-mode" in self.headers and self.broken("integrity.default-checksums"):
+        kind = "range" if "range" in self.headers else "checksums"
+        if "x-amz-checksum-mode" in self.headers and self.broken(f"integrity.default-{kind}"):
             raise S3Error(501, "NotImplemented")
         one = self._found()
         body = self._as_read(one)
         headers = self._object_headers(one)
-        if self.broken("integrity.etag"):
+        if "-" not in one.etag and self.broken("integrity.etag"):
             headers["ETag"] = '"0"'
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("range", ""))
         if asked is None:
@@ -375,12 +246,13 @@ class Operations:
         self.http.answer(206, body[first : last + 1], headers)
 
     def _range(self, first: str, last: str, size: int) -> tuple[int, int]:
+        plain = "x-amz-checksum-mode" not in self.headers
         if not first:
-            if self.broken("objects.suffix-range"):
+            if plain and self.broken("objects.suffix-range"):
                 return 0, int(last) - 1
             return max(0, size - int(last)), size - 1
         end = min(int(last), size - 1) if last else size - 1
-        return int(first), end - (self.broken("objects.range") and int(first) > 0)
+        return int(first), end - (plain and self.broken("objects.range") and int(first) > 0)
 
     def _as_read(self, one: Version) -> bytes:
         """Return an object's content as this server gives it back, faults and all."""
@@ -395,9 +267,6 @@ class Operations:
         by_link = body == b"by link" and "X-Amz-Signature" in self.query
         if by_link and self.broken("access.presigned"):
             raise S3Error(403, "AccessDenied")
-        new = self.key.endswith("/new") and self.broken("consistency.read-after-write")
-        if new and self.stub.first(f"GET {self.key}"):
-            raise S3Error(404, "NoSuchKey")
         stale = self.bucket.tombs.pop(f"stale {self.key}", None)
         return stale.body if stale else body
 
@@ -418,7 +287,7 @@ class Operations:
         elif self.bucket.current(self.key) is None and self.broken("objects.delete"):
             raise S3Error(404, "NoSuchKey")
         else:
-            self._delete(self.key)
+            self.remove(self.key)
         self.http.answer(204)
 
     def _delete_version(self, version: str) -> None:
@@ -441,51 +310,3 @@ class Operations:
             raise S3Error(403, "AccessDenied")
         one.locked_until = until
         self.http.answer()
-
-    # --- multipart uploads
-
-    def _parts(self) -> dict[int, bytes]:
-        found = self.bucket.uploads.get(self.query["uploadId"])
-        if found is None:
-            raise S3Error(404, "NoSuchUpload")
-        return found[1]
-
-    def _list_parts(self) -> None:
-        inside = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><Size>{len(body)}</Size></Part>"
-            for number, body in sorted(self._parts().items())
-        )
-        self.xml("ListPartsResult", inside)
-
-    def _put_part(self) -> None:
-        if self.body == b"late" and self.broken("an aborted upload can be completed"):
-            raise S3Error(404, "NoSuchUpload")
-        self._parts()[int(self.query["partNumber"])] = self.body
-        if self.body == b"only part" and self.broken("multipart.invisible"):
-            self._store(self.body)
-        md5 = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
-        self.http.answer(headers={} if self.broken("no ETag") else {"ETag": f'"{md5}"'})
-
-    def post_object(self) -> None:
-        if "uploads" in self.query:
-            upload = f"upload-{next(self.stub.ids)}"
-            self.bucket.uploads[upload] = (self.key, {})
-            self.xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
-            return
-        parts = self._parts()
-        if self.broken("completions break"):
-            raise S3Error(500, "InternalError")
-        if self.broken("completions are throttled"):
-            raise S3Error(503, "SlowDown")
-        self._conditions(multipart=True)
-        text = self.body.decode()
-        wanted = re.findall(r"<PartNumber>(\d+)</PartNumber>", text)
-        tags = [tag.strip('"') for tag in re.findall(r"<ETag>([^<]+)</ETag>", text)]
-        found = [hashlib.md5(parts[int(n)], usedforsecurity=False).hexdigest() for n in wanted]
-        tags = [tag.replace("&quot;", "").strip('"') for tag in tags]
-        if tags != found and not self.broken("multipart.wrong-part"):
-            raise S3Error(400, "InvalidPart")
-        order = list(parts) if self.broken("multipart.out-of-order") else sorted(map(int, wanted))
-        one = self._store(b"".join(parts[number] for number in order), etag='"assembled-1"')
-        del self.bucket.uploads[self.query["uploadId"]]
-        self.xml("CompleteMultipartUploadResult", f"<ETag>{one.etag}</ETag>")

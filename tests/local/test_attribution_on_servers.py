@@ -1,12 +1,18 @@
 """What explains slowness, asked of a real Milvus, a real store, and a slow way between them."""
 
 import contextlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from validation.attribution.measure import measure
 from validation.attribution.model import Bound
 from validation.datasets.generated import generate
+from validation.errors import ExitCode
 from validation.load.plan import search_plan
 from validation.local import ports
 from validation.local.stack import EmbeddedStack
@@ -18,9 +24,18 @@ from validation.s3.faults.proxy import FaultProxy
 from validation.s3.faults.script import Fault, Kind
 from validation.selftest.slow_link import stalling
 
+COMMAND = Path(sys.executable).with_name("milvus-kit")
 ROWS = 3_000
-READ_SECONDS = 3.0
-SLOW_STORE = Fault(Kind.DELAY, methods=frozenset({"GET"}), seconds=READ_SECONDS)
+SLOW_LOADS = Fault(
+    Kind.DELAY, methods=frozenset({"GET"}), path="/(index_files|stats_log)/", seconds=4.0
+)
+"""Only what a load reads, one after the other: what goes before it in the suite stays fast."""
+RULES = """\
+schema: milvus-kit/slo/1
+rules:
+  latency: {metric: search.latency.serial, statistic: p99, max: 200, unit: ms, required: false}
+  cold: {metric: storage.share_of_cold_load, max: 0.5, unit: ratio}
+"""
 
 
 @contextlib.contextmanager
@@ -51,10 +66,6 @@ def undisturbed(connection, name, plan):
         if not any(one.reads and one.reads.requests for one in (measured.warm, measured.cold)):
             return measured
     return measure(connection, name, plan, warm=40, cold=10)
-
-
-def found(measured):
-    return {stretch: part.bound for stretch, part in measured.parts().items()}
 
 
 @pytest.fixture(scope="module")
@@ -124,19 +135,59 @@ def test_milvus_reaches_its_store_only_through_the_port_it_was_given(behind_a_pr
     assert target.storage.endpoint != proxy.endpoint
 
 
-def test_a_slow_store_turns_the_answer_to_storage(behind_a_proxy):
+@pytest.fixture
+def validated(tmp_path):
+    """Run the family through the suite; return the exit code, the terminal and the shares."""
+
+    def run(target_file):
+        (tmp_path / "rules.yaml").write_text(RULES)
+        done = subprocess.run(
+            [
+                *(COMMAND, "validate", "--target", target_file, "--rules", "rules.yaml"),
+                *("--profile", "smoke", "--rows", "2000", "--family", "attribution"),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        file = tmp_path / "runs" / "latest" / "results.json"
+        assert file.exists(), done.stdout + done.stderr
+        seen = json.loads(file.read_text())["observations"]
+        shares = [one for one in seen if one["metric"].startswith("storage.share_of")]
+        return done.returncode, " ".join(done.stdout.split()), shares
+
+    return run
+
+
+def test_the_suite_answers_in_one_line_that_the_terminal_shows(validated, embedded_target_file):
+    code, said, results = validated(embedded_target_file)
+    assert code == ExitCode.PASS, said
+    (line,) = {one["evidence"]["answer"] for one in results}
+    assert len(results) == 3
+    # Milvus may read for purposes of its own while it is searched, which leaves searches undecided.
+    assert re.match(
+        r"this stack is (compute-bound|undecided) at its SLO \(latency: p99 <= 200", line
+    )
+    assert "one search at a time here: " in line
+    assert "n = 400)" in line
+    assert re.search(r"explains at most \d+ % of the cold load", line)
+    assert f"local: {line}" in said
+
+
+def test_the_suite_calls_a_stack_storage_bound_whose_store_is_slow(validated, behind_a_proxy):
     target, proxy = behind_a_proxy
-    storage = target.storage.model_copy(update={"endpoint": proxy.endpoint})
-    with loaded(target.model_copy(update={"storage": storage})) as (connection, name, plan):
-        proxy.script.arm(SLOW_STORE)
-        try:
-            measured = undisturbed(connection, name, plan)
-        finally:
-            proxy.script.disarm()
-        answer = measured.answer(None)
-    assert answer.bound is Bound.STORAGE, answer.line
-    assert found(measured)["load"] is Bound.STORAGE
-    assert found(measured)["warm"] is Bound.COMPUTE
+    proxy.script.arm(SLOW_LOADS)
+    try:
+        code, said, results = validated(target.restart.state_file.parent / "target.yaml")
+    finally:
+        proxy.script.disarm()
+    assert code == ExitCode.FAIL, said
+    (line,) = {one["evidence"]["answer"] for one in results}
+    assert line.startswith("this stack is storage-bound at its SLO (latency: p99 <= 200 ms")
+    assert f"local: {line}" in said
 
 
 @pytest.mark.usefixtures("measured")

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
+from tests.waiting import eventually
 from validation.errors import EmbeddedStackError, UsageError
 from validation.local import ports, state
 from validation.local.stack import EmbeddedStack, restart
@@ -34,14 +34,6 @@ with EmbeddedStack(Path(sys.argv[1]), s3=sys.argv[2]):
     time.sleep(600)
 """
 ROWS = [{"id": key, "vector": [key / 100, 1.0, 0.0, 0.0]} for key in range(100)]
-
-
-def until(done: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := done()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return found
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -110,7 +102,7 @@ def test_two_stacks_side_by_side_do_not_meet_and_a_crashed_or_interrupted_parent
     assert len(processes_of(one)) >= 5  # the holder, two supervisors, two servers
     first.kill()
     first.communicate()
-    until(lambda: not processes_of(one))
+    eventually(lambda: not processes_of(one))
     assert not EmbeddedStack(one).status().running
     assert EmbeddedStack(two).status().running
 
@@ -124,10 +116,10 @@ def test_two_stacks_side_by_side_do_not_meet_and_a_crashed_or_interrupted_parent
 @pytest.mark.parametrize("sign", ["s3", "milvus"])
 def test_ctrl_c_while_a_server_starts_leaves_nothing(tmp_path, sign):
     holder = hold(tmp_path)
-    until((tmp_path / f"{sign}.pid").exists)
+    eventually((tmp_path / f"{sign}.pid").exists)
     os.killpg(holder.pid, signal.SIGINT)
     holder.communicate()
-    until(lambda: not processes_of(tmp_path))
+    eventually(lambda: not processes_of(tmp_path))
 
 
 def rows(client: MilvusClient) -> list[int]:
@@ -138,7 +130,7 @@ def rows(client: MilvusClient) -> list[int]:
             return sorted(row["id"] for row in client.query("kept", filter="id >= 0"))
         return None
 
-    return until(found)
+    return eventually(found)
 
 
 def test_a_restart_keeps_the_rows_whether_asked_for_or_by_crash(tmp_path):

@@ -16,7 +16,7 @@ import s3_stub
 from test_s3_tls import LIGHT, certificate
 
 from validation.s3.client import connect
-from validation.s3.conformance.consistency import _pairs
+from validation.s3.conformance.addresses import _pairs
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.endpoint import Keys, addresses_of, endpoint_of

@@ -22,7 +22,7 @@ from validation.verdict import Outcome
 minio_admin = pytest.importorskip(
     "infra.storage.minio_admin", reason="missing tool: milvus-kit[infra]"
 )
-CHECK = TABLE["access.other-prefix"]
+CHECK, NAMES = TABLE["access.other-prefix"], TABLE["access.other-names"]
 ROOT = Keys(s3_servers.ACCESS, s3_servers.SECRET)
 INSIDE = [
     {
@@ -36,13 +36,18 @@ INSIDE = [
         "Resource": ["arn:aws:s3:::milvus"],
         "Condition": {"StringLike": {"s3:prefix": ["files/*"]}},
     },
-    {  # HeadBucket, which Milvus asks for at its start, is ListBucket without a prefix
+    {  # which Milvus asks at its start
         "Effect": "Allow",
-        "Action": ["s3:ListBucket"],
+        "Action": ["s3:HeadBucket"],
         "Resource": ["arn:aws:s3:::milvus"],
-        "Condition": {"Null": {"s3:prefix": ["true"]}},
     },
 ]
+HEAD_AS_IN_S3 = {  # where HeadBucket is ListBucket without a prefix
+    "Effect": "Allow",
+    "Action": ["s3:ListBucket"],
+    "Resource": ["arn:aws:s3:::milvus"],
+    "Condition": {"Null": {"s3:prefix": ["true"]}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +71,14 @@ def tenant(endpoint):
     )
     numbers = itertools.count(1)
 
-    def made(*actions):
+    def made(*actions, more=()):
         name, secret = f"tenant-{next(numbers)}", "a-tenant-s-secret"
         everywhere = {
             "Effect": "Allow",
             "Action": [*actions],
             "Resource": ["arn:aws:s3:::milvus/*"],
         }
-        statements = [*INSIDE, everywhere] if actions else INSIDE
+        statements = [*INSIDE, *more, *([everywhere] if actions else [])]
         admin.put_policy(name, {"Version": "2012-10-17", "Statement": statements})
         admin.put_user(name, secret, name)
         return s3_servers.storage(
@@ -93,7 +98,7 @@ def outside_of(endpoint):
 
 def profile_of(storage, **more):
     return preflight(
-        storage, permissions=Permissions(prefix_isolation=True, **more), checks=(CHECK,)
+        storage, permissions=Permissions(prefix_isolation=True, **more), checks=(CHECK, NAMES)
     )
 
 
@@ -104,7 +109,11 @@ def test_a_key_that_may_not_list_or_read_outside_its_prefix_is_shown_to_be_isola
     finding = profile.finding(CHECK.id)
     assert finding.outcome is Outcome.PASS, finding.reason
     assert set(finding.evidence.values()) == {"403 AccessDenied"}
-    assert set(finding.evidence) == {"LIST", "GET", "DELETE", "PUT"}
+    assert set(finding.evidence) == {"LIST", "LIST V1", "LIST VERSIONS", "GET", "DELETE", "PUT"}
+    names = profile.finding(NAMES.id)
+    assert names.outcome is Outcome.PASS, names.reason
+    assert set(names.evidence.values()) == {"403 AccessDenied"}
+    assert profile.verdict is not Outcome.FAIL
     assert profile.allowed["outsider"] is True
     assert s3_servers.SECRET not in profile.model_dump_json()
     assert outside_of(endpoint) == []
@@ -121,6 +130,33 @@ def test_a_key_that_may_do_one_thing_outside_its_prefix_is_caught_at_it(
     assert finding.outcome is Outcome.FAIL
     assert finding.reason == f"{method} outside the root path was allowed"
     assert outside_of(endpoint) == []
+
+
+def test_a_key_that_may_list_the_whole_bucket_is_shown_others_names(endpoint, tenant):
+    client = connect(s3_servers.storage(endpoint))
+    for key in ("a/before", "tenant-b/secret-name"):
+        client.put_object(Bucket="milvus", Key=key, Body=b"theirs")
+    try:
+        profile = profile_of(tenant(more=[HEAD_AS_IN_S3]), outsider=ROOT)
+        alone = profile_of(tenant(more=[HEAD_AS_IN_S3]))
+    finally:
+        for key in ("a/before", "tenant-b/secret-name"):
+            client.delete_object(Bucket="milvus", Key=key)
+    assert profile.finding(CHECK.id).outcome is Outcome.PASS
+    for one in (profile, alone):
+        finding = one.finding(NAMES.id)
+        assert finding.outcome is Outcome.FAIL
+        assert "shows names outside the root path" in finding.reason
+        assert "HeadBucket" in finding.reason
+        assert one.verdict is Outcome.FAIL
+        assert "secret-name" not in one.model_dump_json()
+    assert "LIST after the root path" in profile.finding(NAMES.id).reason
+
+
+def test_a_key_that_may_list_a_bucket_with_nothing_of_others_is_not_called_confined(tenant):
+    finding = profile_of(tenant(more=[HEAD_AS_IN_S3])).finding(NAMES.id)
+    assert finding.outcome is Outcome.NOT_MEASURED
+    assert "--outsider-access-key-env" in finding.reason
 
 
 def test_without_an_object_that_is_there_reading_is_not_called_refused(tenant):

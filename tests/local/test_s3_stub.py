@@ -118,7 +118,7 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
     race, fence = (profile.finding(f"conditional.{one}") for one in ("race", "fence-race"))
     assert race.outcome is fence.outcome is Outcome.FAIL
     assert "of 3 writers won race 1" in race.reason
-    assert fence.evidence["owner_fence"] == (200, 200)
+    assert fence.evidence["answers"] == [200, 200]
     assert profile.decisions.woodpecker == "unsafe"
     assert profile.decisions.stack["milvus-kit:log"]["type"] == "kafka"
 
@@ -126,6 +126,7 @@ def test_a_store_that_checks_and_then_writes_loses_the_race_and_the_log(stub, st
 @pytest.mark.parametrize(
     ("fault", "check", "outcome", "said"),
     [
+        ("versions of all keys may be listed", "access.other-names", Outcome.FAIL, "LIST VERSIONS"),
         ("strangers are throttled", "access.unknown-key", Outcome.NOT_MEASURED, "too busy"),
         ("a tenant's bucket has a bad name", "access.other-bucket", Outcome.FAIL, "not refused"),
         ("whatever is there may be deleted", "access.other-prefix", Outcome.FAIL, "DELETE"),
@@ -184,6 +185,148 @@ def test_a_key_that_may_not_ask_for_settings_sees_by_a_write_whether_versions_ar
     assert seen == [(Outcome.PASS, Outcome.PASS), (Outcome.FAIL, Outcome.NOT_MEASURED)]
 
 
+def test_a_store_whose_completions_check_and_then_assemble_loses_the_race_and_the_log(
+    stub, storage
+):
+    stub.faults = {"completions check, assemble for 50 ms, then write"}
+    profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=ABOUT_LOG)
+    broken = {one.id for one in profile.findings if one.outcome is Outcome.FAIL}
+    assert "conditional.multipart-race" in broken
+    assert broken <= {"conditional.multipart-race", "conditional.mixed-race"}
+    assert profile.decisions.woodpecker == "unsafe"
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("one listing of a hundred lags", "consistency.list-after-write"),
+        ("one read of a hundred lags", "consistency.read-after-write"),
+    ],
+)
+def test_a_store_that_is_late_one_time_in_a_hundred_is_caught_at_the_usual_effort(
+    stub, storage, fault, rule
+):
+    stub.faults = {fault}
+    checks = [one for one in CHECKS if one.id == rule]
+    usual = Effort()
+    with opened(storage, PERMISSIONS, usual) as space:
+        (finding,) = run(space, checks)
+    assert finding.outcome is Outcome.FAIL, finding.evidence
+    assert 0 < finding.evidence["stale"] < finding.evidence["looks"] / 25
+    assert finding.evidence["rounds"] == usual.consistency_rounds >= 300
+
+
+def test_a_rule_that_held_every_time_says_how_often_it_may_not_hold(storage):
+    findings, _ = outcomes(storage, [TABLE["consistency.read-after-delete"]])
+    evidence = findings["consistency.read-after-delete"].evidence
+    assert (evidence["stale"], evidence["looks"]) == (0, 2 * EFFORT.consistency_rounds)
+    assert 0.15 < evidence["stale_rate_below"] < 0.25  # Wilson, 0 of 16
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ("listing.v2-paging", "a page is as long as the store likes"),
+        ("listing.v1-paging", "a page is as long as the store likes"),
+    ],
+)
+def test_a_page_that_holds_more_than_was_asked_for_breaks_its_rule(stub, storage, rule, fault):
+    stub.faults = {fault}
+    findings, _ = outcomes(storage, [TABLE[rule]])
+    assert findings[rule].outcome is Outcome.FAIL
+    assert "more keys than asked for" in findings[rule].reason
+
+
+@pytest.mark.parametrize("refused", ["crc64nvme", "sha1"])
+def test_a_trailer_with_one_algorithm_that_a_store_refuses_is_named(storage, monkeypatch, refused):
+    unframed = s3_stub.Handler._unframed
+
+    def picky(self, payload):
+        if refused in self.lower.get("x-amz-trailer", ""):
+            raise s3_stub.S3Error(400, "InvalidRequest")
+        return unframed(self, payload)
+
+    monkeypatch.setattr(s3_stub.Handler, "_unframed", picky)
+    checks = [one for one in CHECKS if one.id.startswith("integrity.")]
+    findings, _ = outcomes(storage, checks)
+    assert red(findings) == {"integrity.signed-trailer", "integrity.unsigned-trailer"}
+    assert findings["integrity.signed-trailer"].evidence == {"broken": [refused]}
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_two_winners_are_a_double_win_whatever_a_third_writer_was_told(
+    stub, storage, monkeypatch, status
+):
+    stub.faults = {"check, then write"}
+    put, third = s3_stub.Operations.put_object, set()
+
+    def failing(self):
+        raced = self.key.rpartition("/")[2].startswith("race-")
+        if raced and self.body == b"writer 0":
+            third.add(self.key)
+            raise s3_stub.S3Error(status, "InternalError" if status == 500 else "SlowDown")
+        put(self)
+
+    monkeypatch.setattr(s3_stub.Operations, "put_object", failing)
+    findings, _ = outcomes(storage, [TABLE["conditional.race"]])
+    assert third
+    finding = findings["conditional.race"]
+    assert (finding.outcome, finding.evidence["winners"]) == (Outcome.FAIL, 2)
+    assert "ClientError" in finding.evidence["answers"]
+
+
+def garbage_time(self, one):
+    return object_headers(self, one) | {"Last-Modified": "yesterday"}
+
+
+def garbage_size(self, key, one):
+    return entry(self, key, one).replace("<Size>", "<Size>x")
+
+
+object_headers, entry = s3_stub.Operations._object_headers, s3_stub.Operations._entry
+
+
+@pytest.mark.parametrize(
+    ("method", "garbage", "rule"),
+    [
+        ("_object_headers", garbage_time, "objects.head"),
+        ("_entry", garbage_size, "listing.attributes"),
+    ],
+)
+def test_a_value_that_cannot_be_read_breaks_a_rule_and_ends_nothing(
+    storage, monkeypatch, method, garbage, rule
+):
+    monkeypatch.setattr(s3_stub.Operations, method, garbage)
+    profile = preflight(
+        storage, effort=EFFORT, checks=(TABLE["bucket.head"], TABLE[rule], TABLE["bucket.missing"])
+    )
+    found = profile.finding(rule)
+    assert found.outcome is Outcome.FAIL
+    assert "cannot be read: ValueError" in found.reason
+    others = {profile.finding(f"bucket.{name}").outcome for name in ("head", "missing")}
+    assert others == {Outcome.PASS}
+
+
+def test_a_date_that_cannot_be_read_breaks_the_rule_that_needs_it(storage, monkeypatch):
+    answer = s3_stub.Handler.answer
+
+    def undated(self, status=200, body=b"", headers=None):
+        answer(self, status, body, {**(headers or {}), "Date": "now"})
+
+    monkeypatch.setattr(s3_stub.Handler, "answer", undated)
+    checks = [TABLE[name] for name in ("protection.backup-lock", "objects.head")]
+    findings, _ = outcomes(storage, checks)
+    assert red(findings) == {"protection.backup-lock"}
+    assert "cannot be read" in findings["protection.backup-lock"].reason
+
+
+def test_a_sweep_that_cannot_read_the_listing_says_so(storage, monkeypatch):
+    monkeypatch.setattr(s3_stub.Operations, "delete_object", lambda self: self.http.answer(204))
+    monkeypatch.setattr(s3_stub.Operations, "_entry", garbage_size)
+    left, space = left_by(storage, ("objects.zero-byte",))
+    assert left == [f"milvus/{space.prefix} (it could not be listed)"]
+
+
 def test_without_the_races_the_log_is_not_called_safe(storage):
     checks = [one for one in ABOUT_LOG if one.id != "conditional.race"]
     profile = preflight(storage, permissions=PERMISSIONS, effort=EFFORT, checks=tuple(checks))
@@ -230,7 +373,7 @@ def test_a_bucket_that_cannot_be_removed_again_is_told(stub, storage, monkeypatc
 def test_versions_that_stay_in_a_named_bucket_are_told(stub, storage, monkeypatch):
     checks = ("conditional.versioned",)
     assert left_by(storage, checks, versioned_bucket="versioned")[0] == []
-    monkeypatch.setattr(s3_stub.Operations, "_list_versions", forbidden)
+    monkeypatch.setattr(s3_stub.Operations, "list_versions", forbidden)
     left, space = left_by(storage, checks, versioned_bucket="versioned")
     assert left == [f"versioned/{space.prefix} (its versions could not be listed)"]
     assert stub.buckets["versioned"].objects
@@ -254,7 +397,7 @@ def test_a_write_that_the_store_does_after_the_key_was_deleted_leaves_nothing(
             self.bucket.objects[self.key] = versions
 
     monkeypatch.setattr(s3_stub.Operations, "delete_object", overtaking)
-    monkeypatch.setattr(s3_stub.Operations, "_list_versions", forbidden)  # it would go with these
+    monkeypatch.setattr(s3_stub.Operations, "list_versions", forbidden)  # it would go with these
     left, _ = left_by(storage, ("objects.zero-byte",))
     assert len(late) == 2
     assert (left, stub.buckets["milvus"].objects) == ([], {})

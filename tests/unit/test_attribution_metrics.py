@@ -1,5 +1,6 @@
 """Milvus's metrics are read as they are meant, and what is not there is never taken for zero."""
 
+import dataclasses
 import http.server
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 
 from validation.errors import MeasurementError, UnreachableError, UnsupportedError
 from validation.milvus import metrics
-from validation.milvus.storage_reads import storage_reads
+from validation.milvus.storage_reads import storage_reads, together
 from validation.target import Milvus
 
 BEFORE = """\
@@ -60,6 +61,40 @@ def test_a_server_that_does_not_count_storage_requests_is_unsupported_and_not_id
     text = 'milvus_proxy_req_count{status="total"} 3\n'
     with pytest.raises(UnsupportedError, match="does not count its requests to the store"):
         reads(text, text)
+
+
+FILESYSTEM = """\
+milvus_storage_filesystem_read_count{fs="store:9000/bucket"} 7
+milvus_storage_filesystem_read_bytes{fs="store:9000/bucket"} 7000
+"""
+
+
+def test_reads_through_the_filesystem_of_newer_servers_are_known_to_be_untimed():
+    assert not reads(BEFORE, AFTER).untimed
+    found = reads(BEFORE, AFTER + FILESYSTEM)
+    assert (found.untimed, found.untimed_reads) == (True, 7)
+    assert found.seconds_low == pytest.approx(0.103)
+
+
+@pytest.mark.parametrize(("version", "untimed"), [((2, 5, 27), False), ((2, 6, 0), True)])
+def test_from_26_on_there_are_untimed_reads_whatever_the_metrics_show(version, untimed):
+    delta = metrics.between(metrics.parse(BEFORE), metrics.parse(AFTER))
+    assert storage_reads(delta, version).untimed is untimed
+
+
+def test_reads_of_several_processes_are_added_up():
+    one, other = reads(BEFORE, AFTER), reads(BEFORE, AFTER + FILESYSTEM)
+    both = together([one, other])
+    assert (both.requests, both.failed, both.bytes) == (22, 2, 16_102)
+    assert both.seconds_high == pytest.approx(2 * one.seconds_high)
+    assert (both.untimed, both.untimed_reads) == (True, 7)
+    assert both.by_client["internal_storage"]["requests"] == 20
+    assert one.by_client["internal_storage"]["requests"] == 10
+
+
+def test_bytes_are_unknown_if_one_process_does_not_count_them():
+    one = reads(BEFORE, AFTER)
+    assert together([one, dataclasses.replace(one, bytes=None)]).bytes is None
 
 
 def test_a_restart_between_two_scrapes_is_noticed():

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from validation.errors import EmbeddedStackError
 from validation.local import process, supervisor
 from validation.local.process import NOBODY, Owner, Running
@@ -24,17 +24,10 @@ time.sleep(600)
 DEAF = [sys.executable, "-c", IGNORE]
 
 
-def until(done: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def started(tmp_path: Path, command: list[str], **more) -> Running:
     more = {"owner": Owner.this_process(), "environment": {}, **more}
     running = process.start("server", command, folder=tmp_path, **more)
-    until(lambda: running.server_pid() is not None)
+    eventually(lambda: running.server_pid() is not None)
     return running
 
 
@@ -64,7 +57,7 @@ def test_a_server_that_ignores_the_request_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "__file__", str(quick))
     running = started(tmp_path, DEAF)
     child = running.server_pid()
-    until(lambda: "deaf" in running.log_end())
+    eventually(lambda: "deaf" in running.log_end())
     process.stop(running)
     assert not runs(child)
 
@@ -72,7 +65,7 @@ def test_a_server_that_ignores_the_request_is_killed(tmp_path, monkeypatch):
 def test_a_kill_is_not_a_request(tmp_path):
     running = started(tmp_path, DEAF)
     child = running.server_pid()
-    until(lambda: "deaf" in running.log_end())
+    eventually(lambda: "deaf" in running.log_end())
     process.stop(running, kill=True)
     assert not runs(child)
     assert "status -9" in running.log_end()
@@ -80,18 +73,18 @@ def test_a_kill_is_not_a_request(tmp_path):
 
 def test_what_a_server_started_ends_with_it(tmp_path):
     running = started(tmp_path, ["sh", "-c", "sleep 600 & echo $!; wait"])
-    until(lambda: running.log_end().split())
+    eventually(lambda: running.log_end().split())
     grandchild = int(running.log_end().split()[0])
     assert runs(grandchild)
     process.stop(running, kill=True)
-    until(lambda: not runs(grandchild))
+    eventually(lambda: not runs(grandchild))
 
 
 def test_a_killed_supervisor_takes_its_server_along(tmp_path):
     running = started(tmp_path, SLEEPER)
     child = running.server_pid()
     os.kill(running.pid, signal.SIGKILL)
-    until(lambda: not runs(child))
+    eventually(lambda: not runs(child))
     process.stop(running)
 
 
@@ -129,12 +122,12 @@ def test_a_server_ends_with_its_owner_however_that_ends(tmp_path, number):
     owner, running, child = owned_elsewhere(tmp_path, "keep")
     owner.send_signal(number)
     owner.communicate()
-    until(lambda: not runs(child) and not running.alive())
+    eventually(lambda: not runs(child) and not running.alive())
 
 
 def test_a_released_server_outlives_its_owner_and_can_be_stopped_by_others(tmp_path):
     owner, running, child = owned_elsewhere(tmp_path, "release")
-    until(lambda: "runs on without its owner" in running.log_end())
+    eventually(lambda: "runs on without its owner" in running.log_end())
     owner.kill()
     owner.communicate()
     time.sleep(3 * supervisor.POLL_SECONDS)  # an owner's end would have been seen by now
@@ -154,7 +147,7 @@ def test_what_a_signal_does_not_end_is_switched_off_by_its_command(tmp_path):
     """As a container is: its client is deaf, the engine's own command ends both."""
     running = started(tmp_path, DEAF, off=[["sh", "-c", f"kill -9 $(cat {tmp_path}/server.pid)"]])
     child = running.server_pid()
-    until(lambda: "deaf" in running.log_end())
+    eventually(lambda: "deaf" in running.log_end())
     process.stop(running)
     assert not runs(child)
 
@@ -165,14 +158,14 @@ def test_what_is_left_is_switched_off_after_a_crash_as_well(tmp_path):
     child = running.server_pid()
     assert child is not None
     os.kill(child, signal.SIGKILL)
-    until(mark.exists)
-    until(lambda: not running.alive())
+    eventually(mark.exists)
+    eventually(lambda: not running.alive())
 
 
 def test_only_a_minimal_environment_reaches_a_server(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIO_PORT", "tcp://elsewhere")
     running = started(tmp_path, ["env"], environment={"OURS": "1"}, owner=NOBODY)
-    until(lambda: not running.alive())
+    eventually(lambda: not running.alive())
     assert "OURS=1" in running.log_end()
     assert "MINIO_PORT" not in running.log_end()
 
@@ -207,9 +200,9 @@ def test_the_cause_is_found_before_hundreds_of_lines_of_stacks(tmp_path):
 
 def test_an_earlier_runs_log_is_kept_but_not_blamed(tmp_path):
     first = started(tmp_path, ["sh", "-c", "echo 'no space left on device'; exit 1"])
-    until(lambda: not first.alive())
+    eventually(lambda: not first.alive())
     second = started(tmp_path, ["sh", "-c", "echo 'quite different'; exit 1"])
-    until(lambda: not second.alive())
+    eventually(lambda: not second.alive())
     assert "no space left" not in second.log_end()
     assert "no space left" in second.log.read_text()
 

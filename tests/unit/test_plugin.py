@@ -1,12 +1,17 @@
 """A site's own checks through the plugin: what becomes of an outcome."""
 
+import io
 import json
 from datetime import UTC, datetime
 
 import pytest
 
-from validation import rules
+from tests.waiting import eventually
+from validation import fixtures, rules
+from validation import progress as progress_shown
 from validation.errors import ExitCode
+from validation.milvus import loading
+from validation.progress import Progress
 from validation.report.results import State
 from validation.runs import assemble
 from validation.suite import exit_code
@@ -293,3 +298,52 @@ def test_a_strict_xfail_that_passes_fails_the_run(run):
         """
     )
     assert results.verdict is Outcome.FAIL
+
+
+@pytest.fixture
+def waiting_load(monkeypatch):
+    """Let loading and indexing go on until what they tell has been shown; return what is shown."""
+    shown = io.StringIO()
+    monkeypatch.setattr(fixtures, "progress", lambda *, quiet: Progress(shown, quiet=quiet))
+    monkeypatch.setattr(progress_shown, "SIGN_OF_LIFE_SECONDS", 0.02)
+    monkeypatch.setattr(fixtures, "drop_ours", lambda *_: None)
+
+    def told(report, detail):
+        report(detail)
+        eventually(lambda: detail in shown.getvalue())
+
+    def load(_, dataset, *, name, index, run, report):
+        assert run
+        told(report, f"40 % of {name} loaded")
+        return loading.Loaded(name, index, dataset.rows, dataset.ids)
+
+    def reindex(*_, report):
+        told(report, "100 of 200 rows indexed")
+        return ()
+
+    monkeypatch.setattr(loading, "load", load)
+    monkeypatch.setattr(loading, "reindex", reindex)
+    return shown
+
+
+LOADING_CHECK = """
+    import pytest
+    @pytest.fixture(scope="session")
+    def connection(): return None
+    def test_tickets(gate, generated_collection):
+        generated_collection.under("IVF_FLAT")
+        gate('site.tickets', [2], unit='tickets')
+    """
+
+
+def test_a_long_load_and_a_long_build_tell_how_far_they_are(run, waiting_load):
+    done, results = run(LOADING_CHECK, "--milvus-rows=1024", "--milvus-dim=4")
+    done.assert_outcomes(passed=1)
+    shown = waiting_load.getvalue().splitlines()
+    assert any(
+        line.startswith("… nowhere: load 1,024 rows: 40 % of") and " loaded (" in line
+        for line in shown
+    )
+    assert any("… nowhere: index IVF_FLAT: 100 of 200 rows indexed" in line for line in shown)
+    assert any(line.startswith("✓ nowhere: load 1,024 rows ") for line in shown)
+    assert [phase.name for phase in results.phases] == ["load 1,024 rows", "index IVF_FLAT"]

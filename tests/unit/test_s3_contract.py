@@ -296,6 +296,11 @@ def test_only_what_is_needed_decides(*, name, outcome, applies, wal, verdict):
         ({"conditional.versioned": Outcome.FAIL}, "safe"),
         ({"consistency.list-after-write": Outcome.FAIL}, "unsafe"),
         ({"objects.metadata": Outcome.FAIL}, "unsafe"),
+        ({"listing.default-page": Outcome.FAIL}, "unsafe"),
+        ({"integrity.signed-payload": Outcome.FAIL}, "unsafe"),
+        ({"consistency.read-after-miss": Outcome.NOT_MEASURED}, "unknown"),
+        ({"conditional.multipart-race": Outcome.FAIL}, "unsafe"),
+        ({"objects.key-slashes": Outcome.FAIL}, "safe"),
         ({one.id: None for one in CHECKS if one.id.startswith("conditional.")}, "unknown"),
     ],
 )

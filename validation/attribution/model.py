@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -44,22 +45,46 @@ class ColdLoad:
     """One load of a released collection.
 
     Args:
-        seconds: From the order until all of it could be searched.
-        index_bytes: What lies in the bucket of its index, the least that such a load reads.
+        seconds: From the order until all of it could be searched, at most.
+        seconds_low: The same, at least: until it was last said not to be there yet.
+        index_bytes: What lies in the bucket of its index.
+        row_bytes: What lies there of its rows, which a load without an index reads.
         stored_bytes: What lies there of the collection in all.
         in_flight: Seconds during which, for certain, at least one read was under way; see `flight`.
-        segments: How many segments the watched process loaded meanwhile; None if it does not say.
-        reads: What the watched process read; None if that is not known.
+        segments: How many segments the watched processes loaded; None if they do not say.
+        reads: What the watched processes read; None if that is not known.
         unknown: Why it is not known.
     """
 
     seconds: float
+    seconds_low: float
     index_bytes: int
+    row_bytes: int
     stored_bytes: int
     in_flight: float = 0.0
     segments: float | None = None
     reads: StorageReads | None = None
     unknown: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What each search says of its own reading, float64, shape (n,); NaN where it says nothing.
+
+    Args:
+        remote_bytes: Of what it touched, how much was not cached, so that it waited for the store.
+        total_bytes: How much it touched. Zero with tracking off, so only more is a proof of it.
+        hit_ratio: The share that was cached.
+    """
+
+    remote_bytes: np.ndarray = dataclasses.field(repr=False)
+    total_bytes: np.ndarray = dataclasses.field(repr=False)
+    hit_ratio: np.ndarray = dataclasses.field(repr=False)
+
+    @property
+    def tracked(self) -> np.ndarray:
+        """Which searches really say what they read, bool, shape (n,)."""
+        return np.isfinite(self.remote_bytes) & (np.nan_to_num(self.total_bytes) > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,18 +94,21 @@ class Searches:
     Args:
         state: ``cold`` right after a load, else ``warm``.
         latencies_ms: Of each, float64, shape (n,); ``inf`` for one that failed.
-        counted: How many searches the watched process served meanwhile; None if it does not say.
+        began: When each was sent, on `time.monotonic`, shape (n,).
+        counted: How many searches the watched processes served; None if they do not say.
         reads: As in `ColdLoad`.
-        remote_bytes: What each search says it read from the store, float64, shape (n,); None where
-            the server says nothing. Zeros prove nothing: servers send them with tracking off.
+        under_way: When, for certain, a read was under way, on the same clock; see `flight`.
+        cost: What each says of its reads.
         unknown: As in `ColdLoad`.
     """
 
     state: str
     latencies_ms: np.ndarray = dataclasses.field(repr=False)
+    began: np.ndarray = dataclasses.field(repr=False)
+    cost: Cost = dataclasses.field(repr=False)
     counted: float | None = None
     reads: StorageReads | None = None
-    remote_bytes: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    under_way: tuple[tuple[float, float], ...] = ()
     unknown: str = ""
 
 
@@ -117,11 +145,9 @@ class Part:
         """Return the share in words, e.g. ``the store explains 1 to 5 % of the cold load``."""
         if self.low is None or self.high is None:
             return f"unknown for the {self.name}: {self.reason}"
-        low, high = round(100 * self.low), round(100 * self.high)
-        shown = f"{low} to {high} %" if low < high and self.low else f"at most {high} %"
-        if low == high and low:
-            shown = f"{high} %"
-        return f"the store explains {shown} of the {self.name}"
+        low, high = _percent(self.low, math.floor), _percent(self.high, math.ceil)
+        shown = f"{low} to {high} %" if self.low else f"at most {high} %"
+        return f"the store explains {high + ' %' if low == high else shown} of the {self.name}"
 
     def evidence(self) -> dict[str, Any]:
         """Return what a report shows."""
@@ -135,19 +161,14 @@ class Part:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Slo:
-    """The latency rule that a stack is held to: its gate, its percentile and its limit."""
-
-    gate: str
-    statistic: str
-    limit_ms: float
-
-    def text(self, latencies_ms: np.ndarray) -> str:
-        """Return the rule and how measured latencies stand to it."""
-        share = float(self.statistic.removeprefix("p"))
-        seen = float(np.percentile(latencies_ms, share, method="inverted_cdf"))
-        return f"{self.statistic} <= {self.limit_ms:g} ms, measured {seen:.3g} ms"
+def _percent(share: float, rounded: Any) -> str:
+    """Return a share in percent, rounded outwards, with digits enough to stay on its side."""
+    value = round(100 * share, 9)
+    for digits in range(9):
+        shown = rounded(value * 10**digits) / 10**digits
+        if (shown >= 100 * HALF) == (share >= HALF):
+            return f"{shown:.{digits}f}"
+    return f"{value:g}"
 
 
 @dataclasses.dataclass(frozen=True)

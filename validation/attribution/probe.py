@@ -32,16 +32,13 @@ PIECE_BYTES = 64 << 10
 _ORDER = {"index_files": 0, "stats_log": 1, "insert_log": 2}
 
 
-def replay(
-    storage: Storage, objects: Sequence[Stored], *, wanted: int, connections: int = CONNECTIONS
-) -> Replay:
+def replay(storage: Storage, objects: Sequence[Stored], *, wanted: int) -> Replay:
     """Read as many bytes of a collection's objects as Milvus did, whole objects in parallel.
 
     Args:
         storage: The storage contract; keys that may read are enough.
         objects: Of the collection.
         wanted: How many bytes, at least, as far as there are that many; `MAX_BYTES` at most.
-        connections: How many objects are read at a time.
 
     Raises:
         MeasurementError: There is nothing to read, or an object cannot be read.
@@ -54,7 +51,7 @@ def replay(
             where=f"{storage.endpoint}/{storage.bucket}/{storage.root_path}",
         )
     with translated(storage):
-        client = connect(storage, connections=connections)
+        client = connect(storage, connections=CONNECTIONS)
         _read(client, storage, chosen[-1].key, piece=1)  # signs in and connects, unmeasured
         end = time.monotonic() + MAX_SECONDS
 
@@ -65,7 +62,7 @@ def replay(
             return _read(client, storage, one.key), time.monotonic() - began
 
         began = time.monotonic()
-        with ThreadPoolExecutor(connections) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             results = list(pool.map(read, chosen))
         seconds = time.monotonic() - began
     done = [one for one in results if one[1]]

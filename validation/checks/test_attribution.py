@@ -3,7 +3,9 @@
 import pytest
 
 from validation import workload
-from validation.attribution.measure import measure, slo_of
+from validation.attribution.answer import unanswered
+from validation.attribution.measure import measure
+from validation.attribution.slo import slo_of
 from validation.errors import MilvusKitError
 from validation.load.plan import search_plan
 
@@ -28,13 +30,16 @@ def test_the_store_does_not_hold_up_loads_and_searches(
         k=workload.K,
         params=index.search,
     )
+    slo = slo_of(recorder.rules, target.name, {"index": index.kind})
     try:
         measured = measure(connection, generated_collection.name, plan)
     except MilvusKitError as error:
+        reason = f"{error.what}: {error.remedy}" if error.remedy else error.what
+        line = unanswered(reason, slo=slo.rule if slo else "").line
         for metric, more in labels.values():
-            gate(metric, labels=more, not_measured=error.what)
+            gate(metric, labels=more, not_measured=reason, evidence={"answer": line})
         return
-    found = measured.answer(slo_of(recorder.rules, target))
+    found = measured.answer(slo)
     for stretch, part in measured.parts().items():
         metric, more = labels[stretch]
         gate(

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from validation.target import Target
-
 
 _FAMILIES = (
     "identity, conformance, data, recall, retrieval, latency, storage, attribution, site,"
@@ -53,19 +45,9 @@ def command(
     Say which by --target or --stack. It ends with the suite's verdict.
     """
     from validation import session
-    from validation import target as targets
-    from validation.errors import UsageError
-    from validation.stack_output import target_of_stack
+    from validation.stack_output import target_given
 
-    if (target is None) == (stack is None):
-        raise UsageError(
-            "say what to validate",
-            where="milvus-kit validate",
-            remedy="give --target FILE or -s STACK, one of them",
-        )
-    chosen: AbstractContextManager[Target]
-    chosen = target_of_stack(stack) if stack else nullcontext(targets.load(target or Path()))
-    with chosen as found:
+    with target_given(target, stack, command="validate", wanted="say what to validate") as found:
         return session.validate(
             found,
             session.Choices(

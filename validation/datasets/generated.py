@@ -24,15 +24,14 @@ from validation.datasets.model import Condition, Dataset, Filter, Queries, check
 BUCKETS = 1_000
 TIED_ROWS = 14
 _NEAR_ROWS = 3
+_ROWS_OF_A_CLUSTER = 500
 _PLANTED_QUERIES = 16
 _SCALE = np.float32(2.0**-16)
 _NEAR_STEP = 64
 CATEGORIES = ("bulletin", "contract", "drawing", "invoice", "manual", "memo", "report", "ticket")
 
 
-def generate(
-    rows: int, dim: int, *, queries: int = 1_000, seed: int = 20_240_501, clusters: int = 0
-) -> Dataset:
+def generate(rows: int, dim: int, *, queries: int = 1_000, seed: int = 20_240_501) -> Dataset:
     """Return a generated dataset.
 
     Args:
@@ -40,7 +39,6 @@ def generate(
         dim: Dimension, at least 2.
         queries: Number of queries, drawn from the same clusters as the rows.
         seed: Of everything.
-        clusters: Number of clusters; one for every 500 rows if left out.
 
     Returns:
         Vectors float32 of shape (rows, dim), compared by L2; ids 0 to rows - 1.
@@ -53,7 +51,7 @@ def generate(
     for name, value, least in (("rows", rows, 100), ("dim", dim, 2), ("queries", queries, 1)):
         if value < least:
             raise DatasetError(f"{name} must be at least {least}", where="generate", seen=value)
-    clusters = clusters or max(1, rows // 500)
+    clusters = max(1, rows // _ROWS_OF_A_CLUSTER)
     stream = np.random.PCG64(seed)
     centres = _noise(stream, clusters, dim)
     vectors = centres[_below(stream, rows, clusters)]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from validation import host
 from validation.datasets import threads
 from validation.datasets.model import Metric
 
@@ -122,7 +123,7 @@ def _candidate_pairs(
     best = np.full((len(queries), k), np.inf, dtype=np.float32)
     found: list[_Pairs] = []
     with threads.pool() as pool:
-        size = min(_QUERY_BLOCK, -(-len(queries) // threads.cores()))
+        size = min(_QUERY_BLOCK, -(-len(queries) // host.cores()))
         blocks = [slice(at, at + size) for at in range(0, len(queries), size)]
         for at in range(0, len(base), _EXTENDED_ROWS):
             stretch = slice(at, at + _EXTENDED_ROWS)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from validation.errors import DatasetError
+from validation.files import write_whole
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = "milvus-kit/manifest/1"
@@ -34,7 +35,7 @@ def write_manifest(path: Path, names: Sequence[str]) -> Path:
     document = {"schema": SCHEMA, "files": files}
     manifest = path / MANIFEST
     try:
-        manifest.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_whole(manifest, json.dumps(document, indent=2) + "\n")
     except OSError as error:
         raise DatasetError(
             f"cannot write the manifest: {error.strerror}",

@@ -77,7 +77,15 @@ class Filter:
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Queries: vectors always, the rest where there is one."""
+    """Queries: vectors always, the rest where there is one.
+
+    Args:
+        ids: One each, as the judgements name them.
+        vectors: Float32, shape (q, d).
+        texts: What was asked, one each.
+        sorts: Of what sort each is, to be told apart in the report.
+        filters: One each, None where nothing is filtered.
+    """
 
     ids: list[str]
     vectors: np.ndarray
@@ -204,7 +212,9 @@ def checked(dataset: Dataset, *, where: str) -> Dataset:
             )
         if len(column) != dataset.rows:
             raise DatasetError(
-                f"column {name} has {len(column)} values for {dataset.rows} rows", where=where
+                f"column {name} has {len(column)} values for {dataset.rows} rows",
+                where=where,
+                remedy="give every row one value of each column",
             )
     _check_texts(dataset, where)
     _check_qrels(dataset, where)
@@ -259,7 +269,12 @@ def _check_ids(ids: np.ndarray | Sequence[str], where: str) -> None:
         unique, counts = np.unique(ids, return_counts=True)
         doubled = unique[counts > 1]
         if doubled.size:
-            raise DatasetError("an id is there twice", where=where, seen=int(doubled[0]))
+            raise DatasetError(
+                "an id is there twice",
+                where=where,
+                seen=int(doubled[0]),
+                remedy="give every row an id of its own",
+            )
         return
     seen: dict[str, int] = {}
     for row, identity in enumerate(ids):

@@ -117,7 +117,11 @@ class Bench:
 
     @property
     def own(self) -> OwnAccess:
-        """Milvus's own access to its store; see `take_own_access`."""
+        """Milvus's own access to its store; see `take_own_access`.
+
+        Raises:
+            MeasurementError: It was not taken yet.
+        """
         if self._own is None:
             raise MeasurementError("Milvus has no access of its own to its store yet")
         return self._own

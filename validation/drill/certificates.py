@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from validation.errors import UnsupportedError
+from validation.files import write_secret
 from validation.local import trust
-from validation.local.state import write_secret
 from validation.s3.faults.proxy import Certificate
 
 _HOST = "127.0.0.1"

@@ -12,7 +12,7 @@ from validation.drill.acts import (
     replaced_key,
     scripted,
 )
-from validation.errors import ConfigurationError
+from validation.naming import require_known
 from validation.s3.faults.script import Fault, Kind
 
 HOLD_SECONDS = 8.0
@@ -115,12 +115,5 @@ def named(names: list[str]) -> list[Scripted]:
     Raises:
         ConfigurationError: There is no such fault.
     """
-    unknown = [name for name in names if name not in FAULTS]
-    if unknown:
-        raise ConfigurationError(
-            "there is no such fault",
-            where="--fault",
-            seen=unknown[0],
-            remedy=f"use one of {', '.join(FAULTS)}",
-        )
+    require_known(names, FAULTS, what="fault", option="--fault")
     return [one for one in FAULTS.values() if not names or one.name in names]

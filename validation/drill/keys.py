@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from validation.errors import CredentialsError, UnsupportedError
+from validation.files import write_secret
 from validation.local import state
 from validation.local.servers import BUCKET
 from validation.local.stack import EmbeddedStack
@@ -56,7 +57,7 @@ class KeyRing:
         stem = self._folder / f"milvus-{self._made}"
         key = Key(stem.with_suffix(".access"), stem.with_suffix(".secret"))
         for file, length in zip(key.files, (10, 20), strict=True):
-            state.write_secret(file, secrets.token_hex(length))
+            write_secret(file, secrets.token_hex(length))
         self.restore(key)
         return key
 

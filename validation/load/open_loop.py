@@ -91,6 +91,9 @@ def schedule(
         seconds: Length of the interval.
         arrivals: How they are spread.
         seed: Of the draw; the same seed gives the same schedule.
+
+    Returns:
+        Float64, shape (n,).
     """
     count = max(1, round(rate * seconds))
     if arrivals == "uniform":

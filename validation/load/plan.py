@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import numpy as np
 
-from validation.datasets.model import Filter
 from validation.milvus.connection import Connection
 from validation.milvus.schema import VECTOR
 from validation.milvus.wire import Endpoint, status_code
@@ -26,18 +25,16 @@ class Plan:
     """Requests to repeat, in order, as often as needed. It can be sent to a worker process.
 
     Args:
-        endpoint: Where to.
+        endpoint: The server, and how it is spoken to.
         requests: Serialised ``SearchRequest`` messages, one query each.
         hits: How many hits a complete reply to each has.
         deadline: Of each request, in seconds.
-        describe: What is asked, for a report.
     """
 
     endpoint: Endpoint
     requests: tuple[bytes, ...] = dataclasses.field(repr=False)
     hits: tuple[int, ...] = dataclasses.field(repr=False)
     deadline: float = DEADLINE_SECONDS
-    describe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def search_plan(
@@ -47,21 +44,15 @@ def search_plan(
     *,
     k: int = 10,
     params: Mapping[str, Any] | None = None,
-    filter: Filter | None = None,  # noqa: A002  (Milvus's own word for it)
-    hits: Sequence[int] | int | None = None,
-    deadline: float = DEADLINE_SECONDS,
 ) -> Plan:
     """Prepare a search for each vector.
 
     Args:
-        connection: The server.
+        connection: An open connection to the server.
         name: Of a loaded collection.
         vectors: Float32, shape (q, d).
         k: How many neighbours.
         params: Search parameters of the index.
-        filter: One for all.
-        hits: How many hits a complete reply has, if fewer than k rows match.
-        deadline: Of each request, in seconds.
     """
     from pymilvus.client.prepare import Prepare  # noqa: PLC0415  (slow to import)
     from pymilvus.grpc_gen import common_pb2  # noqa: PLC0415
@@ -74,30 +65,14 @@ def search_plan(
             {"params": dict(params or {})},
             k,
             data=vector[None, :],
-            expr=filter.expression() if filter else None,
+            expr=None,
             use_default_consistency=False,
             consistency_level=common_pb2.ConsistencyLevel.Value(CONSISTENCY),
             guarantee_timestamp=2,  # Milvus's own mark for "bounded"
         )
         request.db_name = connection.endpoint.database
         requests.append(request.SerializeToString())
-    wanted = (
-        [k if hits is None else hits] * len(requests) if not isinstance(hits, Sequence) else hits
-    )
-    return Plan(
-        connection.endpoint,
-        tuple(requests),
-        tuple(min(k, int(one)) for one in wanted),
-        deadline,
-        {
-            "collection": name,
-            "k": k,
-            "params": dict(params or {}),
-            "filter": filter.expression() if filter else "",
-            "consistency": CONSISTENCY,
-            "queries": len(requests),
-        },
-    )
+    return Plan(connection.endpoint, tuple(requests), (k,) * len(requests))
 
 
 class Sender:

@@ -269,7 +269,7 @@ class EmbeddedStack:
         return Status(self.folder, running, alive, found.owner.pid if found else 0)
 
 
-def from_state(path: Path, *, progress: Progress | None = None) -> EmbeddedStack:
+def from_state(path: Path) -> EmbeddedStack:
     """Return the stack that a ``state.json`` remembers.
 
     Raises:
@@ -281,7 +281,7 @@ def from_state(path: Path, *, progress: Progress | None = None) -> EmbeddedStack
             where=str(path),
             remedy="`milvus-kit local up` starts one",
         )
-    return EmbeddedStack(path.parent, progress=progress or Progress(quiet=True))
+    return EmbeddedStack(path.parent, progress=Progress(quiet=True))
 
 
 def restart(target: Target, *, kill: bool = False) -> float:

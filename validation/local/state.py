@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from validation.errors import ConfigurationError, UsageError
+from validation.files import write_secret, write_whole
 from validation.local.minio import S3Server
 from validation.local.process import NOBODY, Owner, Running
 
@@ -85,7 +85,9 @@ def read(folder: Path) -> State | None:
         return None
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the stack's state: {error.strerror}", where=str(path)
+            f"cannot read the stack's state: {error.strerror}",
+            where=str(path),
+            remedy="let this user read it, or choose another folder",
         ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
@@ -98,9 +100,7 @@ def read(folder: Path) -> State | None:
 
 def write(folder: Path, state: State) -> None:
     """Remember a stack; a reader sees the old state or the new one, never half of it."""
-    partial = folder / f"{FILE}.partial"
-    partial.write_bytes(_ADAPTER.dump_json(state, indent=2))
-    partial.replace(folder / FILE)
+    write_whole(folder / FILE, _ADAPTER.dump_json(state, indent=2).decode())
 
 
 @contextmanager
@@ -133,13 +133,3 @@ def key_files(folder: Path) -> tuple[Path, Path]:
         if not file.exists():
             write_secret(file, secrets.token_hex(length))
     return files
-
-
-def write_secret(file: Path, secret: str) -> None:
-    """Write a secret to a file that nobody else may read."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(secret)
-    partial.rename(file)

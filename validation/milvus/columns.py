@@ -76,21 +76,29 @@ def from_message(field: Any) -> Column:
 
 
 def ids_of(message: Any) -> np.ndarray | list[str]:
-    """Return the primary keys in an ``IDs`` message."""
+    """Return the primary keys in an ``IDs`` message: int64, shape (n,), or strings."""
     if message.WhichOneof("id_field") == "str_id":
         return list(message.str_id.data)
     return np.array(message.int_id.data, dtype=np.int64)
 
 
 def rows_of(values: Column, rows: slice | np.ndarray) -> Column:
-    """Return some rows of a column."""
+    """Return some rows of a column.
+
+    Args:
+        values: Of shape (n,) or (n, d), or strings.
+        rows: A range of rows, or their numbers, integers of shape (m,).
+
+    Returns:
+        Of the same kind: shape (m,) or (m, d), or strings.
+    """
     if isinstance(values, np.ndarray):
         return values[rows]
     return values[rows] if isinstance(rows, slice) else [values[row] for row in rows]
 
 
 def key_array(keys: np.ndarray | Sequence[str]) -> np.ndarray:
-    """Return primary keys as an array: int64, or objects that are strings."""
+    """Return primary keys as an array of shape (n,): int64, or objects that are strings."""
     return keys if isinstance(keys, np.ndarray) else np.array(keys, dtype=object)
 
 

@@ -126,12 +126,7 @@ def of_status(code: int, reason: str, *, endpoint: str, doing: str) -> MilvusKit
     if "auth check failure" in reason or "unauthenticated" in reason.lower():
         return _refused(endpoint)
     if code in _DENIED or "PrivilegeNotPermitted" in reason or "permission deny" in reason:
-        return CredentialsError(
-            f"the user may not {doing}",
-            where=endpoint,
-            seen=_short(reason),
-            remedy="grant the role of the user in milvus.auth this privilege",
-        )
+        return _not_allowed(doing, endpoint, reason)
     if code == _DATABASE_NOT_FOUND or "database not found" in reason:
         return ConfigurationError(
             "there is no such database",
@@ -144,6 +139,15 @@ def of_status(code: int, reason: str, *, endpoint: str, doing: str) -> MilvusKit
         where=endpoint,
         seen=f"{_short(reason)} (code {code})",
         remedy="Milvus's log holds the details",
+    )
+
+
+def _not_allowed(doing: str, endpoint: str, said: str) -> CredentialsError:
+    return CredentialsError(
+        f"the user may not {doing}",
+        where=endpoint,
+        seen=_short(said),
+        remedy="grant the role of the user in milvus.auth this privilege",
     )
 
 
@@ -164,7 +168,7 @@ def _of_call(call: grpc.RpcError, endpoint: str, doing: str) -> MilvusKitError:
     if status is grpc.StatusCode.UNAUTHENTICATED or "auth check failure" in details:
         return _refused(endpoint)
     if status is grpc.StatusCode.PERMISSION_DENIED:
-        return CredentialsError(f"the user may not {doing}", where=endpoint, seen=_short(details))
+        return _not_allowed(doing, endpoint, details)
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return MeasurementError(
             f"a message was larger than the server takes, or it limits us, to {doing}",

@@ -29,13 +29,16 @@ def build(
     """Build the index of the vectors and wait until it covers every row.
 
     Args:
-        connection: Where to.
+        connection: An open connection to the server.
         name: Of the collection.
         index: Of the vectors.
         dataset: What the collection holds.
         keywords: Whether to build the index of the texts, too.
         seconds: Time limit for each index.
         report: Is told how far it is.
+
+    Raises:
+        MeasurementError: The server refused or failed to build one, or did not end it in time.
     """
     wanted: list[tuple[str, IndexSpec, str]] = []
     if keywords:
@@ -89,6 +92,7 @@ def _await(
                 f"Milvus could not {doing}",
                 where=connection.endpoint.name,
                 seen=seen.get("index_state_fail_reason") or seen,
+                remedy="look in the log of the data nodes, which build it (index nodes before 2.6)",
             )
         if report:
             report(f"{seen.get('indexed_rows', 0):,} of {seen.get('total_rows', 0):,} rows indexed")

@@ -75,8 +75,8 @@ def load(
     left carries our mark, so that `drop_ours` removes it.
 
     Args:
-        connection: Where to.
-        dataset: What.
+        connection: An open connection to the server.
+        dataset: The rows.
         name: Of the collection; see `collection_name`.
         index: Of the vectors.
         run: Identity of the run, for the mark.
@@ -125,8 +125,20 @@ def reindex(
 ) -> tuple[Phase, ...]:
     """Put another index in place of a collection's vector index and load it again.
 
+    Args:
+        connection: An open connection to the server.
+        name: Of the collection, which is ours.
+        index: Of the vectors, from now on.
+        dataset: What the collection holds.
+        report: Is told how far it is.
+        seconds: Time limit of each phase that waits.
+
     Returns:
         The phases ``release``, ``index`` and ``load``.
+
+    Raises:
+        OwnershipError: The collection is not ours.
+        MeasurementError: The server refused a step, or did not end it in time.
     """
     require_ours(connection, name)
     phases = _Phases(report)
@@ -143,7 +155,18 @@ def reindex(
 def create(
     connection: Connection, dataset: Dataset, *, name: str, run: str, keywords: bool = False
 ) -> None:
-    """Create an empty collection for a dataset."""
+    """Create an empty collection for a dataset.
+
+    Args:
+        connection: An open connection to the server.
+        dataset: The rows that are meant for it.
+        name: Of the collection.
+        run: Identity of the run, for the mark.
+        keywords: Whether the texts are to be searchable by keyword.
+
+    Raises:
+        MeasurementError: The server refused, as it does where another has this name.
+    """
     description = claim(connection, name, Mark(run, dataset.fingerprint()))
     made = schemas.schema(dataset, description, keywords=keywords)
     with connection.explained(f"create collection {name}"):
@@ -161,6 +184,16 @@ def insert(
     report: Report | None = None,
 ) -> np.ndarray | list[str]:
     """Insert all rows in batches of columns; return the acknowledged primary keys.
+
+    Args:
+        connection: An open connection to the server.
+        name: Of the collection.
+        dataset: The rows.
+        batch_rows: Rows in one insert; as many as fit 8 MB of vectors if left out.
+        report: Is told how far it is.
+
+    Returns:
+        The keys in the order of the rows: int64, shape (n,), or strings.
 
     Raises:
         MeasurementError: A batch was refused, or acknowledged other than as it was sent.

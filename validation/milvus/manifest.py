@@ -91,24 +91,21 @@ def sent(dataset: Dataset) -> Manifest:
     return _manifest([hashed(schemas.columns(dataset))], counted=dataset.rows)
 
 
-def stored(
-    connection: Connection, name: str, *, like: Manifest | None = None, timeout: float = 60
-) -> Manifest:
+def stored(connection: Connection, name: str, *, like: Manifest | None = None) -> Manifest:
     """Read back every row of a collection with strong consistency and return its manifest.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of a collection that is loaded.
         like: What is expected. It only says where to cut the keys into ranges that are read side
             by side, which is faster; the ranges cover all keys, expected or not.
-        timeout: Of one request, in seconds.
 
     Raises:
         MeasurementError: The server cannot be read in order of the primary key.
     """
-    counted = count(connection, name, timeout=timeout)
+    counted = count(connection, name)
     expected = None if like is None else like.keys
-    rows = reading.read(connection, name, hashed, expected=expected, timeout=timeout)
+    rows = reading.read(connection, name, hashed, expected=expected)
     return _manifest(rows, counted=counted)
 
 
@@ -177,9 +174,9 @@ def hashed(columns: Mapping[str, Column]) -> tuple[np.ndarray, np.ndarray]:
     return keys, np.frombuffer(bytes(out), dtype="<u8").reshape(-1, 2)
 
 
-def count(connection: Connection, name: str, *, timeout: float = 60) -> int:
+def count(connection: Connection, name: str) -> int:
     """Return how many rows the server counts, with strong consistency."""
-    return reading.count(connection, name, timeout=timeout)
+    return reading.count(connection, name)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

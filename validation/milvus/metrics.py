@@ -12,6 +12,8 @@ import math
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from validation.errors import MeasurementError, UnreachableError, UnsupportedError
 from validation.target import Milvus
@@ -52,6 +54,10 @@ class Snapshot:
         """Return the sum of the samples of a name that carry these labels; None without any."""
         found = self.matching(name, **labels)
         return math.fsum(found.values()) if found else None
+
+    def has(self, prefix: str) -> bool:
+        """Return whether the server has any name that starts with a prefix."""
+        return any(name.startswith(prefix) for name in self.samples)
 
     def values_of(self, label: str, *, prefix: str) -> set[str]:
         """Return which values a label has among the names that start with a prefix."""
@@ -95,14 +101,17 @@ class Delta:
 
 
 def scrape(
-    milvus: Milvus, *, only: tuple[str, ...] = (), timeout: float = TIMEOUT_SECONDS
+    milvus: Milvus,
+    *,
+    address: str = "",
+    only: tuple[str, ...] = (),
 ) -> Snapshot:
-    """Read the metrics of a target's Milvus.
+    """Read the metrics of one process of a target's Milvus.
 
     Args:
         milvus: How it is reached; ``metrics_uri`` is the base URL.
+        address: Which of the addresses that its host stands for; whichever answers if left out.
         only: Names start with one of these; all names if empty.
-        timeout: Of the request, in seconds.
 
     Raises:
         UnsupportedError: The target declares no ``metrics_uri``.
@@ -119,13 +128,17 @@ def scrape(
         )
     url = milvus.metrics_uri.rstrip("/") + "/metrics"
     try:
-        with httpx.stream(
-            "GET", url, timeout=timeout, verify=_trust(milvus, url), follow_redirects=False
-        ) as answer:
+        with (
+            # A proxy is told of exceptions by name; an address that a name stands for is none.
+            httpx.Client(
+                timeout=TIMEOUT_SECONDS, verify=_trust(milvus, url), trust_env=not address
+            ) as client,
+            client.stream("GET", _at(url, address), **_as_named(url)) as answer,
+        ):
             if answer.status_code != httpx.codes.OK:
                 raise UnreachableError(
                     "Milvus's metrics are not served at this address",
-                    where=url,
+                    where=f"{url} at {address}" if address else url,
                     seen=f"HTTP {answer.status_code}",
                     remedy="correct milvus.metrics_uri: the base URL, without /metrics",
                 )
@@ -133,10 +146,28 @@ def scrape(
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
         raise UnreachableError(
             f"Milvus's metrics cannot be read: {type(error).__name__}",
-            where=url,
+            where=f"{url} at {address}" if address else url,
             remedy="check milvus.metrics_uri (usually port 9091) and the way there",
         ) from None
     return parse(text, only=only, source=url)
+
+
+def _at(url: str, address: str) -> str:
+    """Return a URL with one address in the place of the name that stands for it."""
+    if not address:
+        return url
+    parts = urlsplit(url)
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
+
+
+def _as_named(url: str) -> dict[str, Any]:
+    """Return what makes a request to one address the same as one to the name."""
+    parts = urlsplit(url)
+    return {
+        "headers": {"Host": parts.netloc},
+        "extensions": {"sni_hostname": parts.hostname or ""},
+    }
 
 
 def _trust(milvus: Milvus, url: str) -> ssl.SSLContext:

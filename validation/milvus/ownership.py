@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from validation.errors import OwnershipError, UsageError
+from validation.files import write_whole
 from validation.milvus.connection import Connection
 
 PREFIX = "mk_"
@@ -140,11 +141,8 @@ def _lite_marks(connection: Connection) -> dict[str, Mark]:
 
 
 def _write_lite_marks(connection: Connection, marks: dict[str, Mark]) -> None:
-    path = _lite_file(connection)
-    partial = path.with_name(path.name + ".partial")
     known = {name: dataclasses.asdict(mark) for name, mark in marks.items()}
-    partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    partial.replace(path)
+    write_whole(_lite_file(connection), json.dumps(known, indent=1))
 
 
 def _word(text: str) -> str:

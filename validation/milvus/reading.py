@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 MAX_PAGE = 16_384  # Milvus's largest limit of a query
 _PAGE_BYTES = 16 << 20
 _READERS = 2
+_TIMEOUT_SECONDS = 60
 
 
 def read(
@@ -29,22 +30,20 @@ def read(
     use: Callable[[Rows], Result],
     *,
     expected: np.ndarray | None = None,
-    timeout: float = 60,
 ) -> list[Result]:
     """Read all rows of a loaded collection and return what was made of each page of them.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of the collection.
         use: Is called with the columns of some rows, by field name.
         expected: Primary keys in ascending order. They only say where to cut the keys into ranges
             that are read side by side; the ranges cover all keys, expected or not.
-        timeout: Of one request, in seconds.
 
     Raises:
         MeasurementError: The server cannot be read in order of the primary key.
     """
-    table = _table(connection, name, timeout)
+    table = _table(connection, name)
     with ThreadPoolExecutor(_READERS) as pool:
         jobs = [
             pool.submit(lambda part=part: [use(rows) for rows in _rows_in(table, part)])
@@ -53,9 +52,9 @@ def read(
         return [result for job in jobs for result in job.result()]
 
 
-def count(connection: Connection, name: str, *, timeout: float = 60) -> int:
+def count(connection: Connection, name: str) -> int:
     """Return how many rows the server counts, with strong consistency."""
-    answer = _query(connection, name, "", fields=["count(*)"], timeout=timeout)
+    answer = _query(connection, name, "", fields=["count(*)"])
     return int(from_message(answer.fields_data[0])[0])
 
 
@@ -68,7 +67,6 @@ class _Table:
     columns: list[str]
     text_keys: bool
     page: int
-    timeout: float
 
     def literal(self, key: Any) -> str:
         return literal(str(key) if self.text_keys else int(key))
@@ -81,7 +79,6 @@ class _Table:
             condition,
             fields=self.columns,
             parameters=parameters,
-            timeout=self.timeout,
         )
         found = {field.field_name: from_message(field) for field in answer.fields_data}
         if not len(found.get(schemas.ID, ())):
@@ -108,7 +105,7 @@ class _Range:
         return " and ".join(parts)
 
 
-def _table(connection: Connection, name: str, timeout: float) -> _Table:
+def _table(connection: Connection, name: str) -> _Table:
     with connection.explained(f"describe {name}"):
         fields = connection.client.describe_collection(name, timeout=connection.timeout)["fields"]
     # What a function of the server computes (BM25's sparse vectors) was not sent.
@@ -121,7 +118,6 @@ def _table(connection: Connection, name: str, timeout: float) -> _Table:
         [field["name"] for field in kept],
         key["type"].name == "VARCHAR",
         min(MAX_PAGE, max(1, _PAGE_BYTES // (dim * 4))),
-        timeout,
     )
 
 
@@ -163,7 +159,6 @@ def _query(
     *,
     fields: list[str],
     parameters: Mapping[str, Any] | None = None,
-    timeout: float,
 ) -> Any:
     from pymilvus.grpc_gen import common_pb2  # noqa: PLC0415  (slow to import)
     from pymilvus.grpc_gen.milvus_pb2 import QueryRequest  # noqa: PLC0415
@@ -180,4 +175,6 @@ def _query(
         consistency_level=common_pb2.Strong,
         use_default_consistency=False,
     )
-    return connection.wire.call("Query", request, doing=f"read rows of {name}", timeout=timeout)
+    return connection.wire.call(
+        "Query", request, doing=f"read rows of {name}", timeout=_TIMEOUT_SECONDS
+    )

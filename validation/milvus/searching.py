@@ -73,7 +73,7 @@ def search(
     """Search by vector, with strong consistency.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of a loaded collection.
         vectors: Float32, shape (q, d).
         k: How many neighbours.
@@ -148,7 +148,7 @@ def hybrid_search(
     """Search by vector and by keyword and fuse both by reciprocal rank.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of a loaded collection with keywords.
         vectors: Float32, shape (q, d).
         texts: Of the same queries.

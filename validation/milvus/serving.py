@@ -16,7 +16,7 @@ def why_not_indexed(connection: Connection, name: str, kind: str) -> str:
     """Return why a search does not go through an index; empty if it does, wholly.
 
     Args:
-        connection: Where.
+        connection: An open connection to the server.
         name: Of a loaded collection.
         kind: Of the index that was built.
 

@@ -1,4 +1,4 @@
-"""Wait for what a server does in its own time: up to a limit, and telling how far it is."""
+"""Wait for what a server does in its own time, up to a limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) ->
     """Ask until it is done, first often and then twice a second.
 
     Args:
-        done: Asks.
+        done: Asks the server, and says whether it is done.
         seconds: Time limit.
         doing: What is waited for, for the error.
         where: The server's endpoint, for the error.

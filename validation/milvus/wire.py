@@ -15,6 +15,7 @@ import grpc
 
 from validation.milvus import failures
 
+TIMEOUT_SECONDS = 30.0
 _UNLIMITED = -1
 
 
@@ -72,20 +73,20 @@ class Wire:
     """An open channel and Milvus's raw methods on it.
 
     Args:
-        endpoint: Where.
-        timeout: Of a call that does not say otherwise, in seconds.
+        endpoint: The server, and how it is spoken to.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float = 30) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         from pymilvus.grpc_gen.milvus_pb2_grpc import MilvusServiceStub  # noqa: PLC0415  (slow)
 
         self.endpoint = endpoint
-        self.timeout = timeout
         self._channel = endpoint.channel()
         self._stub = MilvusServiceStub(self._channel)
         self._metadata = endpoint.metadata()
 
-    def call(self, method: str, request: Any, *, doing: str, timeout: float | None = None) -> Any:
+    def call(
+        self, method: str, request: Any, *, doing: str, timeout: float = TIMEOUT_SECONDS
+    ) -> Any:
         """Call a method and return its response if its status is success.
 
         Args:
@@ -100,7 +101,7 @@ class Wire:
         """
         send: Callable[..., Any] = getattr(self._stub, method)
         try:
-            response = send(request, timeout=timeout or self.timeout, metadata=self._metadata)
+            response = send(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             failures.fail(error, endpoint=self.endpoint.name, doing=doing)
         # Some methods answer with a bare status, most with a message that holds one.

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from validation.files import write_whole
 from validation.report import wording
 from validation.report.charts import draw_all
 from validation.report.results import Results
@@ -43,11 +44,7 @@ def render(folder: Path) -> Path:
         ConfigurationError: Results or samples are missing, or of a schema this version cannot read.
     """
     results = read_results(folder)
-    path = folder / REPORT
-    partial = path.with_name(REPORT + ".partial")
-    partial.write_text(page(results, folder), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_whole(folder / REPORT, page(results, folder))
 
 
 def page(results: Results, folder: Path) -> str:

@@ -21,6 +21,7 @@ from datetime import UTC
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from validation.files import write_whole
 from validation.report import wording
 from validation.report.results import Check, Results
 from validation.verdict import Outcome, Verdict
@@ -39,11 +40,7 @@ def write(results: Results, folder: Path) -> Path:
     Returns:
         The file's path.
     """
-    path = folder / JUNIT
-    partial = path.with_name(JUNIT + ".partial")
-    partial.write_text(document(results), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_whole(folder / JUNIT, document(results))
 
 
 def document(results: Results) -> str:

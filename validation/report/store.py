@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from validation.errors import ConfigurationError
+from validation.files import replacing, write_whole
 from validation.report.results import Results
 from validation.verdict import Observation
 
@@ -44,12 +45,10 @@ def write_samples(
     while path.exists():
         number += 1
         path = path.with_name(f"{stem}.{number}.csv")
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
         writer.writerows(zip(*(_plain(column) for column in columns.values()), strict=True))
-    partial.replace(path)
     return str(path.relative_to(folder))
 
 
@@ -110,11 +109,7 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
 
 def write_results(folder: Path, results: Results) -> Path:
     """Write results.json, whole or not at all."""
-    path = folder / RESULTS
-    partial = path.with_name(RESULTS + ".partial")
-    partial.write_text(results.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_whole(folder / RESULTS, results.model_dump_json(by_alias=True, indent=1))
 
 
 def read_results(folder: Path) -> Results:

@@ -21,7 +21,8 @@ from validation.s3.performance import Plan
 from validation.s3.preflight import preflight
 from validation.s3.profile import StoreProfile, name_in_stack, require_writable, save
 from validation.s3.remedies import step
-from validation.s3.speed import SHOWN, Speed, measured, rows
+from validation.s3.speed import Speed, measured
+from validation.s3.speed_table import HEADS, legend, rows
 from validation.s3.workspace import MARKED, Permissions, Workspace
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
@@ -152,11 +153,12 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
         counts.add_row(need, *(str(of.count(kind)) for kind in kinds))
     out.print(counts)
     if profile.performance:
-        heads = ("", "size", "at once", "requests", "bodies", *(f"{p} ms" for p in SHOWN), "")
-        table = Table(*heads, box=None, pad_edge=False)
+        table = Table(*HEADS, box=None, pad_edge=False)
         for row in rows(profile.performance):
             table.add_row(*map(escape, row))
         out.print(table, soft_wrap=False)
+        for text in legend(profile.performance):
+            out.print(text, style="dim", markup=False)
     out.print(
         f"\nDecisions for {profile.storage['endpoint']} (Woodpecker: "
         f"{profile.decisions.woodpecker})"

@@ -92,13 +92,7 @@ def chosen(
     if target is not None:
         options.refuse("--target", *_DESCRIBE, "ca_file", "access_key_env", "secret_key_env")
         document = targets.load(target)
-        if document.storage is None:
-            raise ConfigurationError(
-                "this target declares no storage",
-                where=str(target),
-                remedy="add a storage section with endpoint, bucket and key references",
-            )
-        return document.storage, document.milvus.wal
+        return targets.storage_of(document, where=str(target)), document.milvus.wal
     if stack is not None:
         options.refuse("--stack", *_DESCRIBE)
         return of_stack(stack, options)
@@ -232,4 +226,6 @@ def _validated(document: Mapping[str, Any], source: str) -> Storage:
         return Storage.model_validate(document)
     except ValidationError as error:
         wrong = strict_yaml.wrong_keys(error)
-        raise ConfigurationError(f"this is no storage contract{wrong}", where=source) from None
+        raise ConfigurationError(
+            f"this is no storage contract{wrong}", where=source, remedy="mend what is named above"
+        ) from None

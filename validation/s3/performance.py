@@ -2,12 +2,12 @@
 
 The load is closed loop: a fixed number of requests is under way at any time, as in Milvus's own
 pools. Time to first byte is the time until the answer's head is there; the total ends with the last
-byte. Memory is bounded by concurrency times `fast_client.PIECE` for reads and by one body in each
-request for writes.
+byte. Memory is bounded by concurrency times `fast_client.PART` for reads, and for writes by one
+body, which all requests share.
 
 A failed request is infinitely slow. A request is sent again after 429, 500 and 503, as Milvus's
-clients do; that is counted, and its time includes the waiting. A point is void if the client had no
-CPU to spare, because it then measured itself.
+clients do; that is counted, and its time includes the waiting. A point at which the client was the
+limit is void (`client_load`), because it then measured itself.
 """
 
 from __future__ import annotations
@@ -19,29 +19,26 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from itertools import count
+from typing import Any
 
 import numpy as np
-from obstore.store import S3Store
 
 from validation.errors import MeasurementError
-from validation.s3.conformance.objects import noise
-from validation.s3.fast_client import CALLS, Call, error_code, fast_store
+from validation.s3.client_load import Watch
+from validation.s3.fast_client import CALLS, error_code, fast_store
+from validation.s3.points import KNEE_GAIN, Point, Sweep
 from validation.s3.workspace import Workspace
-from validation.statistics.intervals import Estimate, estimate
+from validation.statistics.intervals import samples_needed
 
-PERCENTILES = ("p50", "p95", "p99", "p99.9")
-BODY = ("PUT", "GET")
-"""Operations that move a body, so that size matters; the others are measured on empty objects."""
 OPERATIONS = tuple(CALLS)
+_WRITERS = 16
+_STOCK = 128
 _TRIES = 3
 _AGAIN = frozenset({"429", "500", "503"})
 _WAIT_SECONDS = 0.1
-_BUSY_SHARE = 0.9
-"""Above this share of all cores the client itself is what limits."""
-_KNEE_GAIN = 1.10
-"""Twice the concurrency has to bring at least this much throughput, or the knee is reached."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,58 +48,38 @@ class Plan:
     Args:
         sizes: Object sizes in bytes.
         levels: Concurrency levels, rising.
-        requests: Requests a point, at least.
+        requests: Requests a point: so many that p99.9 has an interval, where time allows it.
         seconds: How long a point may take; it ends then, with the requests it has.
         memory: Bytes that bodies under way may take; levels beyond are left out.
+        written: Bytes that a point may write, so many that 8 MiB has a p99; at least four requests
+            for each that is under way.
     """
 
     sizes: tuple[int, ...] = (64 << 10, 1 << 20, 8 << 20, 64 << 20)
     levels: tuple[int, ...] = (1, 4, 16, 64, 128)
-    requests: int = 400
+    requests: int = samples_needed("p99.9")
     seconds: float = 8.0
     memory: int = 1 << 30
+    written: int = 3 << 30
+
+    def requests_at(self, operation: str, size: int, concurrency: int) -> int:
+        """Return how many requests a point sends, if the time suffices."""
+        least = 4 * concurrency
+        if operation == "PUT":
+            return max(least, min(self.requests, self.written // max(size, 1)))
+        return max(least, self.requests)
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """One operation at one size and concurrency. Times are in ms, ``inf`` for failed requests."""
+class _Job:
+    """One point to measure: the operation, and the keys on which its requests take turns."""
 
     operation: str
     size: int
     concurrency: int
-    endpoints: int
+    keys: Sequence[str]
+    requests: int
     seconds: float
-    total_ms: np.ndarray
-    first_byte_ms: np.ndarray
-    errors: dict[str, int]
-    retries: int
-    cpu_share: float
-
-    @property
-    def succeeded(self) -> int:
-        """Number of requests that were answered."""
-        return int(np.isfinite(self.total_ms).sum())
-
-    @property
-    def requests_per_second(self) -> float:
-        """Answered requests per second."""
-        return self.succeeded / self.seconds if self.seconds else 0.0
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of bodies per second."""
-        return self.requests_per_second * self.size if self.size else 0.0
-
-    @property
-    def void(self) -> str:
-        """Why this point says nothing of the store; empty if it does."""
-        if self.cpu_share >= _BUSY_SHARE:
-            return f"the client used {self.cpu_share:.0%} of this host's CPU: it was the limit"
-        return "" if self.succeeded else "no request succeeded"
-
-    def percentiles(self) -> dict[str, Estimate]:
-        """Return the percentiles of the total time with their intervals."""
-        return {name: estimate(name, self.total_ms) for name in PERCENTILES}
 
 
 class Meter:
@@ -119,7 +96,20 @@ class Meter:
         others = [first.model_copy(update={"endpoint": endpoint}) for endpoint in endpoints]
         self.stores = [fast_store(storage) for storage in (first, *others)]
         self._turn = count()
-        self._bodies: dict[int, bytes] = {}
+
+    def sweep(self, operation: str, size: int, plan: Plan) -> Sweep:
+        """Measure one operation at rising concurrency until the knee is passed."""
+        points: list[Point] = []
+        for level in plan.levels:
+            if points and level * size > plan.memory:
+                return Sweep(tuple(points), f"{level} bodies at once take too much memory")
+            points.append(self.point(operation, size, level, plan))
+            if points[-1].void:
+                return Sweep(tuple(points), f"void at {level} at once")
+            rates = [point.requests_per_second for point in points[-2:]]
+            if len(rates) > 1 and rates[1] < KNEE_GAIN * rates[0]:
+                return Sweep(tuple(points), "")
+        return Sweep(tuple(points), f"no more than {plan.levels[-1]} at once were tried")
 
     def point(self, operation: str, size: int, concurrency: int, plan: Plan) -> Point:
         """Measure one operation at one size and concurrency.
@@ -130,71 +120,81 @@ class Meter:
             concurrency: Requests under way at any time.
             plan: How many requests and for how long.
         """
-        requests = max(plan.requests, 4 * concurrency)
-        if size:  # large objects: what fits into the time anyway, and into the bucket
-            requests = min(requests, max(4 * concurrency, (2 << 30) // size))
-        body = self._body(size)
-        if operation in {"PUT", "DELETE"}:
-            keys = [self.space.key(operation.lower()) for _ in range(requests)]
-        else:
-            keys = self._stock(size, min(requests, max(concurrency, 16)), concurrency)
-        if operation == "DELETE":
-            asyncio.run(self._write(keys, body, concurrency))
-        found = asyncio.run(
-            self._measured(operation, size, concurrency, keys=keys, requests=requests, plan=plan)
-        )
+        requests = plan.requests_at(operation, size, concurrency)
         if operation == "PUT":
-            asyncio.run(self._remove(keys, min(concurrency, 16)))
+            keys = self._fresh(requests)
+        elif operation == "DELETE":
+            fresh = self._fresh(requests)
+            keys = fresh[: self._write(fresh, size, seconds=plan.seconds)]
+            requests = len(keys)
+        else:
+            keys = self._stock(size, plan)
+        job = _Job(operation, size, concurrency, keys, requests, plan.seconds)
+        found = self._measured(job)
+        sent = len(found.total_ms)
+        if operation in {"PUT", "DELETE"}:
+            self._remove(keys[:sent] if operation == "PUT" else keys[sent:])
         return found
 
-    def first_and_again(self, size: int, concurrency: int, plan: Plan) -> tuple[Point, Point]:
-        """Read objects that were just written for the first time, and then once more.
+    def written(self, size: int, number: int) -> list[str]:
+        """Write objects that nothing reads before `first_and_again` does; return their keys."""
+        folder = self.space.folder()
+        keys = [self.space.key(f"{name:06d}", folder=folder) for name in range(number)]
+        self._write(keys, size)
+        return keys
 
-        A store that caches what is read shows it by the difference; what it caches when it is
-        written cannot be told from outside.
+    def first_and_again(
+        self, keys: Sequence[str], size: int, concurrency: int, plan: Plan
+    ) -> tuple[Point, Point]:
+        """Read objects for the first time since they were written, and then once more.
+
+        A store that caches what is read shows it by the difference; what it still has in a cache
+        since it was written cannot be told from outside.
         """
-        number = max(concurrency, min(plan.requests, plan.memory // 4 // max(size, 1)))
-        keys = [self.space.key("fresh") for _ in range(number)]
-        asyncio.run(self._write(keys, self._body(size), min(concurrency, 16)))
-        points = [
-            asyncio.run(
-                self._measured("GET", size, concurrency, keys=keys, requests=number, plan=plan)
-            )
-            for _ in range(2)
-        ]
-        asyncio.run(self._remove(keys, min(concurrency, 16)))
-        named = zip(points, ("GET first", "GET again"), strict=True)
-        first, again = (dataclasses.replace(point, operation=name) for point, name in named)
-        return first, again
+        job = _Job("GET", size, concurrency, keys, len(keys), plan.seconds)
+        first = self._measured(job)
+        read = keys[: len(first.total_ms)]
+        again = self._measured(dataclasses.replace(job, keys=read, requests=len(read)))
+        self._remove(keys)
+        return (
+            dataclasses.replace(first, operation="GET first"),
+            dataclasses.replace(again, operation="GET again"),
+        )
 
-    def _body(self, size: int) -> bytes:
-        if size not in self._bodies:
-            self._bodies = {size: noise(size)}  # one at a time: the largest are large
-        return self._bodies[size]
+    def _fresh(self, number: int) -> list[str]:
+        """Return keys under which there is nothing: earlier points have removed their objects.
 
-    def _stock(self, size: int, number: int, concurrency: int) -> list[str]:
-        """Return objects of a size to read; written once and used for every level."""
-        stock = self.space.shared.setdefault(f"stock {size}", [])
-        folder = self._folder(size)
-        names = range(len(stock), number)
-        missing = [self.space.key(f"{name:06d}", folder=folder) for name in names]
-        asyncio.run(self._write(missing, self._body(size), min(concurrency, 16)))
-        stock += missing
-        return stock[:number]
+        They are taken again, so that the sweep in the end has no hundred thousand to delete.
+        """
+        keys = self.space.shared.setdefault("fresh keys", [])
+        folder = self._folder("fresh")
+        names = range(len(keys), number)
+        keys += [self.space.key(f"{name:06d}", folder=folder) for name in names]
+        return keys[:number]
 
-    def _folder(self, size: int) -> str:
-        name = f"folder {size}"
-        if name not in self.space.shared:
-            self.space.shared[name] = self.space.folder()
-        return self.space.shared[name]
+    def _stock(self, size: int, plan: Plan) -> list[str]:
+        """Return the objects of a size that are read, in a folder of their own; written once."""
+        keys = self.space.shared.setdefault(f"stock {size}", [])
+        if not keys:
+            number = min(_STOCK, plan.requests, max(16, plan.memory // max(size, 1)))
+            folder = self._folder(f"stock {size}")
+            keys += [self.space.key(f"{name:06d}", folder=folder) for name in range(number)]
+            self._write(keys, size)
+        return keys
 
-    async def _write(self, keys: Sequence[str], body: bytes, concurrency: int) -> None:
-        pending = iter(keys)
+    def _folder(self, name: str) -> str:
+        return self.space.shared.setdefault(f"folder of {name}", self.space.folder())
+
+    def _write(self, keys: Sequence[str], size: int, *, seconds: float = math.inf) -> int:
+        """Write objects, for so long at most, and return how many."""
+        put, body, pending = CALLS["PUT"], _body(size), iter(keys)
+        end, written = time.perf_counter() + seconds, 0
 
         async def worker() -> None:
+            nonlocal written
             for key in pending:
                 try:
-                    await _patiently(CALLS["PUT"], self.stores[0], key, body, Counter())
+                    await _patiently(partial(put, self.stores[0], key, body, size), Counter())
                 except Exception as error:  # noqa: BLE001  (obstore has no common base)
                     raise MeasurementError(
                         "the objects to measure with cannot be written",
@@ -202,38 +202,38 @@ class Meter:
                         seen=error_code(error),
                         remedy="look at the store's load and free space",
                     ) from None
+                written += 1
+                if time.perf_counter() > end:
+                    return
 
-        await asyncio.gather(*(worker() for _ in range(concurrency)))
+        asyncio.run(_at_once(worker, _WRITERS))
+        return written
 
-    async def _remove(self, keys: Sequence[str], concurrency: int) -> None:
+    def _remove(self, keys: Sequence[str]) -> None:
         """Delete what a point wrote, so that the bucket holds no more than one of them."""
         pending = iter(keys)
 
         async def worker() -> None:
             for key in pending:
                 with contextlib.suppress(Exception):  # the sweep tries again, and tells
-                    await CALLS["DELETE"](self.stores[0], key, b"")
+                    await CALLS["DELETE"](self.stores[0], key, b"", 0)
 
-        await asyncio.gather(*(worker() for _ in range(concurrency)))
+        asyncio.run(_at_once(worker, _WRITERS))
 
-    async def _measured(
-        self,
-        operation: str,
-        size: int,
-        concurrency: int,
-        *,
-        keys: Sequence[str],
-        requests: int,
-        plan: Plan,
-    ) -> Point:
+    def _measured(self, job: _Job) -> Point:
         """Keep ``concurrency`` requests under way until all are sent or the time is over."""
-        call, folder = CALLS[operation], self._folder(size)
-        body = self._body(size)
+        watch = Watch()
+        with asyncio.Runner(loop_factory=watch.loop) as runner:
+            return runner.run(self._watched(job, watch))
+
+    async def _watched(self, job: _Job, watch: Watch) -> Point:
+        call, body = CALLS[job.operation], _body(job.size) if job.operation == "PUT" else b""
+        folder = self._folder(f"stock {job.size}")
         times: list[tuple[float, float]] = []
         errors: Counter[str] = Counter()
         retried: Counter[str] = Counter()
-        numbers = iter(range(requests))
-        end = time.perf_counter() + plan.seconds
+        numbers = iter(range(job.requests))
+        end = time.perf_counter() + job.seconds
 
         async def worker() -> None:
             for number in numbers:
@@ -241,74 +241,56 @@ class Meter:
                 if started > end:
                     return
                 store = self.stores[next(self._turn) % len(self.stores)]
-                argument = folder if operation == "LIST" else keys[number % len(keys)]
+                argument = folder if job.operation == "LIST" else job.keys[number % len(job.keys)]
                 try:
-                    first = await _patiently(call, store, argument, body, retried)
+                    first = await _patiently(
+                        partial(call, store, argument, body, job.size), retried
+                    )
                 except Exception as error:  # noqa: BLE001  (obstore has no common base)
                     errors[error_code(error)] += 1
                     times.append((math.inf, math.inf))
                 else:
                     times.append((time.perf_counter() - started, first - started))
 
-        with _cpu_watched() as share:
-            started = time.perf_counter()
-            await asyncio.gather(*(worker() for _ in range(concurrency)))
-            seconds = time.perf_counter() - started
+        watch.begin()
+        started = time.perf_counter()
+        await _at_once(worker, job.concurrency)
+        seconds = time.perf_counter() - started
+        load = watch.end()
         table = np.asarray(times, dtype=np.float64).reshape(-1, 2) * 1_000
         return Point(
-            operation=operation,
-            size=size,
-            concurrency=concurrency,
+            operation=job.operation,
+            size=job.size,
+            concurrency=job.concurrency,
             endpoints=len(self.stores),
+            objects=min(len(job.keys), len(times)),
             seconds=seconds,
             total_ms=table[:, 0],
             first_byte_ms=table[:, 1],
             errors=dict(errors),
             retries=retried.total(),
-            cpu_share=share(),
+            load=load,
         )
 
-    def sweep(self, operation: str, size: int, plan: Plan) -> Iterator[Point]:
-        """Measure one operation at rising concurrency until the knee is passed."""
-        before = 0.0
-        for level in plan.levels:
-            if level * size > plan.memory:
-                return
-            point = self.point(operation, size, level, plan)
-            yield point
-            if before and point.requests_per_second < _KNEE_GAIN * before:
-                return
-            before = point.requests_per_second
+
+def _body(size: int) -> bytes:
+    """Return content that no compression or deduplication hides behind; it is there only once."""
+    return os.urandom(size)
 
 
-async def _patiently(
-    call: Call, store: S3Store, argument: str, body: bytes, retried: Counter[str]
-) -> float:
+async def _at_once(worker: Callable[[], Coroutine[Any, Any, None]], number: int) -> None:
+    await asyncio.gather(*(worker() for _ in range(number)))
+
+
+async def _patiently(send: Callable[[], Awaitable[float]], retried: Counter[str]) -> float:
     """Send a request, again where the store asks for it; count that by what it answered."""
     for turn in range(_TRIES - 1):
         try:
-            return await call(store, argument, body)
+            return await send()
         except Exception as error:
             code = error_code(error)
             if code not in _AGAIN:
                 raise
             retried[code] += 1
             await asyncio.sleep(_WAIT_SECONDS * 2**turn)
-    return await call(store, argument, body)
-
-
-def knee(points: Sequence[Point]) -> Point:
-    """Return the point beyond which more concurrency brings no more than 10 % of throughput."""
-    best = max(point.requests_per_second for point in points)
-    return next(point for point in points if point.requests_per_second * _KNEE_GAIN >= best)
-
-
-@contextlib.contextmanager
-def _cpu_watched() -> Iterator[Callable[[], float]]:
-    """Give a function that returns the share of all cores this process used in the block."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wall, cpu = time.perf_counter(), time.process_time()
-    result: list[float] = []
-    yield lambda: result[0]
-    elapsed = max(time.perf_counter() - wall, 1e-9)
-    result.append((time.process_time() - cpu) / elapsed / (cores or 1))
+    return await send()

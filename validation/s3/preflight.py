@@ -13,7 +13,7 @@ from validation.s3.failures import translated
 from validation.s3.profile import StoreProfile, compose
 from validation.s3.reach import reach, require_bucket_name
 from validation.s3.remains import warning
-from validation.s3.speed import Speed
+from validation.s3.speed import Speed, missing
 from validation.s3.workspace import Effort, Permissions, Workspace, opened
 from validation.target import Storage, Wal
 
@@ -82,12 +82,13 @@ def preflight(
 def _measured(
     space: Workspace, speed: Callable[[Workspace], list[Speed]]
 ) -> tuple[list[Speed], str]:
-    """Measure performance; or return why it could not be: what the checks found is kept."""
+    """Measure performance, and return why it could not be, or in part: what was found is kept."""
     try:
         with translated(space.storage):
-            return speed(space), ""
+            speeds = speed(space)
     except MilvusKitError as error:
         return [], error.sentence()
+    return speeds, missing(speeds)
 
 
 def _require_names(permissions: Permissions) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from validation.errors import ConfigurationError
+from validation.files import partial_of, write_whole
 from validation.resources import in_stacks, stacks_folders
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
@@ -153,8 +154,8 @@ def require_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        _partial(path).touch()
-        _partial(path).unlink()
+        partial_of(path).touch()
+        partial_of(path).unlink()
     except OSError as error:
         raise ConfigurationError(
             f"the profile cannot be written: {error.strerror or error}",
@@ -166,9 +167,7 @@ def require_writable(path: Path) -> None:
 def save(profile: StoreProfile, path: Path) -> None:
     """Write a profile as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    partial.write_text(profile.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, profile.model_dump_json(indent=1, by_alias=True) + "\n")
 
 
 def name_in_stack(path: Path) -> str:
@@ -180,10 +179,6 @@ def name_in_stack(path: Path) -> str:
             if in_stacks(name).absolute() == path:  # no other folder has one of that name
                 return str(name)
     return str(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
 
 
 def load(path: Path) -> StoreProfile:

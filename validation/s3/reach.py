@@ -10,6 +10,7 @@ import dataclasses
 import re
 import socket
 import ssl
+from http import HTTPStatus
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -79,30 +80,37 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
         _refuse_tls_port(storage, endpoint, seconds)
     reply = _ask(storage, endpoint, seconds)
     with translated(storage):
-        _head(connect(storage, read_seconds=seconds), storage.bucket)
+        _head(connect(storage, read_seconds=seconds), storage)
     return Reached(reply.headers.get("server", ""), addresses)
 
 
-def _head(client: Any, bucket: str) -> None:
+def _head(client: Any, storage: Storage) -> None:
     """Ask for the bucket as Milvus does; where that is refused, find out why.
 
     The answer to HEAD has no body, so it never says what is wrong: a key, a region or a clock.
     """
     try:
-        client.head_bucket(Bucket=bucket)
+        client.head_bucket(Bucket=storage.bucket)
     except boto.ClientError as error:
         if status_of(error) in _BARE:
-            _ask_why(client, bucket)
+            _ask_why(client, storage, status_of(error))
         raise
 
 
-def _ask_why(client: Any, bucket: str) -> None:
-    """Raise the first refusal with a code of S3's, if there is one."""
-    for ask in (client.get_bucket_location, client.list_objects_v2):
+def _ask_why(client: Any, storage: Storage, status: int) -> None:
+    """Raise the first refusal with a code of S3's that explains one with a status alone."""
+    ours = f"{storage.root_path.strip('/')}/".lstrip("/")  # elsewhere a good key may be refused
+    asks = (
+        lambda: client.get_bucket_location(Bucket=storage.bucket),
+        lambda: client.list_objects_v2(Bucket=storage.bucket, Prefix=ours, MaxKeys=1),
+    )
+    for ask in asks:
         try:
-            ask(Bucket=bucket)
+            ask()
         except boto.ClientError as error:
-            if error_code(error) != str(status_of(error)):
+            code = error_code(error)
+            denied = code == "AccessDenied" and status != HTTPStatus.FORBIDDEN
+            if code != str(status_of(error)) and not denied:
                 raise
         except (boto.BotoCoreError, ResponseParserError, ET.ParseError):
             continue  # an answer that cannot be read explains nothing

@@ -143,7 +143,7 @@ def _emptied(client: Any, bucket: str, prefix: str, *, versioned: bool) -> tuple
 def _all_of(client: Any, bucket: str, prefix: str) -> set[str]:
     """Return the keys below a prefix, also of objects of which only versions are left."""
     keys = listed(client, bucket, prefix)
-    with suppress(*TROUBLE, KeyError):
+    with suppress(*TROUBLE):
         pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             for entry in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:

@@ -40,6 +40,7 @@ _STEPS = {
     "access.unknown-key": _SIGNATURES,
     "access.wrong-secret": _SIGNATURES,
     "access.other-bucket": _POLICY,
+    "access.other-names": _POLICY,
     "access.other-prefix": _POLICY,
     "access.presigned-expired": _CLOCK,
     "protection.milvus-unversioned": "suspend versioning of Milvus's bucket, or use another bucket",

@@ -16,9 +16,10 @@ from botocore.parsers import ResponseParserError
 
 from validation.s3.failures import status_of
 
-TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError, ValueError)
-"""What a call of boto3 may end with, also where a size or date is none. None of it may end this."""
-_SWEEPERS = 16
+TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
+TROUBLE += (KeyError, ValueError, TypeError, OverflowError)
+"""What a request of the sweep may end with, also if the answer cannot be read."""
+SWEEPERS = 16
 
 
 def swept(
@@ -66,7 +67,7 @@ def _deleted(
         with suppress(*TROUBLE):
             client.delete_object(Bucket=bucket, Key=key)
 
-    with ThreadPoolExecutor(_SWEEPERS) as pool:
+    with ThreadPoolExecutor(SWEEPERS) as pool:
         for way in (delete, *again):
             list(pool.map(way, keys))
     left = versions_left(client, bucket, set(keys), prefix, versioned=versioned)
@@ -102,7 +103,7 @@ def versions_left(
                     except TROUBLE:
                         # Without versioning an object has one, of this name.
                         left.append(key if version == "null" else f"{key} (version {version})")
-    except (*TROUBLE, KeyError):
+    except TROUBLE:
         if versioned:
             left.append(f"{prefix} (its versions could not be listed)")
     return left

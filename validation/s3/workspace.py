@@ -12,6 +12,7 @@ import itertools
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from validation.errors import (
 from validation.s3.client import connect
 from validation.s3.endpoint import Keys
 from validation.s3.failures import error_code, is_failure, says_full, status_of, translated
-from validation.s3.sweeping import TROUBLE, swept
+from validation.s3.sweeping import SWEEPERS, TROUBLE, swept
 from validation.s3.wire import Reply, Request, exchange, located, send
 from validation.target import Storage
 
@@ -87,7 +88,7 @@ class Effort:
     racers: int = 16
     races: int = 20
     versioned_races: int = 5
-    consistency_rounds: int = 40
+    consistency_rounds: int = 300
     retention_seconds: int = 8
 
 
@@ -118,7 +119,7 @@ class Workspace:
         """Addresses of the endpoint that turned out not to show the same store."""
         self._keys: dict[str, list[str]] = {self.bucket: []}
         self._made: list[str] = []
-        self._uploads: list[tuple[str, str, str]] = []
+        self._uploads: list[tuple[str, str]] = []
         self._counter = itertools.count()
         self._lock = threading.Lock()
 
@@ -149,12 +150,11 @@ class Workspace:
         """Return an object's content."""
         return self.s3.get_object(Bucket=self.bucket, Key=key, **more)["Body"].read()
 
-    def upload(self, key: str, *, bucket: str = "", **more: Any) -> str:
+    def upload(self, key: str, **more: Any) -> str:
         """Start a multipart upload and remember to abort it; return its id."""
-        bucket = bucket or self.bucket
-        found = self.s3.create_multipart_upload(Bucket=bucket, Key=key, **more)["UploadId"]
+        found = self.s3.create_multipart_upload(Bucket=self.bucket, Key=key, **more)["UploadId"]
         with self._lock:
-            self._uploads.append((bucket, key, found))
+            self._uploads.append((key, found))
         return found
 
     def send(self, method: str, key: str = "", **more: Any) -> Reply:
@@ -225,19 +225,23 @@ class Workspace:
 
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
-        for bucket, key, upload in self._uploads:
-            with suppress(*TROUBLE):
-                self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        with ThreadPoolExecutor(SWEEPERS) as pool:
+            list(pool.map(lambda one: self._abort(*one), self._uploads))
         # The mark goes last, and stays where others do: by it `remains` knows that they are ours.
         mark = {self.prefix + MARKED} & set(self._keys[self.bucket])
         left = list(self.outside)
         for bucket, keys in self._keys.items():
             found = self._swept(bucket, set(keys) - mark)
             if bucket == self.bucket:
-                found += sorted(mark) if found else self._swept(bucket, mark)
+                stay = {one.partition(" (version ")[0] for one in found} & set(keys)
+                found = sorted({*found, *(mark if stay else self._swept(bucket, mark))})
             if bucket not in self._made:  # those go with their bucket, or stay
                 left += [f"{bucket}/{key}" for key in found]
         return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
+
+    def _abort(self, key: str, upload: str) -> None:
+        with suppress(*TROUBLE):
+            self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 
     def _removed(self, bucket: str) -> bool:
         try:

@@ -11,10 +11,11 @@ from pathlib import Path
 from validation import rules as rules_files
 from validation import suite, workload
 from validation import target as targets
-from validation.errors import ConfigurationError, MeasurementError
+from validation.errors import MeasurementError
 from validation.local.lite import NAME as LITE
 from validation.local.lite import lite_target
 from validation.local.stack import EmbeddedStack
+from validation.naming import require_known
 from validation.profiles import profile_named
 from validation.progress import BAD, GOOD, Progress
 from validation.report.results import Results, State
@@ -211,14 +212,7 @@ class _Bench:
 
 
 def _named(names: Sequence[str]) -> list[Fault]:
-    unknown = [name for name in names if name not in FAULTS]
-    if unknown:
-        raise ConfigurationError(
-            "there is no such fault",
-            where="--fault",
-            seen=unknown[0],
-            remedy=f"use one of {', '.join(FAULTS)}",
-        )
+    require_known(names, FAULTS, what="fault", option="--fault")
     return [FAULTS[name] for name in names] if names else list(FAULTS.values())
 
 

@@ -33,14 +33,19 @@ class Made:
 def create(plan: NodePlan) -> Made:
     """Make a host a node, or leave it as it was.
 
+    What an update that was killed has left is made use of: a node that is the planned one is taken
+    as it is, and one that was not finished, or is none any more, is given back first.
+
     Raises:
         ConfigurationError: The host will not do; nothing was changed on it.
-        OwnershipError: It is a node already.
+        OwnershipError: It is another node already.
         MilvusKitError: A step failed; what was done before it has been undone.
     """
     with connected(plan.host) as connection:
         facts = inspection.inspect(connection)
-        if _half_made(facts, plan):  # by an update that was killed
+        if _ours(facts, plan):
+            if facts.record.get("made") != "no" and membership.kubelet(plan, connection):
+                return _adopted(connection, plan, facts)
             _undo(connection, plan)
             facts = inspection.inspect(connection)
         fitness.require_fit(facts, plan)
@@ -56,11 +61,27 @@ def create(plan: NodePlan) -> Made:
             except BaseException:
                 _undo(connection, plan)
                 raise
-        text = (
-            connection.run(f"cat {ADMIN}", what="reading the kubeconfig") if not plan.leader else ""
-        )
-        told = {"os": facts.os, "cpus": str(facts.cpus), "memoryKib": str(facts.memory_kib)}
-        return Made(text, told)
+        return _made(connection, plan, facts)
+
+
+def _made(connection: Connection, plan: NodePlan, facts: Facts) -> Made:
+    told = {"os": facts.os, "cpus": str(facts.cpus), "memoryKib": str(facts.memory_kib)}
+    return Made("" if plan.leader else kubeconfig(connection), told)
+
+
+def kubeconfig(connection: Connection) -> str:
+    """Return the administrator's kubeconfig from a control plane."""
+    return connection.run(f"cat {ADMIN}", what="reading the kubeconfig")
+
+
+def _adopted(connection: Connection, plan: NodePlan, facts: Facts) -> Made:
+    """Take a node that is there and is not in the state, if it was made by the same plan."""
+    if facts.record.get("fingerprint") != plan.fingerprint():
+        fitness.require_fit(facts, plan)  # says whose it is
+    # What does not make it another node may have changed since.
+    unsaid = {"cni_manifest": None, "single": not plan.single}
+    adapt(plan, plan.model_copy(update=unsaid))
+    return _made(connection, plan, facts)
 
 
 @contextmanager
@@ -74,8 +95,8 @@ def _leader(plan: NodePlan) -> Iterator[Connection | None]:
         yield leader
 
 
-def _half_made(facts: Facts, plan: NodePlan) -> bool:
-    wanted = {"cluster": plan.cluster, "node": plan.host.name, "made": "no"}
+def _ours(facts: Facts, plan: NodePlan) -> bool:
+    wanted = {"cluster": plan.cluster, "node": plan.host.name}
     return wanted.items() <= facts.record.items()
 
 

@@ -81,7 +81,7 @@ def kubeadm_init(plan: NodePlan, facts: Facts) -> str:
         "kubernetesVersion": f"v{plan.kubernetes_version}",
         "networking": {"podSubnet": plan.pod_subnet, "serviceSubnet": plan.service_subnet},
         # Also for one node: others may join later, and only this makes that possible for all.
-        "controlPlaneEndpoint": f"{plan.host.address}:{API_PORT}",
+        "controlPlaneEndpoint": f"{_bracketed(plan.host.address)}:{API_PORT}",
     }
     registration = _registration(plan)
     if plan.single:
@@ -92,6 +92,10 @@ def kubeadm_init(plan: NodePlan, facts: Facts) -> str:
     }
     parts = [_kubeadm("InitConfiguration", init), _kubeadm("ClusterConfiguration", cluster)]
     return yaml.safe_dump_all([*parts, _kubelet(plan, facts), _proxy()], sort_keys=False)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def kubeadm_join(plan: NodePlan, endpoint: str, token: str, ca_hash: str, key: str) -> str:
@@ -170,6 +174,11 @@ def _proxy() -> dict[str, Any]:
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
-        # The host's own limits are left as they are.
-        "conntrack": {"maxPerCore": 0, "min": 0},
+        # The host's own limits and times are left as they are: none of these says otherwise.
+        "conntrack": {
+            "maxPerCore": 0,
+            "min": 0,
+            "tcpEstablishedTimeout": "0s",
+            "tcpCloseWaitTimeout": "0s",
+        },
     }

@@ -89,10 +89,7 @@ def _versions(facts: Facts, plan: NodePlan) -> list[str]:
 
 def _network(facts: Facts, plan: NodePlan) -> list[str]:
     reasons = []
-    literal = (
-        all(part.isdigit() for part in plan.host.address.split(".")) or ":" in plan.host.address
-    )
-    if literal and plan.host.address not in facts.addresses:
+    if plan.host.address not in facts.addresses:
         have = ", ".join(facts.addresses)
         reasons.append(f"address {plan.host.address} is on none of its interfaces ({have})")
     wanted = _NODE_PORTS + (_CONTROL_PLANE_PORTS if plan.host.role == "control-plane" else ())

@@ -31,8 +31,12 @@ _KERNEL = (
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
+    "net/netfilter/nf_conntrack_max",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
 )
-"""Kernel settings that Kubernetes changes: the first two by us, the others by its kubelet."""
+"""Kernel settings that Kubernetes changes: the first two by us, those of ``nf_conntrack`` by a
+kube-proxy that is not told to leave them, the others by its kubelet."""
 _OLD_SETTINGS = (
     "/etc/kubernetes/kubelet.conf",
     "/etc/kubernetes/admin.conf",

@@ -18,6 +18,7 @@ from validation.errors import (
 )
 
 KUBECTL = f"kubectl --kubeconfig {ADMIN}"
+_ADMIN_CONF, _KUBELET_CONF = ADMIN, "/etc/kubernetes/kubelet.conf"
 _DRAIN_SECONDS = 120
 _PATIENCE_SECONDS = 30.0
 """How long an API server may take to come back that restarts, or whose etcd elects a leader."""
@@ -52,6 +53,54 @@ def require_free(plan: NodePlan, leader: Connection) -> None:
             remedy=f"nothing was changed; name the host otherwise, or `kubectl delete "
             f"{found.strip()}` if that host is gone",
         )
+
+
+def kubelet(plan: NodePlan, connection: Connection) -> str:
+    """Return which kubelet a node runs, such as ``v1.36.3``; empty if there is no such node.
+
+    Only what shows it is taken for that: no configuration on the host, as after ``kubeadm reset``,
+    or a control plane that answers and has no such node, or is none any more.
+
+    Args:
+        plan: Of the node.
+        connection: To its host.
+
+    Raises:
+        MilvusKitError: The control plane does not say.
+        UnreachableError: Its host cannot be reached.
+    """
+    control = plan.host.role == "control-plane"
+    if _lacks(connection, [_KUBELET_CONF, *([_ADMIN_CONF] if control else [])]):
+        return ""
+    if plan.leader is None:
+        return _known(plan, connection)
+    with connected(plan.leader) as leader:
+        record = teardown.read_record(leader)
+        if record.get("cluster") != plan.cluster or _lacks(leader, [_ADMIN_CONF]):
+            return ""
+        return _known(plan, leader)
+
+
+def _lacks(connection: Connection, paths: list[str]) -> bool:
+    tests = "\n".join(f"[ -s {shlex.quote(path)} ] || echo {shlex.quote(path)}" for path in paths)
+    return bool(connection.run(tests, what="looking for the node's configuration").strip())
+
+
+def _known(plan: NodePlan, leader: Connection) -> str:
+    what = "-o jsonpath='{.status.nodeInfo.kubeletVersion}'"
+    try:
+        asked = f"get node {shlex.quote(plan.host.name)} --ignore-not-found {what}"
+        return _ask(leader, asked).strip()
+    except _NotYetError as error:
+        raise MilvusKitError(
+            f"the control plane does not say whether it has node {plan.host.name}:"
+            f" {error.what.strip()[-800:]}",
+            where=leader.host.name,
+            remedy="what is in its etcd may still be there: see why kubelet, containerd or API"
+            " server do not run (`kubectl get nodes`, the services milvus-kit-kubelet and"
+            " milvus-kit-containerd). If it is lost for good, `python -m"
+            " infra.kubernetes.node.teardown` on the host",
+        ) from None
 
 
 def await_ready(leader: Connection, name: str) -> None:

@@ -64,6 +64,20 @@ class NodePlan(_Part):
     single: bool = True
     leader: Host | None = None
 
+    def decides(self) -> dict[str, str]:
+        """Return what decides which cluster this is a node of, by the settings' keys."""
+        if self.leader is not None:
+            return first(self.leader)
+        return {
+            **first(self.host),
+            "kubernetes.kubernetesVersion": self.kubernetes_version,
+            "kubernetes.podSubnet": self.pod_subnet,
+            "kubernetes.serviceSubnet": self.service_subnet,
+            "kubernetes.cni.type": "manifest" if self.cni_manifest else "bridge",
+            "kubernetes.imageArchives": self.image_archives or "none",
+            "kubernetes.localVolumes": self.local_volumes,
+        }
+
     def document(self) -> dict[str, Any]:
         """Return the plan as plain data, the SSH keys in plain text: only for Pulumi secrets."""
         return _revealed(self)
@@ -80,6 +94,11 @@ class NodePlan(_Part):
         data["single"] = True
         data.pop("leader", None)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def first(host: Any) -> dict[str, str]:
+    """Return which control plane is the first: its address is the whole cluster's."""
+    return {"kubernetes.hosts": f"first control plane {host.name}, {host.address}"}
 
 
 def _revealed(part: Any) -> Any:

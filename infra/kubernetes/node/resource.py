@@ -7,14 +7,24 @@ from typing import Any
 import pulumi
 from pulumi import dynamic
 
+from infra.kubernetes import exchange
 from infra.kubernetes.node import bootstrap, membership, teardown
-from infra.kubernetes.node.connection import connected
-from infra.kubernetes.node.plan import ADMIN, NodePlan
+from infra.kubernetes.node.connection import Connection, connected
+from infra.kubernetes.node.plan import NodePlan
 from infra.provider import Provider
+from validation.errors import CredentialsError, UnreachableError
 
 
 class NodeProvider(Provider):
     """Makes a host a node. ``plan`` is a `NodePlan` as JSON, a secret if it holds an SSH key."""
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
+        """Refuse what would make another cluster, without what is on it, of one that stands."""
+        plans = [one.get("plan") for one in (_olds, news)]
+        if not all(isinstance(one, str) for one in plans):  # a new node, or known only later
+            return dynamic.CheckResult(news, [])
+        before, now = (NodePlan.model_validate_json(str(one)).decides() for one in plans)
+        return dynamic.CheckResult(news, exchange.refused(before, now))
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the host a node."""
@@ -25,18 +35,24 @@ class NodeProvider(Provider):
         )
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """Return the node as it is; nothing if the host is no node of this cluster any more."""
+        """Return the node as it is; nothing if the host is no node of this cluster any more.
+
+        A kubelet of another version shows as drift, and is left as it is: who upgraded it knows
+        why. A host or a control plane that does not answer is an error, never a node that is gone.
+        """
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
             record = teardown.read_record(connection)
             ours = (record.get("cluster"), record.get("node")) == (plan.cluster, plan.host.name)
             if not ours or record.get("made") == "no":
                 return dynamic.ReadResult(None, {})
-            kubeconfig = props.get("kubeconfig") or ""
-            if plan.leader is None:
-                kubeconfig = connection.run(f"cat {ADMIN}", what="reading the kubeconfig")
-        outputs = _outputs(props, plan, kubeconfig)
-        return dynamic.ReadResult(id_, {**outputs, "fingerprint": record["fingerprint"]})
+            kubelet = membership.kubelet(plan, connection)
+            if not kubelet:
+                return dynamic.ReadResult(None, {})
+            text = "" if plan.leader else bootstrap.kubeconfig(connection)
+        outputs = _outputs(props, plan, text)
+        found = {"fingerprint": record["fingerprint"], "kubelet": kubelet}
+        return dynamic.ReadResult(id_, outputs | found)
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
         """Replace the node when what it is made of changes; how it is reached may change freely."""
@@ -56,18 +72,20 @@ class NodeProvider(Provider):
         plan = NodePlan.model_validate_json(news["plan"])
         before = NodePlan.model_validate_json(olds["plan"])
         bootstrap.adapt(plan, before)
-        return dynamic.UpdateResult(_outputs(news, plan, olds.get("kubeconfig") or ""))
+        outputs = _outputs(news, plan, olds.get("kubeconfig") or "")
+        return dynamic.UpdateResult({**outputs, "kubelet": olds.get("kubelet")})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         """Move the node's pods away, give the host back as it was, and let the cluster forget it.
 
         Raises:
             OwnershipError: The host is a node of another cluster by now; it is left alone.
+            UnreachableError: The host cannot be reached; it may be gone for good.
         """
         del id_
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
-            teardown.require_own(connection, plan.cluster, plan.host.name)
+            _require_own(connection, plan)
             if teardown.read_record(connection):  # else it was given back, and no pod runs there
                 membership.drain(plan)
                 teardown.give_back(connection)
@@ -92,7 +110,7 @@ class Node(dynamic.Resource):
         super().__init__(
             NodeProvider(),
             name,
-            {"plan": plan, "kubeconfig": None, "fingerprint": None},
+            {"plan": plan, "kubeconfig": None, "fingerprint": None, "kubelet": None},
             pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(additional_secret_outputs=["plan", "kubeconfig"]), opts
             ),
@@ -100,4 +118,26 @@ class Node(dynamic.Resource):
 
 
 def _outputs(props: dict[str, Any], plan: NodePlan, kubeconfig: str) -> dict[str, Any]:
-    return {"plan": props["plan"], "kubeconfig": kubeconfig, "fingerprint": plan.fingerprint()}
+    return {
+        "plan": props["plan"],
+        "kubeconfig": kubeconfig,
+        "fingerprint": plan.fingerprint(),
+        "kubelet": f"v{plan.kubernetes_version}",
+    }
+
+
+def _require_own(connection: Connection, plan: NodePlan) -> None:
+    """Make sure that a host is this node, and say what to do about one that is lost for good."""
+    try:
+        teardown.require_own(connection, plan.cluster, plan.host.name)
+    except CredentialsError:
+        raise
+    except UnreachableError as error:
+        forget = f"`kubectl delete node {plan.host.name}`, then " if plan.leader else ""
+        raise UnreachableError(
+            error.what,
+            where=error.where,
+            seen=error.seen,
+            remedy=f"{error.remedy}. If the host is lost for good: {forget}`pulumi state delete`"
+            f" with the URN of node-{plan.host.name} (`pulumi stack --show-urns`)",
+        ) from None

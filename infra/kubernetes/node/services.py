@@ -17,6 +17,7 @@ KUBELET = "milvus-kit-kubelet"
 PACKAGED = "kubelet.service"
 """The unit of a package's, by the name that kubeadm knows."""
 LOGS = f"{FOLDER}/logs"
+_TAIL_LINES = 12
 
 _COMMANDS = {
     CONTAINERD: f"exec containerd --config {FOLDER}/containerd.toml",
@@ -160,12 +161,12 @@ done""",
     )
 
 
-def log_tail(connection: Connection, name: str, *, systemd: bool, lines: int = 12) -> str:
+def log_tail(connection: Connection, name: str, *, systemd: bool) -> str:
     """Return the end of a service's log."""
     how = (
-        f"journalctl -u {name} -n {lines} --no-pager"
+        f"journalctl -u {name} -n {_TAIL_LINES} --no-pager"
         if systemd
-        else f"tail -n {lines} {LOGS}/{name}.log"
+        else f"tail -n {_TAIL_LINES} {LOGS}/{name}.log"
     )
     return connection.attempt(f"{how} || true", seconds=30).output
 

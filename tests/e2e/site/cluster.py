@@ -40,8 +40,11 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
     if keep and host.node_record():
         yield
         return
+    stands = host.node_record().get("cluster") == _NAME and host.is_prepared()
+    if not stands:
+        host.require_no_cluster()  # before anything that has to be undone
     try:
-        if host.node_record().get("cluster") != _NAME:
+        if not stands:
             _make(deployment)
         yield
     finally:
@@ -50,13 +53,12 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
 
 
 def _make(deployment: Deployment) -> None:
-    host.require_no_cluster()
     archives = image_archives(deployment.tools, deployment.progress)
     host.prepare(chosen(archives, deployment.stack, IMAGES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", deployment.pulumi.environment["PATH"])
         with deployment.progress.step("a cluster that somebody else made"):
-            bootstrap.create(_plan())
+            bootstrap.create(plan())
             apply(deployment, _local_volumes())
 
 
@@ -90,7 +92,8 @@ def kubeconfig(source: Path, folder: Path) -> Path:
     return path
 
 
-def _plan() -> NodePlan:
+def plan() -> NodePlan:
+    """Return how that cluster's only node is made."""
     return NodePlan(
         cluster=_NAME,
         host=Host(name="site-node", address=host.ADDRESS, role="control-plane"),

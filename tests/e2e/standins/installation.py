@@ -36,19 +36,25 @@ def install(tools: Toolchain, home: Path) -> list[str]:
     _copy(tools.command("pulumi"), folder / "pulumi")
     for script in sorted(tools.folders["pulumi-sdk"].iterdir()):
         _copy(script, folder / script.name)
-    used = [name for name in _STANDINS if _published(name) is None]
-    if LANGUAGE in used:
-        _launcher(folder / LANGUAGE, _STANDINS[LANGUAGE])
     plugin = home / "plugins" / f"resource-kubernetes-v{version('pulumi-kubernetes')}"
-    if KUBERNETES in used:
-        plugin.mkdir(parents=True, exist_ok=True)
-        _launcher(plugin / KUBERNETES, _STANDINS[KUBERNETES])
+    places = {LANGUAGE: folder / LANGUAGE, KUBERNETES: plugin / KUBERNETES}
+    used = [name for name in _STANDINS if _published(name, folder) is None]
+    for name, place in places.items():
+        # One that an earlier run put there would be found before the published one.
+        place.unlink(missing_ok=True)
+        if name in used:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _launcher(place, _STANDINS[name])
+    if KUBERNETES not in used:
+        shutil.rmtree(plugin, ignore_errors=True)
     return used
 
 
-def _published(name: str) -> str | None:
-    """Return where a published plugin is on PATH."""
-    return shutil.which(name)
+def _published(name: str, ours: Path) -> str | None:
+    """Return where a published plugin is on PATH, outside the folder of a run's own."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = [folder for folder in folders if Path(folder) != ours]
+    return shutil.which(name, path=os.pathsep.join(others))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -42,15 +42,23 @@ def take(part: GoPart, folder: Path) -> bool:
         return False
     binary = folder / "bin" / next(iter(part.commands))
     with binary.open("wb") as sink:
-        subprocess.run(["zstd", "-d", "-c", str(packed)], stdout=sink, check=True)
+        command = ["zstd", "-d", "-c", str(packed)]
+        done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise ConfigurationError(
+            f"a ready-made binary cannot be unpacked: {done.stderr.strip()[-200:]}",
+            where=str(packed),
+            remedy=f"fetch it again, or unset {VARIABLE} to build it",
+        )
     _check(binary, part.folder, seed / "SHA256SUMS")
     binary.chmod(0o755)
     return True
 
 
 def _check(binary: Path, name: str, sums: Path) -> None:
-    lines = [line.split() for line in sums.read_text(encoding="utf-8").splitlines()]
-    expected = next((line[0] for line in lines if line[1].lstrip("*") == name), None)
+    text = sums.read_text(encoding="utf-8") if sums.exists() else ""
+    pairs = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+    expected = next((pair[0] for pair in pairs if pair[-1].lstrip("*") == name), None)
     with binary.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != expected:

@@ -15,8 +15,8 @@ from validation.s3.signing import Payload
 from validation.s3.workspace import Workspace
 
 _GO = "minio-go, the Go client of every role"
-_CPP = "aws-sdk-cpp, the C++ client of query and data nodes"
-_FRAMED = "chunk signatures are stored inside segments, which cannot be read any more"
+CPP = "aws-sdk-cpp, the C++ client of query and data nodes"
+FRAMED = "chunk signatures are stored inside segments, which cannot be read any more"
 
 
 @check("integrity.etag", by="If-Match, backup", breaks="versions of an object cannot be told apart")
@@ -35,7 +35,7 @@ def etag(space: Workspace) -> Evidence:
     return {"etag_is_md5": plain}
 
 
-def _refused(space: Workspace, key: str, what: str, **request: object) -> Evidence:
+def refused(space: Workspace, key: str, what: str, **request: object) -> Evidence:
     """Require that a damaged request is refused and leaves nothing behind."""
     reply = space.send("PUT", key, **request)
     require(not reply.ok, f"{what} was accepted")
@@ -57,13 +57,13 @@ def md5(space: Workspace) -> Evidence:
     right = space.send("PUT", key, body=body, headers={"content-md5": content_md5(body)})
     require(right.ok, f"a right Content-MD5 was answered {right}")
     wrong = {"content-md5": content_md5(b"other")}
-    return _refused(space, space.key(), "a wrong Content-MD5", body=body, headers=wrong)
+    return refused(space, space.key(), "a wrong Content-MD5", body=body, headers=wrong)
 
 
 @check("integrity.signed-payload", by=_GO, breaks="damage on the way is stored unnoticed")
 def signed_payload(space: Workspace) -> Evidence:
     """A body that does not match its signed SHA-256 is refused."""
-    return _refused(
+    return refused(
         space,
         space.key(),
         "a body that was changed after signing",
@@ -75,10 +75,10 @@ def signed_payload(space: Workspace) -> Evidence:
 @check("integrity.unsigned-payload", by=f"{_GO}, over TLS", breaks="every write is refused")
 def unsigned_payload(space: Workspace) -> Evidence:
     """A body declared as unsigned is stored as it is."""
-    _stored(space, Payload.UNSIGNED)
+    stored(space, Payload.UNSIGNED)
 
 
-def _stored(space: Workspace, payload: Payload, algorithm: str = "") -> None:
+def stored(space: Workspace, payload: Payload, algorithm: str = "") -> None:
     """Require that bodies sent in a way of signing are stored without a trace of it."""
     for size in (1, 65_536, 200_001):
         key, body = space.key("framed"), noise(size)
@@ -94,96 +94,29 @@ def _stored(space: Workspace, payload: Payload, algorithm: str = "") -> None:
         )
 
 
-@check("integrity.signed-chunks", by=f"{_GO}, over plain HTTP", breaks=_FRAMED)
+@check("integrity.signed-chunks", by=f"{_GO}, over plain HTTP", breaks=FRAMED)
 def signed_chunks(space: Workspace) -> Evidence:
     """A body in signed chunks is stored without its chunk signatures."""
-    _stored(space, Payload.CHUNKS)
+    stored(space, Payload.CHUNKS)
 
 
 @check("integrity.tampered-chunk", by=_GO, breaks="damage on the way is stored unnoticed")
 def tampered_chunk(space: Workspace) -> Evidence:
     """A body with a chunk that was changed after signing is refused."""
     body = noise(100_000)
-    return _refused(
+    return refused(
         space,
         space.key(),
         "a changed chunk",
         body=body,
         payload=Payload.CHUNKS,
-        tamper=_flip(body[70_000:70_032]),
+        tamper=flip(body[70_000:70_032]),
     )
 
 
-def _flip(piece: bytes) -> Callable[[bytes], bytes]:
+def flip(piece: bytes) -> Callable[[bytes], bytes]:
     """Return a function that changes one bit of a piece inside a framed body."""
     return lambda framed: framed.replace(piece, bytes([piece[0] ^ 1]) + piece[1:], 1)
-
-
-@check(
-    "integrity.signed-trailer",
-    by="minio-go with trailing checksums; AWS SDKs over plain HTTP",
-    breaks=_FRAMED,
-    need=Need.OPERATION,
-)
-def signed_trailer(space: Workspace) -> Evidence:
-    """A body in signed chunks with a trailing checksum is stored as the body alone."""
-    _stored(space, Payload.CHUNKS_TRAILER, "crc32c")
-
-
-@check(
-    "integrity.unsigned-trailer",
-    by=f"{_CPP}, over TLS by default",
-    breaks=_FRAMED,
-    need=Need.OPERATION,
-)
-def unsigned_trailer(space: Workspace) -> Evidence:
-    """An aws-chunked body with a trailing checksum is stored as the body alone."""
-    _stored(space, Payload.UNSIGNED_TRAILER, "crc32")
-
-
-@check(
-    "integrity.wrong-trailer",
-    by=_CPP,
-    breaks="damage on the way is stored unnoticed",
-    need=Need.OPERATION,
-)
-def wrong_trailer(space: Workspace) -> Evidence:
-    """An aws-chunked body that does not match its trailing checksum is refused."""
-    body = noise(10_000)
-    return _refused(
-        space,
-        space.key(),
-        "a body that does not match its trailer",
-        body=body,
-        payload=Payload.UNSIGNED_TRAILER,
-        algorithm="crc32",
-        tamper=_flip(body[500:532]),
-    )
-
-
-@check(
-    "integrity.default-checksums",
-    by="AWS SDKs since 2025, left at their defaults",
-    breaks="writes of such clients are refused or stored damaged",
-    need=Need.OPERATION,
-)
-def default_checksums(space: Workspace) -> Evidence:
-    """An SDK that adds and verifies checksums by default can write and read."""
-    client = space.client(checksums="when_supported")
-    key, body = space.key(), noise(70_000)
-    client.put_object(Bucket=space.bucket, Key=key, Body=body)
-    found = client.get_object(Bucket=space.bucket, Key=key)["Body"].read()
-    require(found == body, "what was stored is not the body", stored=len(found))
-    parts = space.key("parts")
-    upload = space.upload(parts)
-    part = client.upload_part(
-        Bucket=space.bucket, Key=parts, UploadId=upload, PartNumber=1, Body=body
-    )
-    done = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    client.complete_multipart_upload(
-        Bucket=space.bucket, Key=parts, UploadId=upload, MultipartUpload=done
-    )
-    require(space.get(parts) == body, "a multipart upload with checksums came back changed")
 
 
 def _header(algorithm: str) -> Callable[[Workspace], Evidence]:
@@ -196,7 +129,7 @@ def _header(algorithm: str) -> Callable[[Workspace], Evidence]:
         require(right.ok, f"a right {name} was answered {right}")
         require(space.get(key) == body, "what was stored is not the body")
         wrong = {name: checksum(algorithm, b"other")}
-        return _refused(space, space.key(), f"a wrong {name}", body=body, headers=wrong)
+        return refused(space, space.key(), f"a wrong {name}", body=body, headers=wrong)
 
     measured.__doc__ = f"A right {algorithm} checksum is accepted and a wrong one refused."
     return measured

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.sax.saxutils import escape
 
 from validation.s3.checksums import content_md5
 from validation.s3.conformance.model import Evidence, Need, check, require
+from validation.s3.wire import Reply
 from validation.s3.workspace import Workspace
 
-_BY = "garbage collection, data coordinator"
+BY = "garbage collection, data coordinator"
 _NAMES = ("a/1", "a/2", "a/deep/3", "b/4", "top")
 _THREADS = 16
 
@@ -29,7 +30,7 @@ def filled(space: Workspace, names: Iterable[str]) -> str:
     return folder
 
 
-def _both(page: dict[str, Any], folder: str) -> tuple[list[str], list[str]]:
+def both(page: dict[str, Any], folder: str) -> tuple[list[str], list[str]]:
     """Return the keys and common prefixes of a page, without the folder."""
     keys = [entry["Key"].removeprefix(folder) for entry in page.get("Contents", ())]
     shared = [entry["Prefix"].removeprefix(folder) for entry in page.get("CommonPrefixes", ())]
@@ -39,16 +40,16 @@ def _both(page: dict[str, Any], folder: str) -> tuple[list[str], list[str]]:
 def _listed(space: Workspace, folder: str, **asked: str) -> list[str]:
     """Return the keys of a folder as ListObjectsV2 names them, without the folder."""
     page = space.s3.list_objects_v2(**{"Bucket": space.bucket, "Prefix": folder, **asked})
-    return _both(page, folder)[0]
+    return both(page, folder)[0]
 
 
 def _delimiter(space: Workspace, call: Callable[..., dict[str, Any]]) -> None:
     folder = filled(space, _NAMES)
-    found = _both(call(Bucket=space.bucket, Prefix=folder, Delimiter="/"), folder)
+    found = both(call(Bucket=space.bucket, Prefix=folder, Delimiter="/"), folder)
     require(found == (["top"], ["a/", "b/"]), "not one level of the tree", seen=found)
 
 
-@check("listing.v2-delimiter", by=_BY, breaks="segments are not found, or all are at once")
+@check("listing.v2-delimiter", by=BY, breaks="segments are not found, or all are at once")
 def v2_delimiter(space: Workspace) -> Evidence:
     """ListObjectsV2 with a delimiter shows one level of the tree."""
     _delimiter(space, space.s3.list_objects_v2)
@@ -62,7 +63,7 @@ def v1_delimiter(space: Workspace) -> Evidence:
     _delimiter(space, space.s3.list_objects)
 
 
-@check("listing.prefix", by=_BY, breaks="garbage collection sees what belongs to others")
+@check("listing.prefix", by=BY, breaks="garbage collection sees what belongs to others")
 def prefix(space: Workspace) -> Evidence:
     """A listing with a prefix holds every key below it and no other."""
     folder = filled(space, ("seg/1", "seg/2", "segment/3", "se"))
@@ -78,69 +79,7 @@ def start_after(space: Workspace) -> Evidence:
     require(found == ["2", "3"], "does not begin behind the key", seen=found)
 
 
-def _paged_v2(space: Workspace, folder: str) -> Iterator[list[str]]:
-    token: dict[str, str] = {}
-    for _ in range(space.effort.listed_keys + 2):
-        page = space.s3.list_objects_v2(
-            Bucket=space.bucket, Prefix=folder, MaxKeys=space.effort.page, **token
-        )
-        yield [entry["Key"] for entry in page.get("Contents", ())]
-        if not page.get("IsTruncated"):
-            return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
-    require(False, "the listing never ends")
-
-
-def _paged_v1(space: Workspace, folder: str) -> Iterator[list[str]]:
-    marker = ""
-    for _ in range(space.effort.listed_keys + 2):
-        page = space.s3.list_objects(
-            Bucket=space.bucket, Prefix=folder, MaxKeys=space.effort.page, Marker=marker
-        )
-        keys = [entry["Key"] for entry in page.get("Contents", ())]
-        yield keys
-        if not page.get("IsTruncated"):
-            return
-        require(bool(keys), "a truncated page is empty")
-        marker = page.get("NextMarker") or keys[-1]
-    require(False, "the listing never ends")
-
-
-def _paging(space: Workspace, pages: Callable[[Workspace, str], Iterator[list[str]]]) -> Evidence:
-    names = [f"{number:05d}" for number in range(space.effort.listed_keys)]
-    if "paging" not in space.shared:  # both versions list the same objects
-        space.shared["paging"] = filled(space, names)
-    folder = space.shared["paging"]
-    found = list(pages(space, folder))
-    keys = [key.removeprefix(folder) for page in found for key in page]
-    require(
-        keys == names,
-        "keys are lost, doubled or out of order over several pages",
-        wanted=len(names),
-        listed=len(keys),
-        distinct=len(set(keys)),
-    )
-    require(max(map(len, found)) <= space.effort.page, "a page holds more keys than asked for")
-    return {"keys": len(keys), "pages": len(found)}
-
-
-@check("listing.v2-paging", by=_BY, breaks="beyond 1,000 objects data is lost or kept for ever")
-def v2_paging(space: Workspace) -> Evidence:
-    """ListObjectsV2 over several pages names every key once, in order."""
-    return _paging(space, _paged_v2)
-
-
-@check(
-    "listing.v1-paging",
-    by="older Milvus and tools (list V1)",
-    breaks="beyond 1,000 objects data is lost or kept for ever",
-)
-def v1_paging(space: Workspace) -> Evidence:
-    """ListObjects (V1) over several pages names every key once, in order."""
-    return _paging(space, _paged_v1)
-
-
-@check("listing.attributes", by=_BY, breaks="young files are taken for old garbage, and deleted")
+@check("listing.attributes", by=BY, breaks="young files are taken for old garbage, and deleted")
 def attributes(space: Workspace) -> Evidence:
     """A listing tells each key's true size, ETag and time."""
     key = space.put(b"123456789")
@@ -154,23 +93,21 @@ def attributes(space: Workspace) -> Evidence:
     require(apart < 2, "another time than HEAD's", seconds=apart)  # noqa: PLR2004
 
 
-def _delete_document(keys: Iterable[str]) -> bytes:
+def deleted(space: Workspace, keys: Iterable[str]) -> Reply:
+    """Delete keys in one request, as minio-go does: it sends a Content-MD5."""
     inside = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
-    return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inside}</Delete>'.encode()
+    document = f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inside}</Delete>'.encode()
+    headers = {"content-md5": content_md5(document), "content-type": "application/xml"}
+    reply = space.send("POST", query={"delete": ""}, body=document, headers=headers)
+    require(reply.ok, f"answered {reply}")
+    return reply
 
 
 @check("listing.batch-delete", by="garbage collection (minio-go)", breaks="garbage is never freed")
 def batch_delete(space: Workspace) -> Evidence:
     """DeleteObjects with Content-MD5 deletes every named key and no other."""
     folder = filled(space, ("1", "2", "3"))
-    document = _delete_document([f"{folder}1", f"{folder}2", f"{folder}absent"])
-    reply = space.send(
-        "POST",
-        query={"delete": ""},
-        body=document,
-        headers={"content-md5": content_md5(document), "content-type": "application/xml"},
-    )
-    require(reply.ok, f"answered {reply}")
+    reply = deleted(space, [f"{folder}1", f"{folder}2", f"{folder}absent"])
     require(b"<Error>" not in reply.body, "an absent key is reported as an error")
     left = _listed(space, folder)
     require(left == ["3"], "not exactly the named keys are gone", left=left)

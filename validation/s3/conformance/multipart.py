@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import botocore.exceptions as boto
 
-from validation.s3.conformance.model import Evidence, check, require
+from validation.s3.conformance.model import Evidence, Need, check, require
 from validation.s3.conformance.objects import noise
 from validation.s3.failures import error_code, is_failure, status_of
 from validation.s3.workspace import Workspace
@@ -53,8 +53,64 @@ def out_of_order(space: Workspace) -> Evidence:
         Bucket=space.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": done}
     )
     require(space.get(key) == b"".join(parts), "the assembled object differs from its parts")
-    etag = space.s3.head_object(Bucket=space.bucket, Key=key)["ETag"]
-    return {"etag": etag, "bytes": sum(map(len, parts))}
+    return {"bytes": sum(map(len, parts))}
+
+
+@check(
+    "multipart.etag",
+    by="backup, caches that tell versions apart",
+    breaks="a large object is read as changed, or a change is not seen",
+    need=Need.OPERATION,
+)
+def etag(space: Workspace) -> Evidence:
+    """Completion, HEAD, GET and LIST give one ETag for one content, another for other content."""
+    key, seen = space.key("tagged"), []
+    for body in (b"first", b"second"):
+        upload = space.upload(key)
+        done = {"Parts": send_parts(space, key, upload, [body])}
+        tags = {
+            "completion": space.s3.complete_multipart_upload(
+                Bucket=space.bucket, Key=key, UploadId=upload, MultipartUpload=done
+            )["ETag"],
+            "HEAD": space.s3.head_object(Bucket=space.bucket, Key=key)["ETag"],
+            "GET": space.s3.get_object(Bucket=space.bucket, Key=key)["ETag"],
+        }
+        (entry,) = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=key)["Contents"]
+        tags["LIST"] = entry["ETag"]
+        require(len(set(tags.values())) == 1, "they disagree", **tags)
+        seen.append(tags["HEAD"])
+    require(seen[0] != seen[1], "other content has the same ETag", etag=seen[0])
+    return {"etag": seen[1]}
+
+
+@check(
+    "multipart.part-copy",
+    by="milvus-backup and tools, for objects above 5 GiB (minio-go ComposeObject)",
+    breaks="the largest objects cannot be copied by the store",
+    need=Need.OPERATION,
+)
+def part_copy(space: Workspace) -> Evidence:
+    """A part can be a range of another object."""
+    content = noise(space.effort.part_bytes + 2_000, 4)
+    source, key = space.put(content), space.key("composed")
+    upload, size = space.upload(key), space.effort.part_bytes
+    done = []
+    for number, (first, last) in enumerate(((1_000, 999 + size), (0, 999)), start=1):
+        answer = space.s3.upload_part_copy(
+            Bucket=space.bucket,
+            Key=key,
+            UploadId=upload,
+            PartNumber=number,
+            CopySource={"Bucket": space.bucket, "Key": source},
+            CopySourceRange=f"bytes={first}-{last}",
+        )
+        done.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+    space.s3.complete_multipart_upload(
+        Bucket=space.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": done}
+    )
+    wanted = content[1_000 : 1_000 + size] + content[:1_000]
+    require(space.get(key) == wanted, "the copy differs from the ranges of its source")
+    return {"bytes": len(wanted)}
 
 
 @check("multipart.invisible", by=_BY, breaks="half-written files are read as whole ones")

@@ -11,14 +11,6 @@ from validation.s3.failures import error_code, status_of
 from validation.s3.workspace import Workspace
 
 _SIZES = (1, 4_095, 65_537, 1_048_576)
-_ALPHABETS = (
-    "ABCxyz019-_.!*'()",  # S3 calls these safe
-    "amp&dollar$at@equals=",
-    "semi;colon:plus+comma,",
-    "a space and ? mark",
-    "ü-日本-é",
-    "percent%25-hash#-tilde~-[]{}",
-)
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -173,19 +165,3 @@ def copy(space: Workspace) -> Evidence:
         Bucket=space.bucket, Key=target, CopySource={"Bucket": space.bucket, "Key": source}
     )
     require(space.get(target) == content, "a copy differs from its source")
-
-
-@check("objects.key-characters", by="import, backup", breaks="files with such names are lost")
-def key_characters(space: Workspace) -> Evidence:
-    """Keys with every kind of legal character are written, listed and read."""
-    folder = space.folder()
-    keys = [space.key(name, folder=folder) for name in _ALPHABETS]
-    for index, key in enumerate(keys):
-        space.s3.put_object(Bucket=space.bucket, Key=key, Body=f"{index}".encode())
-    for index, key in enumerate(keys):
-        name = key.removeprefix(folder)
-        require(space.get(key) == f"{index}".encode(), "a key leads elsewhere", key=name)
-    page = space.s3.list_objects_v2(Bucket=space.bucket, Prefix=folder)
-    listed = {entry["Key"] for entry in page.get("Contents", ())}
-    lost = sorted(key.removeprefix(folder) for key in set(keys) - listed)
-    require(not lost, "keys are listed under another name or not at all", lost=lost)

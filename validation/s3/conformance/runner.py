@@ -18,6 +18,8 @@ from validation.s3.workspace import BusyError, Workspace
 from validation.verdict import Outcome
 
 _TRANSPORT = (boto.BotoCoreError, UnreachableError, ResponseParserError, OSError)
+_UNREADABLE = (ValueError, TypeError, OverflowError)
+"""What boto3 raises, as it is, for a time or a number in an answer that is none."""
 
 
 class Finding(BaseModel):
@@ -110,6 +112,17 @@ def _measured(space: Workspace, check: Check) -> _Seen:
 
 def _once(space: Workspace, check: Check) -> _Seen:
     try:
+        return _run(space, check)
+    except _TRANSPORT as error:
+        said = error.what if isinstance(error, MilvusKitError) else type(error).__name__
+        reason = f"the answer broke off or was not S3: {said}"
+        return _Seen(Outcome.FAIL, reason, broken_off=True)
+    except _UNREADABLE as error:  # after the others: errors of certificates are such too
+        return _Seen(Outcome.FAIL, f"the answer cannot be read: {type(error).__name__}: {error}")
+
+
+def _run(space: Workspace, check: Check) -> _Seen:
+    try:
         evidence = check.function(space)
     except RuleBroken as broken:
         answer = broken.__context__  # the error that the check was looking at, if it was
@@ -123,10 +136,6 @@ def _once(space: Workspace, check: Check) -> _Seen:
         return _answered(error)
     except KeyError as error:  # boto3 leaves out of an answer what the store left out
         return _Seen(Outcome.FAIL, f"the answer lacks {error}")
-    except _TRANSPORT as error:
-        said = error.what if isinstance(error, MilvusKitError) else type(error).__name__
-        reason = f"the answer broke off or was not S3: {said}"
-        return _Seen(Outcome.FAIL, reason, broken_off=True)
     return _Seen(Outcome.PASS, evidence=evidence or {})
 
 
@@ -151,6 +160,6 @@ def _gone(space: Workspace) -> str:
         space.s3.head_bucket(Bucket=space.bucket)
     except _TRANSPORT as error:
         return f"the store went away: {type(error).__name__}"
-    except boto.ClientError:
-        return ""
+    except (boto.ClientError, *_UNREADABLE):
+        return ""  # it answers
     return ""

@@ -5,15 +5,21 @@ from __future__ import annotations
 from validation.s3 import protection  # noqa: F401  (importing a topic fills the table)
 from validation.s3.conformance import (  # noqa: F401
     access,
+    addresses,
     addressing,
     bucket,
     conditional,
     consistency,
     integrity,
+    isolation,
     listing,
     multipart,
+    names,
     objects,
+    paging,
+    races,
     tls,
+    trailers,
 )
 from validation.s3.conformance.model import TABLE
 

@@ -1,57 +1,42 @@
-"""One request and its answer on their way through the proxy, with the fault they meet.
+"""The requests and answers of one connection on their way through the proxy, and their faults.
 
-HTTP/1.1 as S3 clients and stores speak it: bodies with Content-Length, chunked or none, and
-``Expect: 100-continue``.
+Each direction has a thread that passes on what comes as it comes. So whatever one side does
+without waiting for the other (the store answers before it has the whole body, closes an idle
+connection, ends a body by closing) reaches the other side as it would without the proxy.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
+from validation.s3.faults.message import Answer, Piece, Request
 from validation.s3.faults.script import BODILESS, Fault, Kind, Script
-from validation.s3.faults.stream import ClosedError, Stream
+from validation.s3.faults.stream import BrokenError, ClosedError, Stream, UnreadableError
 
 _ANSWERS = {
     Kind.SLOW_DOWN: (503, "SlowDown", "Please reduce your request rate."),
     Kind.INTERNAL_ERROR: (500, "InternalError", "We encountered an internal error."),
 }
-_NO_BODY = frozenset({204, 304})
-_CONTINUE = 100
 
 
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """The head of a request or an answer; ``raw`` is passed on unchanged."""
+@dataclasses.dataclass
+class _Asked:
+    """A request that was passed on and is not answered to the end yet."""
 
-    raw: bytes
-    first: tuple[str, ...]
-    fields: dict[str, str]
-
-    @classmethod
-    def read(cls, stream: Stream) -> Head:
-        """Read a head from a stream."""
-        raw = stream.read_until(b"\r\n\r\n")
-        lines = raw.decode("latin-1").split("\r\n")
-        pairs = (line.partition(":") for line in lines[1:] if ":" in line)
-        fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        return cls(raw, tuple(lines[0].split(" ", 2)), fields)
-
-    @property
-    def length(self) -> int | None:
-        """Length of the body; None if it is chunked."""
-        if "chunked" in self.fields.get("transfer-encoding", "").lower():
-            return None
-        return int(self.fields.get("content-length") or 0)
-
-    @property
-    def closes(self) -> bool:
-        """Whether the connection ends with this."""
-        return self.fields.get("connection", "").lower() == "close"
+    method: str = ""
+    fault: Fault | None = None
+    told_to_go_on: bool = False
+    answered: bool = False
 
 
 class Exchange:
-    """Passes requests from a client to the store and answers back.
+    """Passes requests from a client to the store, and answers back.
 
     Args:
         client: The side that asks.
@@ -61,118 +46,186 @@ class Exchange:
 
     def __init__(self, client: Stream, store: Stream, script: Script) -> None:
         self.client, self.store, self.script = client, store, script
+        self._asked: deque[_Asked] = deque()
+        self._turn = threading.Condition()  # for who writes to the client
+        self._silent = False  # nothing more comes from the store
+        self._store_lost = False
 
-    def one(self) -> bool:
-        """Pass one request and its answer; return whether another may follow.
+    def run(self) -> None:
+        """Pass on all that comes, until both sides have ended."""
+        answers = threading.Thread(target=self._answers, daemon=True)
+        answers.start()
+        self._requests()
+        answers.join()
+
+    def _requests(self) -> None:
+        try:
+            self._pass_all(self._request, self.client, self.store, "requests")
+        except ClosedError:
+            self.store.finish(self.client.rest)
+        except BrokenError as error:
+            self._store_lost = error.side is self.store
+            if self._store_lost:
+                self._hear_the_store_out()
+            self._reset()
+
+    def _answers(self) -> None:
+        try:
+            self._pass_all(self._answer, self.store, self.client, "answers")
+        except ClosedError:
+            with self._turn:
+                self.client.finish(self.store.rest)
+        except BrokenError:
+            self._reset()
+        with self._turn:
+            self._silent = True
+            self._turn.notify_all()
+        if self._store_lost:
+            self._reset()
+
+    def _pass_all(
+        self, one: Callable[[], None], source: Stream, target: Stream, what: str
+    ) -> NoReturn:
+        """Pass one message after the other.
 
         Raises:
-            ClosedError: One of the sides is gone.
+            ClosedError: The source has ended.
+            BrokenError: One of the sides is gone.
         """
-        request = Head.read(self.client)
-        fault = self.script.choose(request.first[0], request.first[1])
+        try:
+            while True:
+                one()
+        except UnreadableError as error:  # it can't be damaged, but it can be passed on
+            self.script.note_failure(f"{what} passed on unread: {error}")
+            while True:
+                source.move(source.wait(), target)
+        except (ClosedError, BrokenError):
+            raise
+        except Exception as error:  # or Milvus would be blamed for it
+            self.script.note_failure(f"{what}: {type(error).__name__}: {error}")
+            raise BrokenError(source, "the proxy failed") from error
+
+    def _hear_the_store_out(self) -> None:
+        """Return when what a store said before it went has been passed on.
+
+        Until then the client is read from: it may have to send before it comes to the answer.
+        """
+        with contextlib.suppress(ClosedError, BrokenError):
+            while not self._silent:
+                self.client.drop(self.client.wait())
+        with self._turn:
+            self._turn.wait_for(lambda: self._silent)
+
+    def _reset(self) -> None:
+        self.store.shut()
+        self.client.reset()
+
+    def _request(self) -> None:
+        """Pass one request."""
+        request = Request.read(self.client)
+        fault = self.script.choose(request.method, request.path)
         if fault is not None and fault.kind in BODILESS:
-            return self._refuse(request, fault)
+            self._refuse(request, fault)
+            return
         if fault is not None and fault.kind is Kind.DELAY:
             self.script.note_injected(fault.kind)  # now, for it may be stopped before its answer
-        answer = self._forward(request, fault)
-        self.script.note_answer(int(answer.first[1]))
+        asked = _Asked(request.method, fault)
+        self._asked.append(asked)
+        self.store.send(request.raw)
+        if request.waits:
+            self.client.wait()
+            if asked.answered and not asked.told_to_go_on:
+                return  # refused, so its body is not sent: this is another request
+        wrong = fault if fault is not None and fault.kind is Kind.CORRUPT_UPLOAD else None
+        self._pass(request.body(self.client), self.client, self.store, wrong)
+
+    def _refuse(self, request: Request, fault: Fault) -> None:
+        """Answer in the store's place, when all requests before have been answered."""
+        if not request.waits:
+            _drop(request.body(self.client), self.client)
+        with self._turn:
+            self._turn.wait_for(lambda: self._silent or not self._asked)
+            self.script.note_injected(fault.kind)
+            self.client.send(_refusal(request, fault.kind))
+        if request.waits:
+            self.client.finish()
+            while True:  # a body that is sent all the same must not make the answer be lost
+                self.client.drop(self.client.wait())
+
+    def _answer(self) -> None:
+        """Pass one answer."""
+        answer = Answer.read(self.store)
+        asked = self._asked[0] if self._asked else _Asked()
+        if answer.interim:
+            asked.told_to_go_on |= answer.goes_on
+            self.client.send(answer.raw)
+            return
+        asked.answered = True
+        self.script.note_answer(answer.status)
+        self._begin(answer, asked.fault)
+        if answer.has_body(asked.method):
+            self._pass_body(answer, asked.fault)
+        with self._turn:
+            if self._asked and self._asked[0] is asked:
+                self._asked.popleft()
+            self._turn.notify_all()
+
+    def _begin(self, answer: Answer, fault: Fault | None) -> None:
         if fault is not None and fault.kind is Kind.DELAY:
             time.sleep(fault.seconds)
         if fault is not None and fault.kind is Kind.LOST_ANSWER:
             self.script.note_injected(fault.kind)
-            self.client.reset()
-            return False
+            raise BrokenError(self.client, "as the fault wants it")
         self.client.send(answer.raw)
-        status = int(answer.first[1])
-        has_body = request.first[0] != "HEAD" and status not in _NO_BODY
-        if has_body and not self._damaged(answer, fault):
-            return False
-        return not (request.closes or answer.closes)
 
-    def _refuse(self, request: Head, fault: Fault) -> bool:
-        """Answer in the store's place."""
-        status, code, message = _ANSWERS[fault.kind]
-        waiting = "expect" in request.fields
-        if not waiting:
-            if request.length is None:
-                raise ClosedError("a chunked body cannot be refused in order")
-            self.client.drop(request.length)
-        text = (
-            f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        )
-        body = b"" if request.first[0] == "HEAD" else text.encode()
-        lines = [
-            f"HTTP/1.1 {status} {code}",
-            "Content-Type: application/xml",
-            f"Content-Length: {len(body)}",
-            *(["Connection: close"] if waiting else []),
-        ]
-        self.client.send("\r\n".join([*lines, "", ""]).encode() + body)
-        self.script.note_injected(fault.kind)
-        return not waiting
-
-    def _forward(self, request: Head, fault: Fault | None) -> Head:
-        """Send a request on and return the head of its answer."""
-        self.store.send(request.raw)
-        if "100-continue" in request.fields.get("expect", "").lower():
-            answer = Head.read(self.store)
-            if int(answer.first[1]) != _CONTINUE:
-                return answer  # refused before its body was sent
-            self.client.send(answer.raw)
-        self._pass(
-            self.client,
-            self.store,
-            request.length,
-            fault if fault and fault.kind is Kind.CORRUPT_UPLOAD else None,
-        )
-        answer = Head.read(self.store)
-        while int(answer.first[1]) == _CONTINUE:
-            self.client.send(answer.raw)
-            answer = Head.read(self.store)
-        return answer
-
-    def _damaged(self, answer: Head, fault: Fault | None) -> bool:
-        """Pass an answer's body, damaged if a fault says so; return whether it came to its end."""
-        length = answer.length
-        ends = fault is not None and fault.kind in {Kind.RESET, Kind.TRUNCATE}
-        if ends and fault is not None and length != 0:
-            self.store.move(int((length or 0) * fault.at), self.client)
-            self.script.note_injected(fault.kind)
-            if fault.kind is Kind.RESET:
-                self.client.reset()
-            else:
-                self.client.close()
-            return False
+    def _pass_body(self, answer: Answer, fault: Fault | None) -> None:
+        """Pass an answer's body, damaged if a fault says so."""
+        if fault is not None and fault.kind in {Kind.RESET, Kind.TRUNCATE} and answer.length != 0:
+            self._break_off(answer, fault)
         wrong = fault if fault is not None and fault.kind is Kind.CORRUPT else None
-        self._pass(self.store, self.client, length, wrong)
-        return True
+        self._pass(answer.body(self.store), self.store, self.client, wrong)
+
+    def _break_off(self, answer: Answer, fault: Fault) -> NoReturn:
+        self.store.move(int((answer.length or 0) * fault.at), self.client)
+        self.script.note_injected(fault.kind)
+        if fault.kind is Kind.RESET:
+            raise BrokenError(self.client, "as the fault wants it")
+        self.client.shut()
+        self.store.shut()
+        raise ClosedError
 
     def _pass(
-        self, source: Stream, target: Stream, length: int | None, wrong: Fault | None
+        self, body: Iterator[Piece], source: Stream, target: Stream, wrong: Fault | None
     ) -> None:
         """Pass a body, with one bit of it changed where a fault says so."""
-        if length is not None:
-            self._pass_piece(source, target, length, wrong)
-            return
-        while True:  # chunked: sizes and trailers are passed on as they are
-            line = source.read_until(b"\r\n")
-            target.send(line)
-            size = int(line.split(b";")[0], 16)
-            if not size:
-                break
-            self._pass_piece(source, target, size, wrong)
-            wrong = None
-            target.send(source.read_until(b"\r\n"))
-        while (line := source.read_until(b"\r\n")) != b"\r\n":
-            target.send(line)
-        target.send(b"\r\n")
+        for piece in body:
+            if isinstance(piece, bytes):
+                target.send(piece)
+            elif wrong is None:
+                source.move(piece, target)
+            else:
+                before = min(int(piece * wrong.at), piece - 1)
+                source.move(before, target)
+                target.send(bytes([source.take(1)[0] ^ 1]))
+                self.script.note_injected(wrong.kind)
+                source.move(piece - before - 1, target)
+                wrong = None
 
-    def _pass_piece(self, source: Stream, target: Stream, length: int, wrong: Fault | None) -> None:
-        if wrong is None or not length:
-            source.move(length, target)
-            return
-        before = min(int(length * wrong.at), length - 1)
-        source.move(before, target)
-        target.send(bytes([source.take(1)[0] ^ 1]))
-        self.script.note_injected(wrong.kind)
-        source.move(length - before - 1, target)
+
+def _drop(body: Iterator[Piece], source: Stream) -> None:
+    for piece in body:
+        if not isinstance(piece, bytes):
+            source.drop(piece)
+
+
+def _refusal(request: Request, kind: Kind) -> bytes:
+    status, code, message = _ANSWERS[kind]
+    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    body = b"" if request.method == "HEAD" else text.encode()
+    lines = [
+        f"HTTP/1.1 {status} {code}",
+        "Content-Type: application/xml",
+        f"Content-Length: {len(body)}",
+        *(["Connection: close"] if request.waits else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body

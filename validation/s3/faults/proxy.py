@@ -1,4 +1,4 @@
-"""The proxy: listens on loopback, one thread a connection, faults from a script.
+"""The proxy: listens on loopback, two threads a connection, faults from a script.
 
 .. code-block:: python
 
@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from validation.errors import UnreachableError
 from validation.s3.faults.exchange import Exchange
 from validation.s3.faults.script import Script
-from validation.s3.faults.stream import ClosedError, Stream
+from validation.s3.faults.stream import Stream
+from validation.s3.faults.tls import Tls
 
 _CONNECT_SECONDS = 5.0
+_ACCEPT_AGAIN_SECONDS = 0.1
 _SOCKET_BUFFER = 4 << 20
 """Large, so that a body passes in few calls: half the CPU of the kernel's default (measured)."""
 
@@ -73,7 +74,8 @@ class FaultProxy:
         self._listener = socket.create_server((host, port), backlog=256)
         _tuned(self._listener)  # what it accepts inherits the buffers
         self._open: set[Stream] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for what is open, and for the certificate it shows
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="fault-proxy", daemon=True)
 
     @property
@@ -88,78 +90,97 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ending.set()
         self.script.disarm()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.hang_up()
         self._thread.join()
+        self.hang_up()
 
     def present(self, certificate: Certificate) -> None:
         """Present another certificate from now on, e.g. one that has expired.
 
         Open connections are ended, so that clients meet it at once.
         """
-        self._inward = certificate.context()
+        context = certificate.context()
+        with self._lock:
+            self._inward = context
         self.hang_up()
 
     def hang_up(self) -> None:
-        """End every open connection."""
-        with self._lock:
-            streams = list(self._open)
-        for stream in streams:
-            with contextlib.suppress(OSError):
-                stream.socket.shutdown(socket.SHUT_RDWR)
+        """End every open connection, also those that have not got further than their handshake."""
+        with self._lock:  # none is closed meanwhile, and its number given to another file
+            for stream in self._open:
+                stream.shut()
 
     def _accept(self) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
-                accepted, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+                self._admit(self._listener.accept()[0])
+            except (OSError, RuntimeError) as error:  # too many open files, or threads
+                if not self._ending.is_set():
+                    self.script.note_failure(f"accept a connection: {error}")
+                    self._ending.wait(_ACCEPT_AGAIN_SECONDS)
 
-    def _serve(self, accepted: socket.socket) -> None:
-        streams: list[Stream] = []
+    def _admit(self, accepted: socket.socket) -> None:
+        with self._lock:  # one that shows the certificate of now is there to be hung up
+            tls = Tls(accepted, self._inward) if self._inward else None
+            client = Stream(accepted, self.script.wait_while_stopped, tls)
+            self._open.add(client)
+        try:
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        except RuntimeError:
+            self._close(client)
+            raise
+
+    def _serve(self, client: Stream) -> None:
+        streams = [client]
         try:
             self.script.wait_while_stopped()
-            streams.append(self._client(accepted))
-            streams.append(self._store())
-            with self._lock:
-                self._open |= set(streams)
-            exchange = Exchange(streams[0], streams[1], self.script)
-            while exchange.one():
-                self.script.wait_while_stopped()
-        except (ClosedError, OSError, UnreachableError, ValueError, IndexError):
-            pass  # a side is gone, or does not speak HTTP: the other one is told by the close
+            if self._agreed(client):
+                streams.append(self._store())
+                if streams[1].tls:
+                    streams[1].tls.handshake()
+                Exchange(client, streams[1], self.script).run()
+        except Exception as error:  # noqa: BLE001  (or Milvus would be blamed for it)
+            self.script.note_failure(f"reach the store: {error}")
         finally:
-            with self._lock:
-                self._open -= set(streams)
-            for stream in streams:
-                stream.close()
-            accepted.close()
+            self._close(*streams)
 
-    def _client(self, accepted: socket.socket) -> Stream:
-        return Stream(self._secured(accepted), self.script.wait_while_stopped)
+    def _close(self, *streams: Stream) -> None:
+        with self._lock:
+            self._open -= set(streams)
+        for stream in streams:
+            stream.close()
 
-    def _secured(self, accepted: socket.socket) -> socket.socket:
-        if self._inward is None:
-            return accepted
+    def _agreed(self, client: Stream) -> bool:
+        """Return whether a client agreed on TLS, if it is spoken, and count why it did not."""
         try:
-            return self._inward.wrap_socket(accepted, server_side=True)
+            if client.tls:
+                client.tls.handshake()
+        except ssl.SSLEOFError:
+            return False  # it went away, or was hung up
         except ssl.SSLError as error:
             reason = str(error.reason or "")
             if "_ALERT_" in reason:
                 self.script.note_refusal(reason.partition("_ALERT_")[2].lower().replace("_", " "))
-            raise
+            else:
+                self.script.note_failure(f"agree on TLS: {reason.lower().replace('_', ' ')}")
+            return False
+        except OSError:
+            return False
+        return True
 
     def _store(self) -> Stream:
         plain = socket.create_connection(self.upstream, timeout=_CONNECT_SECONDS)
         plain.settimeout(None)
         _tuned(plain)
-        host = self.upstream[0]
-        side = self._outward.wrap_socket(plain, server_hostname=host) if self._outward else plain
-        return Stream(side, self.script.wait_while_stopped)
+        tls = Tls(plain, self._outward, self.upstream[0]) if self._outward else None
+        store = Stream(plain, self.script.wait_while_stopped, tls)
+        with self._lock:
+            self._open.add(store)
+        return store
 
 
 def _tuned(plain: socket.socket) -> None:

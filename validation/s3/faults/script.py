@@ -73,12 +73,15 @@ class Script:
             an empty body, does not count.
         answered: Answers of the store itself by status.
         refused: Handshakes that clients broke off because of the certificate, by TLS alert.
+        failed: What the proxy itself could not do, by what it was, e.g. accept a connection or
+            reach the store. Clients take it for the store's doing; whoever judges them must not.
     """
 
     def __init__(self) -> None:
         self.injected: Counter[Kind] = Counter()
         self.answered: Counter[int] = Counter()
         self.refused: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         self._armed: list[_Armed] = []
         self._lock = threading.Lock()
         self._stopped_until = 0.0
@@ -132,6 +135,11 @@ class Script:
         """Count a handshake that a client broke off."""
         with self._lock:
             self.refused[alert] += 1
+
+    def note_failure(self, what: str) -> None:
+        """Count what the proxy itself could not do."""
+        with self._lock:
+            self.failed[what] += 1
 
     @staticmethod
     def _meets(one: _Armed, method: str, path: str) -> bool:

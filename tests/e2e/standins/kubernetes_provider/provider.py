@@ -114,6 +114,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             if inputs.get("kind") == "Service":
                 foreseen["spec"].setdefault("clusterIP", wire.UNKNOWN)
             return provider_pb2.CreateResponse(id="", properties=wire.write(foreseen, secrets))
+        self._require_absent(inputs, context)
         live = self._applied(inputs, secrets, request, context)
         return provider_pb2.CreateResponse(id=_id(live), properties=_outputs(live, inputs, secrets))
 
@@ -175,6 +176,15 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             return self._cluster().get(one)
         except ClusterError as error:
             _refuse(context, f"{one['kind']} {_id(one)}: {error}")
+
+    def _require_absent(self, one: Document, context: grpc.ServicerContext) -> None:
+        """Refuse to take over what is there, as the published provider does since 4.29.
+
+        That one creates without server-side apply and hands the fields over at the first update;
+        asking first comes to the same and needs no handing over.
+        """
+        if one["metadata"].get("name") and self._asked(context, one) is not None:
+            _refuse(context, f"{one['kind']} {_id(one)}: it already exists")
 
     def _applied(
         self, inputs: Document, secrets: set[wire.Path], request: Any, context: Any

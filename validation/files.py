@@ -1,0 +1,48 @@
+"""Files that a reader sees as they were or as they will be, and never half of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def partial_of(path: Path) -> Path:
+    """Return the file beside another in which its next content is written."""
+    return path.with_name(path.name + ".partial")
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """Yield the file to write to; it takes the place of the one meant when the block ends well.
+
+    Args:
+        path: The file that is meant.
+        mode: Its permissions, such as ``0o600`` for a secret; the usual ones if left out.
+    """
+    partial = partial_of(path)
+    if mode is not None:
+        # The file is made anew, and with these permissions: one that lay there may be open to all,
+        # or be opened by somebody already.
+        partial.unlink(missing_ok=True)
+        partial.touch(mode, exist_ok=False)
+    yield partial
+    partial.replace(path)
+
+
+def write_whole(path: Path, text: str, *, mode: int | None = None) -> Path:
+    """Write a file as a whole, or not at all, and return its path.
+
+    Args:
+        path: The file.
+        text: All of its content.
+        mode: As in `replacing`.
+    """
+    with replacing(path, mode=mode) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret to a file that nobody else may read."""
+    write_whole(path, secret, mode=0o600)

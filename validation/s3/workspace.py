@@ -213,10 +213,10 @@ class Workspace:
             left += found if bucket not in self._made else []  # those go with their bucket, or stay
         return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
 
-    def _abort(self, started: tuple[str, str, str]) -> None:
-        bucket, key, upload = started
+    def _abort(self, started: tuple[str, str]) -> None:
+        key, upload = started
         with suppress(*_UNDONE):
-            self.s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+            self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 
     def _removed(self, bucket: str) -> bool:
         try:

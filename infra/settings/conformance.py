@@ -43,6 +43,7 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
     yield from _another_store(storage, profile)
     yield from _required(profile)
     yield from _addressing(storage, profile)
+    yield from _trust(storage, profile)
     if embedded:
         yield from _woodpecker(profile)
 
@@ -56,7 +57,13 @@ def _is_profile(document: Any) -> bool:
         return False
     chosen = [part for name, part in decisions.items() if name not in {"woodpecker", "stack"}]
     parts = [document.get("storage", {}), *findings, *chosen]
-    return all(isinstance(part, dict) for part in parts)
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    words = [document.get(name) for name in ("verdict", "reason", "declared_wal")]
+    words += [item.get(name) for item in findings for name in ("id", "need", "outcome", "reason")]
+    words += [part.get(name) for part in chosen for name in ("choice", "reason")]
+    words += [decisions.get("woodpecker")]
+    return all(word is None or isinstance(word, str) for word in words)
 
 
 def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"] | None:
@@ -67,7 +74,7 @@ def checksums(storage: S3 | X10000) -> Literal["when_required", "when_supported"
         profile = json.loads(in_stacks(storage.conformance_profile).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None  # `problems` has said so, unless the profile is about to be recorded
-    match _decision(profile, "checksums"):
+    match _decision(profile, "checksums") if _is_profile(profile) else None:
         case "when_required":
             return "when_required"
         case "when_supported":
@@ -83,13 +90,19 @@ def _another_store(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Pr
     if storage.encryption is not None:  # a profile for none did not look whether there is any
         wanted["encryption"] = storage.encryption
     for name, value in wanted.items():
-        if recorded.get(name) != value:
+        if _spelled(name, recorded.get(name)) != value:
             yield Problem(
                 KEY,
                 f"it was recorded for another {name}: {recorded.get(name)!r}",
                 seen=repr(value),
                 remedy=_AGAIN,
             )
+
+
+def _spelled(name: str, value: Any) -> Any:
+    """Return a recorded value as a stack spells it, which has no slash at an end."""
+    text = isinstance(value, str) and name in {"endpoint", "root_path"}
+    return value.strip("/") if text else value
 
 
 def _required(profile: dict[str, Any]) -> Iterator[Problem]:
@@ -148,6 +161,18 @@ def _addressing(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Probl
             "the recorded profile does not show that this store answers it",
             seen=repr(storage.addressing),
             remedy=f"use {choice}" if choice else _AGAIN,
+        )
+
+
+def _trust(storage: S3 | X10000, profile: dict[str, Any]) -> Iterator[Problem]:
+    """Refuse a stack without the CA that the store was only trusted with."""
+    if storage.secure and storage.ca is None and _decision(profile, "tls") == "ca-file":
+        yield Problem(
+            "storage.ca",
+            "the recorded profile says that a private CA signed this store's certificate, and the"
+            " stack names none: its pods would not trust the store",
+            remedy="give the CA's certificate as storage.ca.pem, or a Secret with it as"
+            " storage.ca.existingSecret",
         )
 
 

@@ -164,7 +164,19 @@ def test_a_profile_without_findings_shows_nothing(problems):
 
 @pytest.mark.parametrize(
     "mangled",
-    [{"findings": "many"}, {"findings": ["one"]}, {"decisions": []}, {"storage": "s3"}],
+    [
+        {"findings": "many"},
+        {"findings": ["one"]},
+        {"findings": [{**GOOD[0], "need": ["milvus"]}]},
+        {"findings": [{**GOOD[0], "id": ["addressing.path"]}]},
+        {"findings": [{**GOOD[0], "outcome": {}}]},
+        {"decisions": []},
+        {"decisions": {"woodpecker": ["safe"]}},
+        {"decisions": {"checksums": {"choice": ["when_required"]}}},
+        {"verdict": ["pass"]},
+        {"declared_wal": {}},
+        {"storage": "s3"},
+    ],
     ids=str,
 )
 def test_a_mangled_profile_is_a_message(problems, mangled):
@@ -176,3 +188,49 @@ def test_a_mangled_profile_is_a_message(problems, mangled):
 def test_a_decision_that_is_no_decision_is_a_message(problems):
     (one,) = problems(GOOD, decisions={"woodpecker": "safe", "addressing": "path"})
     assert "no profile of schema" in one.what
+
+
+@pytest.mark.parametrize("document", [[], "profile", None, {"schema": conformance.SCHEMA, "x": 1}])
+def test_what_is_no_profile_decides_nothing_of_checksums(tmp_path, document):
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    stack = {"type": "s3", "endpoint": "http://h:9", "conformanceProfile": str(path)}
+    assert conformance.checksums(S3.model_validate(stack)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"), [("endpoint", "http://h:9/"), ("root_path", "/files/")]
+)
+def test_a_slash_at_an_end_makes_no_other_store(refused, monkeypatch, name, spelled):
+    monkeypatch.setitem(RECORDED, name, spelled)
+    assert refused("pass") == []
+
+
+@pytest.mark.parametrize("recorded", [7, None, ["http://h:9"]])
+def test_an_endpoint_that_is_no_text_is_another(refused, monkeypatch, recorded):
+    monkeypatch.setitem(RECORDED, "endpoint", recorded)
+    assert refused("pass") == [conformance.KEY]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "declared", "expected"),
+    [
+        ("ca-file", {}, ["storage.ca"]),
+        ("ca-file", {"ca": {"existingSecret": {"name": "ca", "key": "ca.crt"}}}, []),
+        ("system", {}, []),
+        (None, {}, []),
+    ],
+)
+def test_a_store_that_was_trusted_with_a_private_ca_wants_it_in_the_stack(
+    tmp_path, monkeypatch, trusted, declared, expected
+):
+    monkeypatch.setenv("MILVUS_KIT_STACKS", str(tmp_path))
+    profile = {
+        "schema": conformance.SCHEMA,
+        "storage": {**RECORDED, "endpoint": "https://h:9"},
+        "verdict": "pass",
+        "findings": GOOD,
+        "decisions": {"tls": {"choice": trusted}} if trusted else {},
+    }
+    found = _problems(tmp_path, profile, {"endpoint": "https://h:9", **declared})
+    assert [one.key for one in found] == expected

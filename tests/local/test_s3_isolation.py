@@ -214,7 +214,7 @@ def test_the_command_takes_the_other_key_from_the_environment(
 
     options = ["--endpoint", endpoint, "--bucket", "milvus", "--prefix-isolation", "--quiet"]
     options += ["--outsider-access-key-env", "OTHER", "--outsider-secret-key-env", "OTHER_SECRET"]
-    result = CliRunner().invoke(app, ["preflight", *options, "--profile", str(tmp_path / "p.json")])
+    result = CliRunner().invoke(app, ["preflight", *options, "--output", str(tmp_path / "p.json")])
     assert result.exit_code == ExitCode.FAIL, result.output
     found = load(tmp_path / "p.json").finding(CHECK.id)
     assert (found.outcome, "GET" in found.reason) == (Outcome.FAIL, True)

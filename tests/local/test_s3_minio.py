@@ -102,7 +102,7 @@ def test_an_interrupted_preflight_cleans_up(store, tmp_path, number):
     }
     command = [sys.executable, "-c", "from validation.cli import main; main()", "preflight"]
     arguments = ["--endpoint", store.endpoint, "--bucket", "milvus"]
-    arguments += ["--profile", str(tmp_path / "profile.json")]
+    arguments += ["--output", str(tmp_path / "profile.json")]
     log = tmp_path / "stderr"
     with log.open("wb") as stream:
         process = subprocess.Popen([*command, *arguments], env=environment, stderr=stream)

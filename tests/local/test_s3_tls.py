@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -86,6 +88,15 @@ def authority(tmp_path_factory):
     return folder / "public.crt", certificate(folder)
 
 
+def hashed_name(ca_file) -> str:
+    """Return the name by which OpenSSL finds a certificate in a folder."""
+    tool = shutil.which("openssl")
+    if tool is None:
+        pytest.skip("missing tool: openssl")
+    command = [tool, "x509", "-subject_hash", "-noout", "-in", str(ca_file)]
+    return subprocess.check_output(command, text=True).strip() + ".0"
+
+
 @contextlib.contextmanager
 def behind(folder, authority, **more):
     ca_file, issuer = authority
@@ -125,6 +136,29 @@ def test_a_store_behind_a_private_ca_passes_and_the_ca_is_in_the_configuration(t
     assert profile.finding("tls.trusted").evidence["system_store"] is False
     assert profile.decisions.tls.choice == "ca-file"
     assert "BEGIN CERTIFICATE" in profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"]
+
+
+@pytest.mark.parametrize("where", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_ca_in_the_system_s_store_is_trusted_by_every_client_and_none_is_pasted(
+    tls_store, authority, tmp_path, monkeypatch, where
+):
+    place = authority[0]
+    if where == "SSL_CERT_DIR":
+        place = tmp_path / "trusted"
+        place.mkdir()
+        (place / hashed_name(authority[0])).write_bytes(authority[0].read_bytes())
+    monkeypatch.setenv(where, str(place))
+    system = tls_store.model_copy(update={"tls": Tls(mode="server")})
+    profile = preflight(system, effort=LIGHT)
+    assert profile.verdict is Outcome.PASS, profile.reason
+    assert profile.decisions.tls.choice == "system"
+    assert "ca" not in profile.decisions.stack["milvus-kit:storage"]
+
+
+def test_a_ca_in_no_store_is_not_trusted_by_an_sdk_s_list_of_its_own(tls_store):
+    system = tls_store.model_copy(update={"tls": Tls(mode="server")})
+    with pytest.raises(botocore.exceptions.SSLError):
+        connect(system).head_bucket(Bucket="milvus")
 
 
 @pytest.mark.parametrize("content", [None, "no PEM"], ids=["absent", "no PEM"])

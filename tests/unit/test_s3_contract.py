@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from validation.errors import ConfigurationError, UsageError
-from validation.resources import STACKS_VARIABLE
+from validation.resources import STACKS_VARIABLE, in_stacks
 from validation.s3 import contract
 from validation.s3.checksums import checksum, content_md5
 from validation.s3.conformance.model import Need
@@ -22,7 +22,8 @@ from validation.s3.conformance.table import CHECKS
 from validation.s3.contract import Options
 from validation.s3.decisions import decide
 from validation.s3.endpoint import Keys, endpoint_of
-from validation.s3.profile import judged, load
+from validation.s3.profile import compose, judged, load, name_in_stack
+from validation.s3.reach import Reached
 from validation.s3.signing import Payload, Signer, encoded_path, framed
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
@@ -125,6 +126,27 @@ def test_exactly_one_store_has_to_be_named(given, said):
 def test_a_wrong_provider_is_named():
     with pytest.raises(ConfigurationError, match="provider"):
         chosen(Options(bucket="b", provider="nas"), endpoint="http://h:1")
+
+
+def test_the_addressing_of_an_endpoint_is_an_option():
+    storage, _ = chosen(Options(bucket="b", addressing="virtual"), endpoint="http://h:1")
+    assert storage.addressing == "virtual"
+    with pytest.raises(UsageError, match="--addressing"):
+        chosen(Options(bucket="b", addressing="host"), endpoint="http://h:1")
+
+
+@pytest.mark.parametrize(
+    ("urls", "performance", "said"),
+    [
+        (["http://h:2"], False, "for their speed alone"),
+        (["http://h:2", "h:3"], True, "--more-endpoint.*not a URL"),
+    ],
+)
+def test_further_endpoints_are_held_against_their_form_and_use(urls, performance, said):
+    with pytest.raises(UsageError, match=said):
+        contract.more_endpoints(STORAGE, urls, performance=performance)
+    assert contract.more_endpoints(STORAGE, ["http://h:2"], performance=True) == ("http://h:2",)
+    assert contract.more_endpoints(STORAGE, (), performance=False) == ()
 
 
 def test_a_target_without_storage_is_named(tmp_path):
@@ -301,6 +323,54 @@ def test_virtual_host_style_is_proposed_only_where_path_style_does_not_work():
     assert decide(STORAGE, everything()).addressing.choice == "path"
     broken = everything(**{"addressing.path": Outcome.FAIL})
     assert decide(STORAGE, broken).addressing.choice == "virtual"
+
+
+def test_the_spelling_of_an_endpoint_and_a_root_path_is_that_of_stacks():
+    storage = STORAGE.model_copy(update={"endpoint": "http://h:9/", "root_path": "/files/"})
+    section = decide(storage, everything()).stack["milvus-kit:storage"]
+    assert (section["endpoint"], section["rootPath"]) == ("http://h:9", "files")
+    recorded = compose(storage, Reached("", ()), everything(), seconds=0.0).storage
+    assert (recorded["endpoint"], recorded["root_path"]) == ("http://h:9", "files")
+
+
+@pytest.mark.parametrize(
+    ("declared", "pasted"),
+    [
+        (None, "embedded"),
+        (Wal.WOODPECKER_EMBEDDED, "embedded"),
+        (Wal.WOODPECKER_SERVICE, None),
+        (Wal.KAFKA, None),
+    ],
+)
+def test_a_log_that_was_chosen_is_not_replaced_by_another(declared, pasted):
+    stack = decide(STORAGE, everything(), declared).stack
+    assert stack.get("milvus-kit:log", {}).get("mode") == pasted
+
+
+def test_http_is_accepted_in_what_is_pasted_and_https_needs_no_word_of_it():
+    assert "allowInsecure: true # data and keys" in decide(STORAGE, everything()).yaml()
+    secure = STORAGE.model_copy(update={"endpoint": "https://h:9"})
+    assert "allowInsecure" not in decide(secure, everything()).yaml()
+
+
+def test_many_rules_that_were_not_measured_for_one_reason_are_told_by_it():
+    outcome, reason = judged([])
+    assert outcome is Outcome.INCONCLUSIVE
+    assert len(reason) < 200
+    outcome, reason = judged(everything(**{"objects.body": Outcome.FAIL}))
+    assert reason == "1 required rule is broken: objects.body"
+
+
+@pytest.mark.parametrize("folder", ["stacks", "profiles"])
+def test_a_profile_is_named_as_a_stack_finds_it(tmp_path, monkeypatch, folder):
+    monkeypatch.delenv(STACKS_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / folder / "prod.s3.json"
+    path.parent.mkdir()
+    path.touch()
+    named = name_in_stack(Path(folder) / "prod.s3.json")
+    assert named == ("prod.s3.json" if folder == "stacks" else str(path))
+    assert in_stacks(named) == path
 
 
 def test_each_check_says_who_needs_it_and_what_breaks():

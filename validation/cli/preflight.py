@@ -59,6 +59,14 @@ def command(
             help="With --endpoint: minio, x10000, s3 or emulator; s3 if left out.",
         ),
     ] = None,
+    addressing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STYLE",
+            help="With --endpoint: how the bucket is named, path or virtual (in the host's name);"
+            " path if left out.",
+        ),
+    ] = None,
     access_key_env: Annotated[
         str | None,
         typer.Option(
@@ -142,9 +150,20 @@ def command(
             help="Further endpoint of the same store, for speed. May be given again.",
         ),
     ] = None,
-    profile: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where to write what was found, as JSON.")
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to write the store's profile, as JSON."
+        ),
     ] = Path("profile.json"),
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean",
+            help="Only remove what killed preflights left below the root path, and in the buckets"
+            " named here for versions and backups.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the verdict only.")] = False,
 ) -> None:
     """Check whether an S3 store can carry Milvus.
@@ -166,11 +185,16 @@ def command(
             root_path=root_path,
             region=region,
             provider=provider,
+            addressing=addressing,
             ca_file=ca_file,
             access_key_env=access_key_env,
             secret_key_env=secret_key_env,
         ),
     )
+    if clean:
+        console.clean(storage, [name for name in (versioned_bucket, backup_bucket) if name])
+        return
+    endpoints = contract.more_endpoints(storage, more_endpoints or (), performance=performance)
     permissions = Permissions(
         make_buckets=make_buckets,
         versioned_bucket=versioned_bucket,
@@ -184,10 +208,10 @@ def command(
     code = console.run(
         storage,
         permissions,
-        path=profile,
+        path=output,
         wal=wanted,
         plan=Plan() if performance else None,
-        endpoints=more_endpoints or (),
+        endpoints=endpoints,
         quiet=quiet,
     )
     raise typer.Exit(code)

@@ -4,35 +4,55 @@ boto3 speaks S3 as users know it; it is set to path style and to checksums only 
 them, because that is what third-party stores and Milvus's own clients have in common. It does not
 retry by itself: a conformance check must see the first answer. The one exception is a kept-alive
 connection that turns out to be closed (servers do that after refusing a body they did not read):
-there was no answer then, and HTTP clients, Milvus's too, open another one.
+there was no answer then, and HTTP clients, Milvus's too, open another one. Nor does it follow
+redirects: a store that sends clients elsewhere is to be named, and botocore follows without end.
+
+The contract alone says how the store is reached. Profiles and files of AWS's tools, a session token
+and proxies in the environment are passed over: the pods of Milvus have none of them.
 """
 
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import botocore
 import botocore.exceptions as boto
 from boto3.session import Session
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
+from botocore.session import Session as Core
 
 from validation.s3.endpoint import (
     CONNECT_SECONDS,
     READ_SECONDS,
     Keys,
-    ca_file_of,
     client_certificate_of,
     endpoint_of,
     keys_of,
+    trusted_file_of,
 )
 from validation.target import Storage
 
 
+class WebPageError(ResponseParserError):
+    """A web page came in place of S3's answer."""
+
+
 @functools.lru_cache
 def _session() -> Session:
-    """One session, so that the service's description is read from disk once."""
-    return Session()
+    """One session, so that the service's description is read from disk once.
+
+    It reads no file of AWS's tools and knows no profile: one that AWS_PROFILE names, and that is
+    not there, would end every call.
+    """
+    core = Core()
+    for name in ("config_file", "credentials_file"):
+        core.set_config_variable(name, os.devnull)
+    core.get_component("config_store").set_config_variable("profile", None)
+    return Session(botocore_session=core)
 
 
 def connect(
@@ -61,16 +81,13 @@ def connect(
     """
     endpoint = endpoint_of(storage)
     pair = None if anonymous else keys or keys_of(storage)
-    tls = storage.tls
     client = _session().client(
         "s3",
         endpoint_url=storage.endpoint,
         region_name=region or storage.region,
         aws_access_key_id=pair.access if pair else None,
         aws_secret_access_key=pair.secret if pair else None,
-        verify=(str(ca_file_of(storage) or True) if tls.ca_file or tls.ca_pem else True)
-        if endpoint.tls
-        else False,
+        verify=_verified(storage) if endpoint.tls else False,
         config=Config(
             signature_version=botocore.UNSIGNED if anonymous else "s3v4",
             s3={"addressing_style": storage.addressing},
@@ -84,8 +101,20 @@ def connect(
             proxies={},
         ),
     )
-    client.meta.events.register("needs-retry.s3", _on_closed_connection)
+    events = client.meta.events
+    events.register("needs-retry.s3", _on_closed_connection)
+    # Redirects are followed by what this handler notes of a request, and by nothing else.
+    events.register_last("before-parameter-build.s3", _follow_no_redirect)
+    events.register("before-parse.s3", _refuse_web_page)
+    if storage.addressing == "virtual" and not endpoint.numeric:
+        events.register_last("before-endpoint-resolution.s3", _name_bucket_in_host)
     return client
+
+
+def _verified(storage: Storage) -> str | bool:
+    """Return the certificates to trust, as botocore takes them."""
+    found = trusted_file_of(storage)
+    return True if found is None else str(found)
 
 
 def _on_closed_connection(
@@ -94,3 +123,35 @@ def _on_closed_connection(
     """Return the seconds after which to send a request again; None if it must not be."""
     closed = isinstance(caught_exception, boto.ConnectionClosedError)
     return 0.0 if closed and attempts == 1 else None
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    """Let botocore believe that it has followed the one redirect that it allows a request."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _name_bucket_in_host(builtins: dict[str, Any], **_: object) -> None:
+    """Let botocore ask for the bucket's location as for all else; it would name it in the path."""
+    builtins["AWS::S3::ForcePathStyle"] = False
+
+
+_OBJECTS = frozenset({"GetObject", "HeadObject"})
+"""What these answer has the type that the object's writer gave it, and an ETag."""
+
+
+def _refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Refuse a success that is a web page, such as a proxy's that tells of maintenance.
+
+    Where nothing has to be in the answer, as in that of HeadBucket, botocore takes it for one of
+    S3's.
+
+    Raises:
+        WebPageError: It is.
+    """
+    headers = response_dict["headers"]
+    page = (headers.get("content-type") or "").startswith("text/html")
+    an_object = operation_model.name in _OBJECTS and "etag" in headers
+    # botocore has made a 500 of a success by now where it could not read it.
+    answered = response_dict["status_code"] in {200, 204, 206, 500}
+    if answered and page and not an_object:
+        raise WebPageError(f"{operation_model.name} was answered with a web page")

@@ -14,13 +14,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from validation.errors import ExitCode
+from validation.s3 import remains
 from validation.s3.conformance.runner import Finding
+from validation.s3.conformance.table import CHECKS
 from validation.s3.performance import Plan
 from validation.s3.preflight import preflight
-from validation.s3.profile import StoreProfile, require_writable, save
+from validation.s3.profile import StoreProfile, name_in_stack, require_writable, save
+from validation.s3.remedies import step
 from validation.s3.speed import Speed, measured
 from validation.s3.speed_table import HEADS, legend, rows
-from validation.s3.workspace import Permissions, Workspace
+from validation.s3.workspace import MARKED, Permissions, Workspace
 from validation.target import Storage, Wal
 from validation.verdict import Outcome
 
@@ -31,6 +34,10 @@ _MARKS = {
     Outcome.NOT_MEASURED: "[dim]·[/]",
 }
 _FILE_WIDTH = 140
+_ID_WIDTH = max(len(one.id) for one in CHECKS)
+_NAMED = 3
+"""So many objects that could not be deleted are named; the profile has them all."""
+_REMOVE = "when the store lets the key delete there, give the same command with --clean"
 _CODES = {
     Outcome.PASS: ExitCode.PASS,
     Outcome.FAIL: ExitCode.FAIL,
@@ -64,7 +71,7 @@ def run(
         MilvusKitError: As `preflight.preflight`.
     """
     require_writable(path)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that the workspace is swept then, too
+    _interrupt_on(signal.SIGTERM, signal.SIGHUP)  # so that the workspace is swept then, too
     progress = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     progress.print(f"{storage.endpoint}, bucket {storage.bucket}, below {storage.root_path}/")
 
@@ -77,13 +84,21 @@ def run(
             tell=lambda text: progress.print(f"[dim]{text}[/]"),
         )
 
-    profile = preflight(
-        storage,
-        permissions=permissions,
-        wal=wal,
-        tell=lambda one: progress.print(line(one)),
-        speed=speed if plan is not None else None,
-    )
+    told = Console(stderr=True, highlight=False, soft_wrap=True)  # also where the rest is not
+    left: list[str] = []
+    try:
+        profile = preflight(
+            storage,
+            permissions=permissions,
+            wal=wal,
+            tell=lambda one: progress.print(line(one)),
+            warn=lambda text: told.print(f"[yellow]{escape(text)}[/]"),
+            speed=speed if plan is not None else None,
+            leftovers=left,
+        )
+    except BaseException:
+        tell_leftovers(left, _kept(left, path), told)
+        raise
     save(profile, path)
     width = None if sys.stdout.isatty() else _FILE_WIDTH
     out = Console(highlight=False, soft_wrap=True, width=width)
@@ -103,6 +118,12 @@ def exit_code(profile: StoreProfile) -> ExitCode:
     return _CODES[profile.verdict]
 
 
+def _interrupt_on(*signals: signal.Signals) -> None:
+    for one in signals:
+        if signal.getsignal(one) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(one, _interrupt)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
     raise KeyboardInterrupt
@@ -110,7 +131,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def line(finding: Finding) -> str:
     """Return one finding as a line; what breaks is said where a rule is broken."""
-    text = f"{_MARKS[finding.outcome]} {finding.id:<28} {escape(finding.title)}"
+    text = f"{_MARKS[finding.outcome]} {finding.id:<{_ID_WIDTH}} {escape(finding.title)}"
     if finding.outcome is Outcome.NOT_MEASURED:
         text += f" [dim](not measured: {escape(finding.reason)})[/]"
     if finding.outcome is Outcome.FAIL:
@@ -119,6 +140,7 @@ def line(finding: Finding) -> str:
             seen = ", ".join(f"{key}={value}" for key, value in finding.evidence.items())
             text += f" [dim]({escape(seen)})[/]"
         text += f"\n    needed by {escape(finding.by)}; without it: {escape(finding.breaks)}"
+        text += f"\n    -> {escape(step(finding))}"
     return text
 
 
@@ -144,16 +166,66 @@ def show(profile: StoreProfile, path: Path, out: Console) -> None:
     for name in ("wal", "addressing", "region", "checksums", "tls"):
         decision = getattr(profile.decisions, name)
         out.print(f"  {name:<11}{decision.choice:<20} {escape(decision.reason)}")
-    out.print("\nPaste into stacks/Pulumi.NAME.yaml:\n")
-    out.print(profile.decisions.yaml(), markup=False)
-    out.print(f"and name this profile there, as conformanceProfile: {escape(str(path))}\n")
+    _paste(profile, path, out)
+
+
+def _paste(profile: StoreProfile, path: Path, out: Console) -> None:
+    """Print the configuration to paste, unless this store cannot be used as it is."""
+    if profile.verdict is Outcome.FAIL:
+        out.print(
+            "\nThere is no configuration to paste: a stack on this store as it is would be refused."
+            "\n  -> mend what is marked [red]✗[/] above and run it again\n"
+        )
+        return
+    out.print("\nPaste into stacks/Pulumi.NAME.yaml, in place of the same sections:\n")
+    out.print(profile.decisions.yaml(profile=name_in_stack(path)), markup=False)
+    if profile.verdict is not Outcome.PASS:
+        out.print(
+            "[yellow]A stack that names this profile is refused until what was not measured above"
+            " has been.[/]\n"
+        )
 
 
 def conclude(profile: StoreProfile, path: Path, out: Console) -> None:
     """Print what was left behind, that speed is missing where it was asked for, and the verdict."""
-    for name in profile.leftovers:
-        out.print(f"[yellow]could not be deleted:[/] {escape(name)}")
+    tell_leftovers(profile.leftovers, path, out)
     if profile.no_performance:
         out.print(f"[yellow]speed was not measured:[/] {escape(profile.no_performance)}")
     out.print(f"{_MARKS[profile.verdict]} {profile.verdict}: {escape(profile.reason)}")
     out.print(f"profile: {path}")
+
+
+def tell_leftovers(names: Sequence[str], where: Path, out: Console) -> None:
+    """Print what could not be deleted: the first names, and where all of them are."""
+    for name in names[:_NAMED]:
+        out.print(f"[yellow]could not be deleted:[/] {escape(name)}")
+    if len(names) > _NAMED:
+        out.print(f"[yellow]and {len(names) - _NAMED} more:[/] all are named in {where}")
+    if names:
+        out.print(f"  -> {_REMOVE}")
+
+
+def _kept(names: Sequence[str], path: Path) -> Path:
+    """Keep what a run left that makes no profile, beside where that would be."""
+    kept = path.with_name(f"{path.stem}.leftovers.txt")
+    if names:
+        kept.write_text("\n".join(names) + "\n", encoding="utf-8")
+    return kept
+
+
+def clean(storage: Storage, others: Sequence[str] = ()) -> None:
+    """Remove what killed runs left, and say what became of it.
+
+    Raises:
+        MilvusKitError: As `remains.clean`.
+    """
+    out = Console(highlight=False, soft_wrap=True)
+    cleaned = remains.clean(storage, others)
+    for prefix in cleaned.removed:
+        out.print(f"removed {storage.bucket}/{escape(prefix)}")
+    for prefix in cleaned.unmarked:
+        out.print(
+            f"[yellow]kept {storage.bucket}/{escape(prefix)}:[/] it lacks the mark of a run"
+            f" ({MARKED})\n  -> look at it, and remove it by hand"
+        )
+    out.print(f"{len(cleaned.removed)} runs' remains removed, {cleaned.objects} objects")

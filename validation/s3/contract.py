@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from infra.settings.storage import S3, X10000
 from validation import resources, strict_yaml
 from validation import target as targets
 from validation.errors import ConfigurationError, UsageError
-from validation.s3.endpoint import Keys
+from validation.s3.endpoint import Keys, endpoint_of
 from validation.target import SecretRef, Storage, Wal
 
 CREATION = ("allowed", "refused")
@@ -28,6 +28,7 @@ class Options:
     root_path: str | None = None
     region: str | None = None
     provider: str | None = None
+    addressing: str | None = None
     ca_file: Path | None = None
     access_key_env: str | None = None
     secret_key_env: str | None = None
@@ -58,7 +59,8 @@ class Options:
         return {"mode": "server", "ca_file": self.ca_file} if self.ca_file else {}
 
 
-_DESCRIBE = ("bucket", "root_path", "region", "provider")
+_DESCRIBE = ("bucket", "root_path", "region", "provider", "addressing")
+ADDRESSING = ("path", "virtual")
 
 
 def chosen(
@@ -96,6 +98,7 @@ def chosen(
         return of_stack(stack, options)
     if options.bucket is None:
         raise UsageError("--endpoint needs --bucket", remedy="name the bucket meant for Milvus")
+    one_of("--addressing", options.addressing, ADDRESSING)
     described = {name: getattr(options, name) for name in _DESCRIBE if getattr(options, name)}
     document = {"provider": "s3", "endpoint": endpoint, **described, **options.keys()}
     return _validated({**document, "tls": options.tls()}, "the options"), None
@@ -175,6 +178,24 @@ def outsider(access_key_env: str | None, secret_key_env: str | None) -> Keys | N
         SecretRef(env=access_key_env).reveal("--outsider-access-key-env"),
         SecretRef(env=secret_key_env).reveal("--outsider-secret-key-env"),
     )
+
+
+def more_endpoints(storage: Storage, urls: Sequence[str], *, performance: bool) -> tuple[str, ...]:
+    """Return further endpoints of a store, which are asked for their speed.
+
+    Raises:
+        UsageError: Speed was not asked for.
+        ConfigurationError: One is no URL of an endpoint.
+    """
+    if urls and not performance:
+        raise UsageError(
+            "further endpoints are measured for their speed alone",
+            where="--more-endpoint",
+            remedy="add --performance, or leave them out",
+        )
+    for url in urls:
+        endpoint_of(storage.model_copy(update={"endpoint": url}), where="--more-endpoint")
+    return tuple(urls)
 
 
 def one_of(option: str, value: str | None, known: Collection[str]) -> str | None:

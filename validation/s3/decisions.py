@@ -15,8 +15,17 @@ from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
 from validation.s3.endpoint import ca_file_of
-from validation.target import Storage
+from validation.target import Storage, Wal
 from validation.verdict import Outcome
+
+SECRET = "milvus-s3"  # noqa: S105  (a Secret's name)
+_REMARKS = {
+    f"name: {SECRET}": "a Secret that you make in the namespace, with accesskey and secretkey",
+    "allowInsecure: true": "data and keys travel in the clear; prod refuses http:// without this",
+    "type: kafka": "one broker, which prod refuses: adopt yours, or woodpecker with mode: service",
+}
+_UNFOLDED = 4096
+"""No line is folded: a remark stands at the end of its own."""
 
 
 class Decision(BaseModel):
@@ -41,13 +50,42 @@ class Decisions(BaseModel):
     tls: Decision
     stack: dict[str, Any]
 
-    def yaml(self) -> str:
-        """Return the stack configuration to paste into ``stacks/Pulumi.NAME.yaml``."""
-        return yaml.safe_dump({"config": self.stack}, sort_keys=False, allow_unicode=True)
+    def yaml(self, *, profile: str = "") -> str:
+        """Return the stack configuration to paste into ``stacks/Pulumi.NAME.yaml``.
+
+        Args:
+            profile: How the stack names the profile that holds these decisions: what is decided of
+                checksums, and of the log, reaches a stack through it.
+        """
+        stack = dict(self.stack)
+        if profile:
+            name = "milvus-kit:storage"
+            stack[name] = {**stack[name], "conformanceProfile": profile}
+        text = yaml.safe_dump(
+            {"config": stack}, sort_keys=False, allow_unicode=True, width=_UNFOLDED
+        )
+        return "".join(f"{_remarked(line)}\n" for line in text.splitlines())
 
 
-def decide(storage: Storage, findings: Iterable[Finding]) -> Decisions:
-    """Return what follows from the findings for a stack with this storage."""
+def _remarked(line: str) -> str:
+    """Return a line with what a reader has to know of it."""
+    remark = _REMARKS.get(line.strip())
+    return f"{line} # {remark}" if remark else line
+
+
+def endpoint_spelled(storage: Storage) -> str:
+    """Return the endpoint as stacks spell it, without a slash at its end."""
+    return storage.endpoint.rstrip("/")
+
+
+def decide(storage: Storage, findings: Iterable[Finding], declared: Wal | None = None) -> Decisions:
+    """Return what follows from the findings for a stack with this storage.
+
+    Args:
+        storage: The contract.
+        findings: What was found.
+        declared: The log that the stack has chosen; one that needs nothing of the store stays.
+    """
     by = {finding.id: finding for finding in findings}
     woodpecker, wal = _log(by)
     addressing = _addressing(storage, by)
@@ -59,7 +97,7 @@ def decide(storage: Storage, findings: Iterable[Finding]) -> Decisions:
         region=_region(storage, by),
         checksums=checksums,
         tls=_tls(storage, by),
-        stack=_stack(storage, wal, addressing),
+        stack=_stack(storage, wal, addressing, declared),
     )
 
 
@@ -149,7 +187,11 @@ def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
         return Decision(choice="off", reason="the endpoint is plain HTTP: objects travel in clear")
     trusted = by.get("tls.trusted")
     if trusted and trusted.evidence.get("system_store"):
-        return Decision(choice="system", reason="the system's certificate store accepts it")
+        return Decision(
+            choice="system",
+            reason="this host's certificate store accepts it; if its CA is no public one, the pods"
+            " need it all the same: give it with --ca-file",
+        )
     return Decision(
         choice="ca-file",
         reason="a private CA: every pod needs it, in SSL_CERT_FILE for the client in Go and in"
@@ -157,25 +199,29 @@ def _tls(storage: Storage, by: Mapping[str, Finding]) -> Decision:
     )
 
 
-def _stack(storage: Storage, wal: Decision, addressing: Decision) -> dict[str, Any]:
+def _stack(
+    storage: Storage, wal: Decision, addressing: Decision, declared: Wal | None
+) -> dict[str, Any]:
     """Return the stack's sections, in the words of `infra.settings`."""
     contract: dict[str, Any] = {
         "type": "x10000" if storage.provider == "x10000" else "s3",
-        "endpoint": storage.endpoint,
+        "endpoint": endpoint_spelled(storage),
         "bucket": storage.bucket,
-        "rootPath": storage.root_path,
+        "rootPath": storage.root_path.strip("/"),
         "region": storage.region,
         "addressing": addressing.choice,
     }
     if storage.encryption is not None:
         contract["encryption"] = storage.encryption
+    if storage.endpoint.startswith("http://"):
+        contract["allowInsecure"] = True
     ca_file = ca_file_of(storage)
     if storage.endpoint.startswith("https://") and ca_file is not None:
         contract["ca"] = {"pem": ca_file.read_text(encoding="utf-8")}
-    embedded = wal.choice == "woodpecker-embedded"
-    return {
-        "milvus-kit:storage": contract,
-        "milvus-kit:log": {"type": "woodpecker", "mode": "embedded"}
-        if embedded
-        else {"type": "kafka", "mode": "create"},
-    }
+    contract["credentials"] = {"existingSecret": {"name": SECRET}}
+    sections: dict[str, Any] = {"milvus-kit:storage": contract}
+    if wal.choice == "woodpecker-embedded" and declared in {None, Wal.WOODPECKER_EMBEDDED}:
+        sections["milvus-kit:log"] = {"type": "woodpecker", "mode": "embedded"}
+    elif declared in {None, Wal.WOODPECKER_EMBEDDED}:
+        sections["milvus-kit:log"] = {"type": "kafka", "mode": "create"}
+    return sections

@@ -8,6 +8,9 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import functools
+import ipaddress
+import os
+import re
 import socket
 import ssl
 import tempfile
@@ -20,6 +23,9 @@ from validation.target import Storage
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 _LOOKUPS = 8
+_CERTIFICATE = re.compile(
+    r"-----BEGIN (?:TRUSTED )?CERTIFICATE-----.*?-----END (?:TRUSTED )?CERTIFICATE-----", re.DOTALL
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +54,26 @@ class Endpoint:
         usual = 443 if self.tls else 80
         return host if self.port == usual else f"{host}:{self.port}"
 
+    @property
+    def numeric(self) -> bool:
+        """Whether it is an IP address, below which no bucket can have a name."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
 
-def endpoint_of(storage: Storage) -> Endpoint:
+    def of_bucket(self, bucket: str) -> Endpoint:
+        """Return where a bucket is asked for in virtual-host style."""
+        return dataclasses.replace(self, host=f"{bucket}.{self.host}")
+
+
+def endpoint_of(storage: Storage, *, where: str = "storage.endpoint") -> Endpoint:
     """Return where a store listens.
+
+    Args:
+        storage: The store.
+        where: Who gave its endpoint, for the error.
 
     Raises:
         ConfigurationError: The endpoint is not ``http(s)://host[:port]``.
@@ -70,12 +93,22 @@ def endpoint_of(storage: Storage) -> Endpoint:
     ):
         raise ConfigurationError(
             "the S3 endpoint is not a URL of the form http(s)://host:port",
-            where="storage.endpoint",
+            where=where,
             seen=storage.endpoint if not parts.username else "(holds credentials)",
             remedy="give scheme, host and port only; bucket and keys have fields of their own",
         )
     tls = parts.scheme == "https"
     return Endpoint(parts.hostname, port or (443 if tls else 80), tls)
+
+
+def asked_of(storage: Storage) -> Endpoint:
+    """Return whom requests for the declared bucket go to: its own name in virtual-host style.
+
+    An address can have no name below it; there the bucket is only named in the Host header.
+    """
+    endpoint = endpoint_of(storage)
+    by_name = storage.addressing == "virtual" and not endpoint.numeric
+    return endpoint.of_bucket(storage.bucket) if by_name else endpoint
 
 
 def addresses_of(endpoint: Endpoint) -> tuple[str, ...]:
@@ -129,6 +162,46 @@ def ca_file_of(storage: Storage) -> Path | None:
             remedy="give the path of the PEM file with the CA that signed the store's certificate",
         )
     return path
+
+
+def trusted_file_of(storage: Storage) -> Path | None:
+    """Return a file of all certificates that are trusted; None if this host has no store of them.
+
+    For clients that take one file and have a list of authorities of their own otherwise (boto3 has
+    Mozilla's): with that, a CA that an administrator has put into the system's store would be
+    refused here, and accepted by Milvus.
+
+    Raises:
+        ConfigurationError: The named file cannot be read.
+    """
+    return ca_file_of(storage) or _system_store(*_system_paths())
+
+
+def _system_paths() -> tuple[str | None, str | None]:
+    """Return file and folder of the system's store; SSL_CERT_FILE and SSL_CERT_DIR name others."""
+    paths = ssl.get_default_verify_paths()
+    # Python tells the first of several folders only.
+    folders = os.environ.get(paths.openssl_capath_env) or paths.capath
+    return paths.cafile, folders
+
+
+@functools.lru_cache
+def _system_store(file: str | None, folders: str | None) -> Path | None:
+    """Return one file with the system's store, as OpenSSL reads it: a file and folders."""
+    if file and not folders:
+        return Path(file)
+    found = [Path(file)] if file else []
+    for folder in (folders or "").split(os.pathsep):
+        # OpenSSL finds certificates by such names alone: a hash, and a number.
+        found += sorted(Path(folder).glob("[0-9a-f]*.[0-9]")) if folder else []
+    certificates: dict[str, None] = {}  # a folder repeats what is in the file
+    for path in found:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        certificates |= dict.fromkeys(_CERTIFICATE.findall(text))
+    return _file_with("\n".join(certificates) + "\n") if certificates else None
 
 
 @functools.lru_cache

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import botocore.exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -13,7 +16,6 @@ from botocore.parsers import ResponseParserError
 from validation.errors import (
     ConfigurationError,
     CredentialsError,
-    MeasurementError,
     MilvusKitError,
     UnreachableError,
 )
@@ -23,6 +25,9 @@ _REFUSED = frozenset(
     {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
     | {"Forbidden", "InvalidToken", "AllAccessDisabled", "AccountProblem"}
 )
+
+
+_REDIRECTS = range(300, 400)
 
 
 def error_code(error: boto.ClientError) -> str:
@@ -56,9 +61,9 @@ class _Meaning:
     what: str
     remedy: str
 
-    def fits(self, error: boto.ClientError) -> bool:
+    def fits(self, code: str, status: int) -> bool:
         """Return whether an error answer is of this family."""
-        return error_code(error) in self.codes or status_of(error) in self.statuses
+        return code in self.codes or status in self.statuses
 
 
 _FULL = _Meaning(
@@ -83,7 +88,7 @@ _MEANINGS = (
         frozenset({"NoSuchBucket"}),
         frozenset({404}),
         "there is no such bucket",
-        "create the bucket, or correct storage.bucket",
+        "create the bucket, or correct its name: --bucket, or storage.bucket",
     ),
     _Meaning(
         ConfigurationError,
@@ -94,10 +99,10 @@ _MEANINGS = (
     ),
     _Meaning(
         ConfigurationError,
-        frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect"}),
-        frozenset({301, 307, 308}),
-        "the store expects another region or endpoint",
-        "set storage.region to the store's region",
+        frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}),
+        frozenset(),
+        "the store expects another region",
+        "give the store's own region: --region, or storage.region",
     ),
     _Meaning(
         CredentialsError,
@@ -113,12 +118,17 @@ _MEANINGS = (
 
 def is_full(error: boto.ClientError) -> bool:
     """Return whether the store refused for want of space."""
-    return _FULL.fits(error)
+    return says_full(error_code(error), status_of(error))
+
+
+def says_full(code: str, status: int) -> bool:
+    """Return whether an answer with this code and status says that the store is full."""
+    return _FULL.fits(code, status)
 
 
 def is_throttled(error: boto.ClientError) -> bool:
     """Return whether the store asks to slow down."""
-    return _THROTTLED.fits(error)
+    return _THROTTLED.fits(error_code(error), status_of(error))
 
 
 def is_failure(error: boto.ClientError) -> bool:
@@ -129,16 +139,62 @@ def is_failure(error: boto.ClientError) -> bool:
 def _from_answer(storage: Storage, error: boto.ClientError) -> MilvusKitError:
     """Return what an S3 error answer means for the user."""
     where = f"{storage.endpoint}, bucket {storage.bucket}, region {storage.region}"
-    seen = f"{error.operation_name}: {status_of(error)} {error_code(error)}"
+    code, status = error_code(error), status_of(error)
+    seen = f"{error.operation_name}: {status} {code if code != str(status) else ''}".strip()
+    if status in _REDIRECTS:
+        return _redirected(storage, error, where=where, seen=seen)
     for meaning in _MEANINGS:
-        if meaning.fits(error):
-            return meaning.kind(meaning.what, where=where, seen=seen, remedy=meaning.remedy)
-    return MeasurementError(
-        "the store answered with an error",
+        if meaning.fits(code, status):
+            remedy, region = meaning.remedy, _region_named(error)
+            if region and meaning.kind is ConfigurationError and "region" in remedy:
+                remedy = f"sign for {region}: --region {region}, or storage.region"
+            if meaning.kind is CredentialsError and os.environ.get("AWS_SESSION_TOKEN"):
+                remedy += "; AWS_SESSION_TOKEN is not used, since Milvus has a key pair alone"
+            return meaning.kind(meaning.what, where=where, seen=seen, remedy=remedy)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return UnreachableError(
+            "the store fails to answer",
+            where=where,
+            seen=seen,
+            remedy="look at the store's log and health",
+        )
+    return UnreachableError(
+        "the store refuses what S3 clients ask",
         where=where,
         seen=seen,
-        remedy="look this code up in the store's documentation, and the request in its log",
+        remedy="check the region (--region, storage.region) and that this is the S3 data"
+        " endpoint; the store's log tells why it refused",
     )
+
+
+def _region_named(error: boto.ClientError) -> str:
+    """Return the region that an answer names as the right one; empty if it names none."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    said = error.response.get("Error", {})
+    found = headers.get("x-amz-bucket-region") or said.get("Region")
+    if not found:
+        match = re.search(r"expecting '([A-Za-z0-9-]+)'", str(said.get("Message", "")))
+        found = match.group(1) if match else ""
+    return found if re.fullmatch(r"[A-Za-z0-9-]{1,40}", found) else ""
+
+
+def _redirected(
+    storage: Storage, error: boto.ClientError, *, where: str, seen: str
+) -> MilvusKitError:
+    """Return what a redirect means: S3's own names a region or endpoint, others lead elsewhere."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    to = urlsplit(headers.get("location", "")).netloc or error.response["Error"].get("Endpoint", "")
+    region = _region_named(error)
+    what = f"the store sends requests elsewhere{f', to {to}' if to else ''}; Milvus does not follow"
+    remedy = "give the S3 data endpoint itself, not a console or a redirector"
+    if region and region != storage.region:
+        remedy = f"sign for {region}: --region {region}, or storage.region"
+    elif to == urlsplit(storage.endpoint).netloc:
+        what = "the endpoint redirects signed requests to itself, in a loop"
+        remedy += "; if it is that, look at the proxy or load balancer before it"
+    elif to:
+        remedy = f"give the endpoint that it names, if that is this store's S3 data endpoint: {to}"
+    return ConfigurationError(what, where=where, seen=seen, remedy=remedy)
 
 
 def _from_transport(storage: Storage, error: Exception) -> MilvusKitError:

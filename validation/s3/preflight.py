@@ -12,6 +12,7 @@ from validation.s3.conformance.table import CHECKS
 from validation.s3.failures import translated
 from validation.s3.profile import StoreProfile, compose
 from validation.s3.reach import reach, require_bucket_name
+from validation.s3.remains import warning
 from validation.s3.speed import Speed, missing
 from validation.s3.workspace import Effort, Permissions, Workspace, opened
 from validation.target import Storage, Wal
@@ -25,7 +26,9 @@ def preflight(
     wal: Wal | None = None,
     checks: tuple[Check, ...] = CHECKS,
     tell: Callable[[Finding], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
     speed: Callable[[Workspace], list[Speed]] | None = None,
+    leftovers: list[str] | None = None,
 ) -> StoreProfile:
     """Measure a store and return its profile.
 
@@ -36,7 +39,9 @@ def preflight(
         wal: The declared log; Woodpecker on this store makes its rules required.
         checks: Which checks.
         tell: Called with each finding as it comes.
+        warn: Called with what a user should know of the bucket before anything is written.
         speed: Measures performance in the same workspace, after the checks; see `speed.measured`.
+        leftovers: Filled with what could not be deleted, also where this raises.
 
     Raises:
         UnreachableError: There is no S3 store at the endpoint.
@@ -46,7 +51,7 @@ def preflight(
     started = time.monotonic()
     _require_names(permissions or Permissions())
     reached = reach(storage)
-    leftovers: list[str] = []
+    leftovers = [] if leftovers is None else leftovers
     speeds: list[Speed] = []
     no_speed = ""
     if reached.tls_problem:
@@ -54,6 +59,9 @@ def preflight(
         findings = _without_tls(storage, checks, refused, tell)
         no_speed = refused if speed is not None else ""
     else:
+        others = warning(storage)
+        if others:
+            warn(others)
         with opened(storage, permissions, effort, leftovers=leftovers) as space:
             findings = run(space, checks, tell=tell)
             if speed is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from validation.errors import ConfigurationError
 from validation.files import partial_of, write_whole
+from validation.resources import in_stacks, stacks_folders
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
-from validation.s3.decisions import Decisions, decide
+from validation.s3.decisions import Decisions, decide, endpoint_spelled
 from validation.s3.reach import Reached
 from validation.s3.speed import Speed
 from validation.s3.workspace import Permissions, summary
@@ -28,6 +29,8 @@ from validation.target import Storage, Wal
 from validation.verdict import Outcome
 
 SCHEMA = "milvus-kit/s3-profile/1"
+_NAMED = 4
+"""So many rules with one reason are named; of more, how many they are."""
 
 
 class StoreProfile(BaseModel):
@@ -75,20 +78,25 @@ def compose(
         kit_version=version("milvus-kit"),
         created=datetime.now(UTC),
         seconds=round(seconds, 2),
-        storage=storage.model_dump(
-            mode="json", exclude_none=True, exclude={"access_key", "secret_key"}
-        ),
+        storage=_as_declared(storage),
         server=reached.server,
         declared_wal=wal,
         allowed=dict(summary(permissions or Permissions())),
         verdict=verdict,
         reason=reason,
-        decisions=decide(storage, found),
+        decisions=decide(storage, found, wal),
         findings=found,
         performance=tuple(performance),
         no_performance=no_performance,
         leftovers=tuple(leftovers),
     )
+
+
+def _as_declared(storage: Storage) -> dict[str, Any]:
+    """Return the contract without its keys, in the one spelling that stacks have."""
+    data = storage.model_dump(mode="json", exclude_none=True, exclude={"access_key", "secret_key"})
+    data["endpoint"], data["root_path"] = endpoint_spelled(storage), storage.root_path.strip("/")
+    return data
 
 
 def required_of(findings: Iterable[Finding], wal: Wal | None = None) -> list[str]:
@@ -115,11 +123,25 @@ def judged(findings: Iterable[Finding], wal: Wal | None = None) -> tuple[Outcome
     required = required_of(by.values(), wal)
     broken = [name for name in required if name in by and by[name].outcome is Outcome.FAIL]
     if broken:
-        return Outcome.FAIL, f"{len(broken)} required rules are broken: {', '.join(broken)}"
+        rules = "rule is" if len(broken) == 1 else "rules are"
+        return Outcome.FAIL, f"{len(broken)} required {rules} broken: {', '.join(broken)}"
     open_ = [name for name in required if name not in by or by[name].outcome is not Outcome.PASS]
     if open_:
-        return Outcome.INCONCLUSIVE, f"required rules were not measured: {', '.join(open_)}"
+        return Outcome.INCONCLUSIVE, f"required rules were not measured: {_why(open_, by)}"
     return Outcome.PASS, f"all {len(required)} required rules hold"
+
+
+def _why(names: Iterable[str], by: Mapping[str, Finding]) -> str:
+    """Return rules with why they were not measured, a reason that many share told once."""
+    shared: dict[str, list[str]] = {}
+    for name in names:
+        shared.setdefault(by[name].reason if name in by else "not run", []).append(name)
+    return "; ".join(
+        f"{', '.join(those)} ({reason})"
+        if len(those) <= _NAMED
+        else f"{reason} ({len(those)} rules, the first of them {those[0]})"
+        for reason, those in shared.items()
+    )
 
 
 def require_writable(path: Path) -> None:
@@ -137,7 +159,7 @@ def require_writable(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"the profile cannot be written: {error.strerror or error}",
-            where=f"--profile {path}",
+            where=f"--output {path}",
             remedy="name a file in a folder of yours",
         ) from None
 
@@ -146,6 +168,17 @@ def save(profile: StoreProfile, path: Path) -> None:
     """Write a profile as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, profile.model_dump_json(indent=1, by_alias=True) + "\n")
+
+
+def name_in_stack(path: Path) -> str:
+    """Return how a stack names a profile: relative to the stacks where it is among them."""
+    path = path.absolute()
+    for folder in stacks_folders():
+        if path.is_relative_to(folder.absolute()):
+            name = path.relative_to(folder.absolute())
+            if in_stacks(name).absolute() == path:  # no other folder has one of that name
+                return str(name)
+    return str(path)
 
 
 def load(path: Path) -> StoreProfile:
@@ -161,5 +194,5 @@ def load(path: Path) -> StoreProfile:
         raise ConfigurationError(
             f"cannot use the S3 profile: {what}",
             where=str(path),
-            remedy="record it with `milvus-kit preflight --profile FILE`",
+            remedy="record it with `milvus-kit preflight --output FILE`",
         ) from None

@@ -10,6 +10,11 @@ import dataclasses
 import re
 import socket
 import ssl
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import botocore.exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from validation.errors import ConfigurationError, MilvusKitError, UnreachableError
 from validation.s3.client import connect
@@ -18,15 +23,20 @@ from validation.s3.endpoint import (
     READ_SECONDS,
     Endpoint,
     addresses_of,
+    asked_of,
     endpoint_of,
     keys_of,
     tls_context,
 )
-from validation.s3.failures import translated
-from validation.s3.wire import Reply, exchange
+from validation.s3.failures import error_code, status_of, translated
+from validation.s3.wire import Reply, exchange, located
 from validation.target import Storage
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BARE = frozenset({301, 307, 400, 403})
+"""Refusals whose cause is in a body, which the answer to HEAD does not have."""
+_MOST_BYTES = 1 << 20
+"""More than any answer of S3 to the first question; a stream without end is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +65,9 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
         CredentialsError: The store refuses the keys.
         ConfigurationError: The contract is wrong, or there is no such bucket.
     """
-    endpoint = endpoint_of(storage)
     require_bucket_name(storage.bucket, "storage.bucket")
+    _require_name_below(storage)
+    endpoint = asked_of(storage)
     keys_of(storage)
     addresses = _resolve(storage, endpoint)
     _open(storage, endpoint)
@@ -68,8 +79,49 @@ def reach(storage: Storage, *, seconds: float = READ_SECONDS) -> Reached:
         _refuse_tls_port(storage, endpoint, seconds)
     reply = _ask(storage, endpoint, seconds)
     with translated(storage):
-        connect(storage, read_seconds=seconds).head_bucket(Bucket=storage.bucket)
+        _head(connect(storage, read_seconds=seconds), storage.bucket)
     return Reached(reply.headers.get("server", ""), addresses)
+
+
+def _head(client: Any, bucket: str) -> None:
+    """Ask for the bucket as Milvus does; where that is refused, find out why.
+
+    The answer to HEAD has no body, so it never says what is wrong: a key, a region or a clock.
+    """
+    try:
+        client.head_bucket(Bucket=bucket)
+    except boto.ClientError as error:
+        if status_of(error) in _BARE:
+            _ask_why(client, bucket)
+        raise
+
+
+def _ask_why(client: Any, bucket: str) -> None:
+    """Raise the first refusal with a code of S3's, if there is one."""
+    for ask in (client.get_bucket_location, client.list_objects_v2):
+        try:
+            ask(Bucket=bucket)
+        except boto.ClientError as error:
+            if error_code(error) != str(status_of(error)):
+                raise
+        except (boto.BotoCoreError, ResponseParserError, ET.ParseError):
+            continue  # an answer that cannot be read explains nothing
+
+
+def _require_name_below(storage: Storage) -> None:
+    """Make sure that the bucket can have a name of its own where virtual-host style is declared.
+
+    Raises:
+        ConfigurationError: The endpoint is an address.
+    """
+    if storage.addressing == "virtual" and endpoint_of(storage).numeric:
+        raise ConfigurationError(
+            "virtual-host style needs an endpoint with a name: none can stand below an address",
+            where="addressing",
+            seen=storage.endpoint,
+            remedy="give the endpoint by its name in DNS, or use --addressing path"
+            " (storage.addressing)",
+        )
 
 
 def require_bucket_name(name: str, where: str) -> None:
@@ -95,11 +147,17 @@ def _resolve(storage: Storage, endpoint: Endpoint) -> tuple[str, ...]:
     try:
         return addresses_of(endpoint)
     except (socket.gaierror, UnicodeError):
+        remedy = "correct the name, or add it to DNS as seen from this host and from the cluster"
+        if storage.addressing == "virtual":
+            remedy = (
+                "virtual-host style asks for the bucket by this name: add it to DNS (a wildcard"
+                " below the endpoint's name), or use --addressing path (storage.addressing)"
+            )
         raise UnreachableError(
             "the host name does not resolve",
             where=storage.endpoint,
             seen=endpoint.host,
-            remedy="correct the name, or add it to DNS as seen from this host and from the cluster",
+            remedy=remedy,
         ) from None
 
 
@@ -174,9 +232,10 @@ def _ask(storage: Storage, endpoint: Endpoint, seconds: float) -> Reply:
     Raises:
         UnreachableError: The answer is none, or not S3's.
     """
-    target, seen = f"/{storage.bucket}?location=", []
+    _, path = located(storage)
+    target, seen = f"{path}?location=", []
     for _ in range(5):
-        reply = _exchange(storage, endpoint, target, seconds)
+        reply = _exchange(storage, target, seconds)
         if reply.status not in _REDIRECTS:
             return _as_s3(storage, reply)
         if reply.code:
@@ -184,15 +243,16 @@ def _ask(storage: Storage, endpoint: Endpoint, seconds: float) -> Reply:
         target = reply.headers.get("location", "")
         seen.append(target)
         if not target.startswith("/"):
-            here = f"{storage.endpoint.rstrip('/')}/"
-            if not f"{target}/".startswith(here):  # host:80 is no beginning of host:8080
+            scheme = "https" if endpoint.tls else "http"
+            here = f"{scheme}://{endpoint.netloc}"
+            if not f"{target}/".startswith(f"{here}/"):  # host:80 is no beginning of host:8080
                 raise UnreachableError(
                     "the endpoint sends us elsewhere",
                     where=storage.endpoint,
                     seen=target,
                     remedy="give the S3 data endpoint itself, not a console or a redirector",
                 )
-            target = target.removeprefix(storage.endpoint.rstrip("/")) or "/"
+            target = target.removeprefix(here) or "/"
     raise UnreachableError(
         "the endpoint redirects in a loop",
         where=storage.endpoint,
@@ -201,9 +261,10 @@ def _ask(storage: Storage, endpoint: Endpoint, seconds: float) -> Reply:
     )
 
 
-def _exchange(storage: Storage, endpoint: Endpoint, target: str, seconds: float) -> Reply:
+def _exchange(storage: Storage, target: str, seconds: float) -> Reply:
     try:
-        return exchange(storage, "GET", target, {"host": endpoint.netloc}, seconds=seconds)
+        host, _ = located(storage)
+        return exchange(storage, "GET", target, {"host": host}, seconds=seconds, most=_MOST_BYTES)
     except MilvusKitError as error:
         if "timed out" in error.what:
             raise UnreachableError(

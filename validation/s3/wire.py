@@ -9,10 +9,19 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from validation.errors import UnreachableError
 from validation.s3.checksums import checksum
-from validation.s3.endpoint import READ_SECONDS, Keys, endpoint_of, keys_of, tls_context
+from validation.s3.endpoint import (
+    READ_SECONDS,
+    Keys,
+    asked_of,
+    endpoint_of,
+    keys_of,
+    tls_context,
+)
+from validation.s3.patience import MOST_BYTES, whole_body, with_deadline
 from validation.s3.signing import Payload, Signer, encoded_path, encoded_query, framed
 from validation.target import Storage
 
@@ -59,7 +68,7 @@ class Request:
         keys: The declared ones if None.
         region: The declared one if None.
         skew: Added to the clock.
-        host: Host header, for virtual-host addressing; then the path holds no bucket.
+        addressing: How the bucket is named; as declared if None.
         tamper: Changes the body after it was signed and framed.
         address: Of the endpoint's addresses, the one to connect to; any if None.
     """
@@ -75,7 +84,7 @@ class Request:
     keys: Keys | None = None
     region: str | None = None
     skew: timedelta = timedelta()
-    host: str | None = None
+    addressing: Literal["path", "virtual"] | None = None
     tamper: Callable[[bytes], bytes] | None = None
     address: str | None = None
 
@@ -86,15 +95,15 @@ def send(storage: Storage, request: Request) -> Reply:
     Raises:
         UnreachableError: No answer came.
     """
-    endpoint = endpoint_of(storage)
+    bucket = request.bucket or storage.bucket
+    addressing = request.addressing or storage.addressing
+    host, path = located(storage, request.key, bucket=bucket, addressing=addressing)
     signer = Signer(
         request.keys or keys_of(storage),
         request.region or storage.region,
         datetime.now(UTC) + request.skew,
     )
-    base = "/" if request.host else f"/{request.bucket or storage.bucket}"
-    path = encoded_path(f"{base.rstrip('/')}/{request.key}" if request.key else base)
-    headers = _head(request, request.host or endpoint.netloc, signer)
+    headers = _head(request, host, signer)
     authorization, seed = signer.sign(request.method, path, dict(request.query), headers)
     body = _body(request, signer, seed)
     if request.tamper is not None:
@@ -102,6 +111,23 @@ def send(storage: Storage, request: Request) -> Reply:
     target = path + (f"?{encoded_query(dict(request.query))}" if request.query else "")
     more = {"authorization": authorization, "content-length": str(len(body))}
     return exchange(storage, request.method, target, headers | more, body, address=request.address)
+
+
+def located(
+    storage: Storage, key: str = "", *, bucket: str = "", addressing: str = ""
+) -> tuple[str, str]:
+    """Return the Host header and the encoded path by which a bucket or an object is asked for.
+
+    Args:
+        storage: The store.
+        key: Object key; empty for the bucket itself.
+        bucket: The declared one if left out.
+        addressing: ``path`` or ``virtual``; as declared if left out.
+    """
+    endpoint, bucket = endpoint_of(storage), bucket or storage.bucket
+    if (addressing or storage.addressing) == "virtual":
+        return endpoint.of_bucket(bucket).netloc, encoded_path(f"/{key}")
+    return endpoint.netloc, encoded_path(f"/{bucket}/{key}" if key else f"/{bucket}")
 
 
 def exchange(
@@ -113,6 +139,7 @@ def exchange(
     *,
     seconds: float = READ_SECONDS,
     address: str | None = None,
+    most: int = MOST_BYTES,
 ) -> Reply:
     """Send a request as it is and return the answer.
 
@@ -122,13 +149,14 @@ def exchange(
         target: Path and query, encoded.
         headers: All of them, Host too.
         body: The content.
-        seconds: How long to wait.
+        seconds: How long to wait for the whole of the answer.
         address: Connect there; the certificate still has to name the endpoint's host.
+        most: How many bytes an answer may have.
 
     Raises:
-        UnreachableError: No answer came.
+        UnreachableError: No answer came, or it had no end.
     """
-    endpoint = endpoint_of(storage)
+    endpoint = asked_of(storage)
     connection: http.client.HTTPConnection
     if endpoint.tls:
         connection = http.client.HTTPSConnection(
@@ -143,9 +171,9 @@ def exchange(
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders(body or None)
-        answer = connection.getresponse()
+        answer = with_deadline(connection, seconds).getresponse()
         found = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, found, answer.read())
+        return Reply(answer.status, found, whole_body(answer, most))
     except (OSError, http.client.HTTPException) as error:
         raise UnreachableError(
             f"{method} got no answer{f' from {address}' if address else ''}:"
@@ -159,7 +187,7 @@ def exchange(
 
 def _connected(storage: Storage, address: str, seconds: float) -> socket.socket:
     """Return a connection to one address of the endpoint's host, secured in the host's name."""
-    endpoint = endpoint_of(storage)
+    endpoint = asked_of(storage)
     plain = socket.create_connection((address, endpoint.port), timeout=seconds)
     if not endpoint.tls:
         return plain
@@ -167,7 +195,7 @@ def _connected(storage: Storage, address: str, seconds: float) -> socket.socket:
 
 
 def link(storage: Storage, key: str, *, age: timedelta = timedelta(), seconds: int = 60) -> str:
-    """Return path and query of a presigned GET.
+    """Return path and query of a presigned GET; its host is that of `located`.
 
     Args:
         storage: The store.
@@ -176,7 +204,7 @@ def link(storage: Storage, key: str, *, age: timedelta = timedelta(), seconds: i
         seconds: For how long it is good.
     """
     signer = Signer(keys_of(storage), storage.region, datetime.now(UTC) - age)
-    path = encoded_path(f"/{storage.bucket}/{key}")
+    host, path = located(storage, key)
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{signer.keys.access}/{signer.scope}",
@@ -184,8 +212,9 @@ def link(storage: Storage, key: str, *, age: timedelta = timedelta(), seconds: i
         "X-Amz-Expires": str(seconds),
         "X-Amz-SignedHeaders": "host",
     }
-    headers = {"host": endpoint_of(storage).netloc}
-    query["X-Amz-Signature"] = signer.signature("GET", path, query, headers, Payload.UNSIGNED.value)
+    query["X-Amz-Signature"] = signer.signature(
+        "GET", path, query, {"host": host}, Payload.UNSIGNED.value
+    )
     return f"{path}?{encoded_query(query)}"
 
 

@@ -14,23 +14,38 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import botocore.exceptions as boto
-from botocore.parsers import ResponseParserError
 
-from validation.errors import MeasurementError, MilvusKitError, OwnershipError, UsageError
+from validation.errors import (
+    MeasurementError,
+    MilvusKitError,
+    OwnershipError,
+    UnreachableError,
+    UnsupportedError,
+    UsageError,
+)
 from validation.s3.client import connect
-from validation.s3.endpoint import Keys, endpoint_of
-from validation.s3.failures import error_code, is_failure, status_of, translated
-from validation.s3.wire import Reply, Request, exchange, send
+from validation.s3.endpoint import Keys
+from validation.s3.failures import error_code, is_failure, says_full, status_of, translated
+from validation.s3.sweeping import SWEEPERS, TROUBLE, swept
+from validation.s3.wire import Reply, Request, exchange, located, send
 from validation.target import Storage
 
-_SWEEPERS = 16
+NAME = "milvus-kit-preflight"
+"""How the name of every prefix and bucket begins that a run gives itself."""
+MARK = b"milvus-kit preflight"
+MARKED = "0000/probe"
+"""Where a run's mark is below its prefix: see `remains`."""
 _NOT_FOUND = 404
-_UNDONE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
-_UNDONE += (KeyError, ValueError, TypeError, OverflowError)
-"""What a request of the sweep may end with, also if the answer cannot be read."""
+
+
+def prefix_below(root_path: str) -> str:
+    """Return the beginning of all keys below a root path."""
+    root = root_path.strip("/")
+    return f"{root}/" if root else ""
 
 
 class BusyError(MeasurementError):
@@ -94,8 +109,7 @@ class Workspace:
         self.permissions = permissions or Permissions()
         self.effort = effort or Effort()
         self.run = secrets.token_hex(6)
-        root = storage.root_path.strip("/")
-        self.prefix = f"{root}/" * bool(root) + f"milvus-kit-preflight-{self.run}/"
+        self.prefix = f"{prefix_below(storage.root_path)}{NAME}-{self.run}/"
         self.s3 = connect(storage)
         self.shared: dict[str, Any] = {}
         """What one check prepared for others of its topic."""
@@ -148,6 +162,8 @@ class Workspace:
 
         Raises:
             BusyError: The store asks us to slow down.
+            UnsupportedError: The store is full.
+            UnreachableError: What answers is no store any more.
         """
         return self._heeded(method, send(self.storage, Request(method, key, **more)))
 
@@ -157,12 +173,16 @@ class Workspace:
         Raises:
             BusyError: The store asks us to slow down.
         """
-        host = endpoint_of(self.storage).netloc
+        host, _ = located(self.storage)
         return self._heeded("GET", exchange(self.storage, "GET", link, {"host": host}))
 
     def _heeded(self, method: str, reply: Reply) -> Reply:
         if reply.status in {429, 503}:
             raise BusyError(f"{method} answered {reply}", where=self.storage.endpoint)
+        if says_full(reply.code, reply.status):
+            raise UnsupportedError("the store is full", seen=f"{method}: {reply}")
+        if reply.ok and reply.headers.get("content-type", "").startswith("text/html"):
+            raise UnreachableError("a web page answers, not S3", where=self.storage.endpoint)
         return reply
 
     def client(self, **changes: Any) -> Any:
@@ -181,7 +201,7 @@ class Workspace:
         """
         if not self.permissions.make_buckets:
             raise UsageError("making buckets was not allowed", remedy="give --make-buckets")
-        name = f"milvus-kit-preflight-{self.run}-{suffix}"
+        name = f"{NAME}-{self.run}-{suffix}"
         if self.storage.region != "us-east-1":  # S3 refuses to be told its default region
             more["CreateBucketConfiguration"] = {"LocationConstraint": self.storage.region}
         self.try_bucket(name, **more)
@@ -205,17 +225,22 @@ class Workspace:
 
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
-        with ThreadPoolExecutor(_SWEEPERS) as pool:
+        with ThreadPoolExecutor(SWEEPERS) as pool:
             list(pool.map(self._abort, self._uploads))
+        # The mark goes last, and stays where others do: by it `remains` knows that they are ours.
+        mark = {self.prefix + MARKED} & set(self._keys[self.bucket])
         left = list(self.outside)
         for bucket, keys in self._keys.items():
-            found = [f"{bucket}/{key}" for key in self._sweep_bucket(bucket, sorted(set(keys)))]
-            left += found if bucket not in self._made else []  # those go with their bucket, or stay
+            found = self._swept(bucket, set(keys) - mark)
+            if bucket == self.bucket:
+                found += sorted(mark) if found else self._swept(bucket, mark)
+            if bucket not in self._made:  # those go with their bucket, or stay
+                left += [f"{bucket}/{key}" for key in found]
         return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
 
     def _abort(self, started: tuple[str, str]) -> None:
         key, upload = started
-        with suppress(*_UNDONE):
+        with suppress(*TROUBLE):
             self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 
     def _removed(self, bucket: str) -> bool:
@@ -223,69 +248,19 @@ class Workspace:
             self.s3.delete_bucket(Bucket=bucket)
         except boto.ClientError as error:
             return status_of(error) == _NOT_FOUND
-        except _UNDONE:
+        except TROUBLE:
             return False
         return True
 
-    def _sweep_bucket(self, bucket: str, keys: list[str]) -> list[str]:
-        """Delete keys and return what is left of them.
-
-        Those that are still there are deleted once more: whoever interrupts a write does not wait
-        for its answer, and the store may do it after it was told to delete the key.
-        """
-        left = self._deleted(bucket, keys)
-        late = set(left) & set(keys)
-        if late:
-            left = sorted({*left} - late | {*self._deleted(bucket, sorted(late))})
-        return left
-
-    def _deleted(self, bucket: str, keys: list[str]) -> list[str]:
-        """Delete keys one by one: that works also where batch delete does not."""
-
-        def delete(key: str) -> None:
-            with suppress(*_UNDONE):
-                self.s3.delete_object(Bucket=bucket, Key=key)
-
-        with ThreadPoolExecutor(_SWEEPERS) as pool:
-            list(pool.map(delete, keys))
-            for address in self.divided:  # each request may have gone to either store
-                list(pool.map(lambda key, at=address: self._delete_at(at, bucket, key), keys))
-        versions = self._sweep_versions(bucket, set(keys))
-        try:
-            pages = self.s3.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=self.prefix
-            )
-            found = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
-        except _UNDONE as error:
-            if isinstance(error, boto.ClientError) and status_of(error) == _NOT_FOUND:
-                return []  # there is no such bucket
-            return [f"{self.prefix} (it could not be listed)"]
-        return sorted(found & set(keys)) + versions
+    def _swept(self, bucket: str, keys: set[str]) -> list[str]:
+        # What was written to several stores under one name has to be deleted in each.
+        again = [partial(self._delete_at, address, bucket) for address in self.divided]
+        versioned = bucket != self.bucket  # those are named because they keep versions
+        return swept(self.s3, bucket, sorted(keys), self.prefix, versioned=versioned, again=again)
 
     def _delete_at(self, address: str, bucket: str, key: str) -> None:
         with suppress(MilvusKitError):
             self.send("DELETE", key, bucket=bucket, address=address)
-
-    def _sweep_versions(self, bucket: str, keys: set[str]) -> list[str]:
-        """Delete the versions of keys; return what is left of them."""
-        left = []
-        try:
-            pages = self.s3.get_paginator("list_object_versions").paginate(
-                Bucket=bucket, Prefix=self.prefix
-            )
-            for page in pages:
-                for entry in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]:
-                    if entry["Key"] in keys:
-                        try:
-                            self.s3.delete_object(
-                                Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"]
-                            )
-                        except _UNDONE:
-                            left.append(f"{entry['Key']} (version {entry['VersionId']})")
-        except _UNDONE:
-            if bucket != self.bucket:  # those are named because they keep versions
-                left.append(f"{self.prefix} (its versions could not be listed)")
-        return left
 
 
 @contextmanager
@@ -320,12 +295,15 @@ def opened(
                     where=f"{space.bucket}/{space.prefix}",
                     remedy="run it again: each run has a prefix of its own",
                 )
-            space.put(b"milvus-kit preflight", "probe")
+            space.put(MARK, MARKED.partition("/")[2])
         yield space
     finally:
-        left = space.sweep()
-        if leftovers is not None:
-            leftovers += left
+        left = [f"{space.bucket}/{space.prefix} (removing it was interrupted)"]
+        try:
+            left = space.sweep()
+        finally:
+            if leftovers is not None:
+                leftovers += left
 
 
 def summary(permissions: Permissions) -> Mapping[str, Any]:

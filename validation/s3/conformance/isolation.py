@@ -12,6 +12,7 @@ from validation.errors import UnsupportedError
 from validation.s3.conformance.access import all_answered
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
 from validation.s3.failures import error_code, is_throttled, status_of
+from validation.s3.sweeping import TROUBLE, versions_left
 from validation.s3.workspace import Workspace
 
 _FORBIDDEN = frozenset({401, 403})
@@ -164,7 +165,7 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
     """Let the other key write an object and remove it in the end; give what reads it."""
     outsider: Any = space.client(keys=space.permissions.outsider)
     try:
-        outsider.put_object(**there, Body=_THEIRS)
+        made = outsider.put_object(**there, Body=_THEIRS).get("VersionId")
     except boto.ClientError as error:
         if is_throttled(error):
             raise
@@ -174,8 +175,13 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
     try:
         yield lambda: bytes(outsider.get_object(**there)["Body"].read())
     finally:
+        bucket, key = there["Bucket"], there["Key"]
+        left = []
         try:
             outsider.delete_object(**there)
-        except (boto.BotoCoreError, boto.ClientError):
-            left = f"{there['Bucket']}/{there['Key']}"
-            space.outside += [left] if left not in space.outside else []
+        except TROUBLE:
+            left.append(key)
+        if made not in {None, "null"}:  # deleting it has only added a marker
+            left += versions_left(outsider, bucket, {key}, key, versioned=True)
+        found = [f"{bucket}/{one}" for one in left]
+        space.outside += [one for one in found if one not in space.outside]

@@ -14,7 +14,7 @@ from typing import Any
 
 from validation.errors import UnsupportedError
 from validation.s3.conformance.model import Evidence, Need, NotDeclaredError, check, require
-from validation.s3.endpoint import CONNECT_SECONDS, endpoint_of, tls_context
+from validation.s3.endpoint import CONNECT_SECONDS, asked_of, tls_context
 from validation.s3.workspace import Workspace
 
 _NO_CHECK_TIME = 0x200000
@@ -30,7 +30,7 @@ def _handshake(space: Workspace, context: ssl.SSLContext) -> dict[str, Any]:
     Raises:
         ssl.SSLError: The handshake failed.
     """
-    endpoint = endpoint_of(space.storage)
+    endpoint = asked_of(space.storage)
     if not endpoint.tls:
         raise NotDeclaredError("the endpoint is plain HTTP")
     with (

@@ -74,4 +74,4 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
         parts.append(validation_job.run(validated))
     Guard(parts, protect=settings.storage.protect)
     configuration = validated.configuration if validated else None
-    return target(stack, settings, place, storage, milvus, configuration=configuration)
+    return target(stack, settings, storage, milvus, configuration=configuration)

@@ -9,7 +9,6 @@ from typing import Any
 import pulumi
 from pydantic import SecretStr
 
-from infra.kubernetes.contract import ClusterContract
 from infra.milvus.contract import MilvusContract
 from infra.settings import Settings
 from infra.settings.model import version_of
@@ -24,7 +23,6 @@ _MASKS_KAFKAS_PASSWORD = (2, 4, 6)
 def target(
     stack: str,
     settings: Settings,
-    cluster: ClusterContract,
     storage: StorageContract,
     milvus: MilvusContract,
     *,
@@ -35,7 +33,6 @@ def target(
     Args:
         stack: The stack's name; it also picks the rules, ``stacks/NAME.slo.yaml``.
         settings: The stack's settings.
-        cluster: Where it runs.
         storage: The store.
         milvus: The deployment.
         configuration: Digest of what the validation Job depends on, where there is one.
@@ -46,7 +43,6 @@ def target(
         storage_ca=storage.ca_pem,
         milvus_ca=milvus.ca_pem,
         root_password=milvus.root_password,
-        kubeconfig=cluster.access.kubeconfig,
     )
 
     def document(found: dict[str, Any]) -> dict[str, Any]:
@@ -68,13 +64,7 @@ def target(
                 notes=_notes_outside(settings),
             ),
         )
-        outside = {
-            "kubernetes": _kubernetes(cluster, found),
-            # A production deployment is never restarted to see what happens.
-            "restart": None if settings.production else contract.Restart(kind="kubernetes"),
-            "configuration": configuration,
-        }
-        return made.model_copy(update=outside).document(reveal=True)
+        return made.model_copy(update={"configuration": configuration}).document(reveal=True)
 
     return pulumi.Output.secret(values.apply(document))
 
@@ -146,17 +136,6 @@ def declared(
                 "encryption": storage.encryption,
             },
             "notes": (*_notes(settings, storage), *reached.notes),
-        }
-    )
-
-
-def _kubernetes(cluster: ClusterContract, found: dict[str, Any]) -> contract.Kubernetes:
-    return contract.Kubernetes.model_validate(
-        {
-            "namespace": cluster.namespace,
-            "kubeconfig_file": cluster.access.kubeconfig_file,
-            "kubeconfig": _secret(found["kubeconfig"]),
-            "context": cluster.access.context,
         }
     )
 

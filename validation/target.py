@@ -141,15 +141,6 @@ class Wal(StrEnum):
     WOODPECKER_SERVICE = "woodpecker-service"
 
 
-class Kubernetes(_Part):
-    """Where the deployment runs, for checks that look at pods."""
-
-    namespace: str
-    kubeconfig_file: Path | None = None
-    kubeconfig: SecretRef | None = None
-    context: str | None = None
-
-
 class Milvus(_Part):
     """How Milvus is reached and what was declared of it."""
 
@@ -188,7 +179,7 @@ class Storage(_Part):
 class Restart(_Part):
     """How a run may restart Milvus: it is allowed only where the target says how."""
 
-    kind: Literal["embedded", "kubernetes"]
+    kind: Literal["embedded"]
     state_file: Path | None = Field(default=None, description="state of the embedded stack")
 
 
@@ -200,7 +191,6 @@ class Target(_Part):
     description: str = ""
     milvus: Milvus
     storage: Storage | None = None
-    kubernetes: Kubernetes | None = None
     restart: Restart | None = None
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
     configuration: str | None = Field(

@@ -105,6 +105,15 @@ class Deployment:
         """Return the folder of the run that was made or fetched last."""
         return (self.folder / "validation" / "latest").resolve()
 
+    def answers(self) -> list[str]:
+        """Return what the latest run says of what binds the stack: its store, or compute."""
+        results = json.loads((self.latest / "results.json").read_text(encoding="utf-8"))
+        return [
+            one["evidence"].get("answer", "")
+            for one in results["observations"]
+            if one["metric"].startswith("storage.share_of")
+        ]
+
     def _kit(self, command: str, *more: str) -> tuple[int, str]:
         kit = Path(sys.executable).with_name("milvus-kit")
         with self.progress.step(f"milvus-kit {command} -s {self.stack}"):

@@ -11,12 +11,10 @@ from tests.e2e.searching import Searching
 from tests.waiting import eventually
 
 STACK = "ci-cluster"
-IMAGES = ("milvus-2.3.5", "kafka")
+IMAGES = ("milvus-2.3.5", "kafka", "kit")
 NAMESPACE = "milvus-ci-cluster"
 WATCHED_SECONDS = 20
 """Twice what a lost query node's session lives."""
-REQUIRED = ("identity", "data", "recall", "retrieval", "storage")
-"""The families that rules of this stack require; the others were measured before the faults."""
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
 
@@ -101,10 +99,34 @@ def test_searches_come_back_when_the_proxy_is_killed(deployment, searching):
     deployment.progress.say(f"proxy killed: answers after {seconds:.1f} s, {failed} failed before")
 
 
-def test_validation_after_the_faults_passes(deployment):
-    families = [part for name in REQUIRED for part in ("--family", name)]
-    status, output = deployment.validate("--profile", "smoke", *families)
+def test_the_name_for_metrics_stands_for_every_pod_of_milvus(deployment):
+    (service,) = (
+        one
+        for one in deployment.objects("services", NAMESPACE)
+        if one["metadata"]["name"] == "milvus-metrics"
+    )
+    assert service["spec"]["clusterIP"] == "None"
+    (endpoints,) = (
+        one
+        for one in deployment.objects("endpointslices", NAMESPACE)
+        if one["metadata"]["labels"]["kubernetes.io/service-name"] == "milvus-metrics"
+    )
+    pods = {one["targetRef"]["name"] for one in endpoints["endpoints"]}
+    assert pods == {name for role in ROLES for name in _pods(deployment, role)}
+
+
+def test_validation_from_inside_passes_after_the_faults_and_says_what_binds_the_stack(deployment):
+    job = {"enabled": True, "resources": {"cpu": "100m", "memory": "1Gi"}}
+    deployment.edit(lambda config: config.update({"milvus-kit:validation": job}))
+    deployment.up()
+    status, output = deployment.fetch()
     assert status == 0, output[-3000:]
+    answers = deployment.answers()
+    assert answers
+    for answer in answers:  # all query nodes were found by that name, and watched
+        assert "unknown for the cold load" not in answer
+        assert "query node" not in answer
+    deployment.progress.say(answers[0])
 
 
 def test_destroy_leaves_nothing_on_this_machine(deployment):

@@ -99,6 +99,11 @@ def test_milvus_reaches_its_bucket_with_a_key_that_may_do_nothing_else(deploymen
 def test_validation_from_outside_passes(deployment):
     status, output = deployment.validate("--profile", "smoke")
     assert status == 0, output[-3000:]
+    answers = deployment.answers()
+    assert answers
+    for answer in answers:  # what Milvus reads cannot be had from here, and it says so
+        assert answer.startswith("this stack is undecided")
+        assert "validation.enabled" in answer
 
 
 def test_a_second_update_changes_nothing(deployment):
@@ -173,6 +178,10 @@ def test_validation_from_inside_passes_and_its_run_can_be_fetched(deployment):
     (target,) = results["targets"]
     assert target["milvus"]["uri"] == f"http://milvus.{NAMESPACE}.svc:19530"
     assert results["servers"][STACK]["version"].startswith("v2.3.5")
+    answers = deployment.answers()
+    assert answers
+    assert all("unknown for the cold load" not in answer for answer in answers), answers
+    deployment.progress.say(answers[0])
 
 
 @pytest.mark.ends_the_stack

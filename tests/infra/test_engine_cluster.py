@@ -113,4 +113,4 @@ def test_another_cluster_behind_the_same_kubeconfig_is_refused_with_both_named(s
 
 
 def _resources(stack: automation.Stack) -> list[dict]:
-    return stack.export_stack().deployment["resources"]
+    return (stack.export_stack().deployment or {})["resources"]

@@ -62,7 +62,6 @@ def test_its_target_parses_and_reaches_milvus_and_the_store_inside(declared, tmp
     assert target.milvus.tls.mode == "mutual"
     assert target.storage is not None
     assert target.storage.endpoint == "https://s3.example.com"
-    assert target.kubernetes is None
     targets.save(target, tmp_path / "target.yaml")  # refuses a target that holds a secret
 
 

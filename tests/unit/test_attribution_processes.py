@@ -260,16 +260,15 @@ def test_nobody_behind_a_name_is_unreachable(pods):
         processes.scrape(pods.milvus)
 
 
-def test_from_outside_a_cluster_the_reason_says_to_run_inside():
+def test_without_an_address_for_metrics_the_reason_says_to_run_inside():
     target = Target.model_validate(
         {
             "schema": "milvus-kit/target/1",
             "name": "prod",
             "milvus": {"uri": "http://h:1", "deployment": "cluster"},
-            "kubernetes": {"namespace": "milvus"},
         }
     )
     connection = SimpleNamespace(target=target, version=(2, 6, 20))
-    with pytest.raises(UnsupportedError, match="from outside the cluster") as raised:
+    with pytest.raises(UnsupportedError, match="outside their cluster") as raised:
         Watch(connection, "collection")  # pyright: ignore[reportArgumentType]
     assert "validation.enabled" in raised.value.remedy

@@ -109,11 +109,13 @@ class Watch:
 
 
 def _require_address(target: Target) -> None:
-    if target.milvus.metrics_uri is None and target.kubernetes is not None:
+    if target.milvus.metrics_uri is None:
         raise UnsupportedError(
-            "the query nodes' metrics cannot be reached one by one from outside the cluster",
+            "the target declares no address for Milvus's metrics; pods have none outside their"
+            " cluster",
             where="milvus.metrics_uri",
-            remedy="let the suite run inside it: set validation.enabled, then `milvus-kit fetch`",
+            remedy="declare it, or let the suite run inside: set validation.enabled, then"
+            " `milvus-kit fetch`",
         )
 
 

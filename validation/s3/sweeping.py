@@ -18,7 +18,7 @@ from validation.s3.failures import status_of
 
 TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
 TROUBLE += (KeyError, ValueError, TypeError, OverflowError)
-"""What a request of the sweep may end with, also if the answer cannot be read."""
+"""What a call of boto3 may end with, also if the answer cannot be read. None of it may end this."""
 SWEEPERS = 16
 
 

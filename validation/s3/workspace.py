@@ -226,7 +226,7 @@ class Workspace:
     def sweep(self) -> list[str]:
         """Delete what was written and return what is left of it, as ``bucket/key``."""
         with ThreadPoolExecutor(SWEEPERS) as pool:
-            list(pool.map(lambda one: self._abort(*one), self._uploads))
+            list(pool.map(self._abort, self._uploads))
         # The mark goes last, and stays where others do: by it `remains` knows that they are ours.
         mark = {self.prefix + MARKED} & set(self._keys[self.bucket])
         left = list(self.outside)
@@ -239,7 +239,8 @@ class Workspace:
                 left += [f"{bucket}/{key}" for key in found]
         return left + [f"{bucket}/" for bucket in reversed(self._made) if not self._removed(bucket)]
 
-    def _abort(self, key: str, upload: str) -> None:
+    def _abort(self, started: tuple[str, str]) -> None:
+        key, upload = started
         with suppress(*TROUBLE):
             self.s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 

@@ -180,8 +180,8 @@ def _object_of_another(space: Workspace, there: Mapping[str, str]) -> Iterator[C
         try:
             outsider.delete_object(**there)
         except TROUBLE:
-            left = [key]
+            left.append(key)
         if made not in {None, "null"}:  # deleting it has only added a marker
             left += versions_left(outsider, bucket, {key}, key, versioned=True)
-        told = [f"{bucket}/{one}" for one in left]
-        space.outside += [one for one in told if one not in space.outside]
+        found = [f"{bucket}/{one}" for one in left]
+        space.outside += [one for one in found if one not in space.outside]

@@ -34,6 +34,7 @@ from validation.s3.endpoint import (
     keys_of,
     trusted_file_of,
 )
+from validation.s3.wire import is_page
 from validation.target import Storage
 
 
@@ -142,16 +143,19 @@ _OBJECTS = frozenset({"GetObject", "HeadObject"})
 def _refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
     """Refuse a success that is a web page, such as a proxy's that tells of maintenance.
 
-    Where nothing has to be in the answer, as in that of HeadBucket, botocore takes it for one of
-    S3's.
+    Where nothing has to be in the answer botocore takes it for one of S3's. By its type alone it is
+    not known: there are stores that give it to answers of S3.
 
     Raises:
         WebPageError: It is.
     """
-    headers = response_dict["headers"]
-    page = (headers.get("content-type") or "").startswith("text/html")
-    an_object = operation_model.name in _OBJECTS and "etag" in headers
+    headers, body = response_dict["headers"], response_dict["body"]
+    if operation_model.name in _OBJECTS:  # the body is a stream, and may be a page of the user's
+        html = (headers.get("content-type") or "").startswith("text/html")
+        page = html and "etag" not in headers
+    else:
+        page = isinstance(body, bytes) and is_page(body)
     # botocore has made a 500 of a success by now where it could not read it.
     answered = response_dict["status_code"] in {200, 204, 206, 500}
-    if answered and page and not an_object:
+    if answered and page:
         raise WebPageError(f"{operation_model.name} was answered with a web page")

@@ -30,7 +30,7 @@ from validation.s3.endpoint import (
     tls_context,
 )
 from validation.s3.failures import error_code, status_of, translated
-from validation.s3.wire import Reply, exchange, located
+from validation.s3.wire import Reply, exchange, is_page, located
 from validation.target import Storage
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -291,9 +291,7 @@ def _as_s3(storage: Storage, reply: Reply) -> Reply:
     start = reply.body[:2000].lstrip().lower()
     if re.match(rb"(<\?xml[^>]*>\s*)?<(error|locationconstraint|listbucketresult)\b", start):
         return reply
-    page = start.startswith((b"<!doctype html", b"<html")) or (
-        "text/html" in reply.headers.get("content-type", "")
-    )
+    page = is_page(start) or "text/html" in reply.headers.get("content-type", "")
     raise UnreachableError(
         "a web page answers, not S3" if page else "the answer is not S3's XML",
         where=storage.endpoint,

@@ -52,6 +52,11 @@ class Reply:
         return f"{self.status} {self.code}".strip()
 
 
+def is_page(body: bytes) -> bool:
+    """Return whether a body is a web page; by its type it is not known: emulators tell any."""
+    return body[:64].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
 @dataclasses.dataclass(frozen=True)
 class Request:
     """What to send. Everything but method and key has the usual value if left out.

@@ -31,7 +31,7 @@ from validation.s3.client import connect
 from validation.s3.endpoint import Keys
 from validation.s3.failures import error_code, is_failure, says_full, status_of, translated
 from validation.s3.sweeping import SWEEPERS, TROUBLE, swept
-from validation.s3.wire import Reply, Request, exchange, located, send
+from validation.s3.wire import Reply, Request, exchange, is_page, located, send
 from validation.target import Storage
 
 NAME = "milvus-kit-preflight"
@@ -181,7 +181,7 @@ class Workspace:
             raise BusyError(f"{method} answered {reply}", where=self.storage.endpoint)
         if says_full(reply.code, reply.status):
             raise UnsupportedError("the store is full", seen=f"{method}: {reply}")
-        if reply.ok and reply.headers.get("content-type", "").startswith("text/html"):
+        if reply.ok and is_page(reply.body):
             raise UnreachableError("a web page answers, not S3", where=self.storage.endpoint)
         return reply
 

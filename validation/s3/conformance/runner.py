@@ -157,7 +157,8 @@ def _answered(error: boto.ClientError) -> _Seen:
 def _gone(space: Workspace) -> str:
     """Return why nothing more can be measured; empty if the store still answers."""
     try:
-        space.s3.head_bucket(Bucket=space.bucket)
+        # Not HEAD: whoever answers with a page, say of maintenance, may do so to it with success.
+        space.s3.list_objects_v2(Bucket=space.bucket, Prefix=space.prefix, MaxKeys=1)
     except _TRANSPORT as error:
         return f"the store went away: {type(error).__name__}"
     except (boto.ClientError, *_UNREADABLE):

@@ -12,6 +12,7 @@ from validation.drill.acts import (
     replaced_key,
     scripted,
 )
+from validation.drill.damage import damaged_object
 from validation.errors import ConfigurationError
 from validation.s3.faults.script import Fault, Kind
 
@@ -87,6 +88,11 @@ FAULTS: dict[str, Scripted] = {
             "one bit is wrong in every other upload, which the store has to refuse",
             scripted(Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2)),
             reads=False,
+        ),
+        Scripted(
+            "damaged-object",
+            "one bit of an index file is changed in the store, and put right after that",
+            damaged_object,
         ),
         Scripted(
             "lost-answer",

@@ -22,6 +22,9 @@ from validation.metrics import CATALOGUE
 from validation.statistics.intervals import Estimate, estimate, samples_needed
 from validation.verdict import Observation, Outcome, Rule, Verdict
 
+BEHIND = "behind_it"
+"""Evidence under this name says what is behind a figure; it is the reason of a gate that fails."""
+
 
 def judge(rule: Rule, observation: Observation, samples: Sequence[float] | np.ndarray) -> Verdict:
     """Judge one observation by one rule.
@@ -45,8 +48,11 @@ def judge(rule: Rule, observation: Observation, samples: Sequence[float] | np.nd
         return _verdict(rule, observation, Outcome.NOT_MEASURED, reason=str(error))
     if observation.void:
         return _verdict(rule, observation, Outcome.INCONCLUSIVE, found, reason=observation.void)
-    outcome = _compare(rule, found)
-    reason = _why_open(rule, found) if outcome is Outcome.INCONCLUSIVE else ""
+    outcome, reason = _compare(rule, found), ""
+    if outcome is Outcome.INCONCLUSIVE:
+        reason = _why_open(rule, found)
+    elif outcome is Outcome.FAIL:
+        reason = str(observation.evidence.get(BEHIND, ""))
     return _verdict(rule, observation, outcome, found, reason=reason)
 
 

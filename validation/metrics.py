@@ -63,7 +63,6 @@ _RETRIEVAL_REMEDY = (
 _RESTART_REMEDY = (
     "read Milvus's log around the restart; check the log's and the bucket's durability"
 )
-_DRILL_REMEDY = "read the drill's evidence and Milvus's log of that time; docs/drill.md"
 
 _ALL = (
     _count(
@@ -211,32 +210,38 @@ _ALL = (
     _count(
         "drill.rows_lost",
         "rows",
-        "No row acknowledged while the store fails is lost or changed.",
-        _DRILL_REMEDY,
+        "No row acknowledged while the store fails is lost, changed or beyond reach after.",
+        "find in the evidence which keys are missing and when they were flushed; do not go live",
     ),
     _count(
         "drill.rows_unexpected",
         "rows",
         "Nothing is stored twice, or unsent, because the store failed.",
-        _DRILL_REMEDY,
+        "look in Milvus's data node log for a flush that was tried again after it had succeeded",
     ),
     _count(
         "drill.wrong_answers",
         "answers",
         "A search is answered rightly or not at all while the store fails, and rightly after.",
-        _DRILL_REMEDY,
+        "repeat the query that the evidence names; compare loaded segments with stored ones",
+    ),
+    _count(
+        "drill.damage_served",
+        "answers",
+        "An object that is damaged in the store is refused, and no wrong answer served from it.",
+        "let the store scrub its objects: this Milvus does not notice every bit that is wrong",
     ),
     _count(
         "drill.requests_failed",
         "requests",
         "While the store is well no search or insert fails, nor once Milvus has a new key.",
-        _DRILL_REMEDY,
+        "if it happens without a fault too, the host is overloaded; else read Milvus's proxy log",
     ),
     _count(
         "drill.server_restarts",
         "restarts",
         "Milvus does not end because the store failed.",
-        _DRILL_REMEDY,
+        "see that something starts it again at once; its last words are in the evidence",
     ),
     Metric(
         "drill.seconds_to_recover",
@@ -244,7 +249,7 @@ _ALL = (
         "lower",
         ("value",),
         "Once the store is well again, Milvus writes, loads and searches again in time.",
-        _DRILL_REMEDY,
+        "repeat the step that failed by hand; if a restart of Milvus mends it, alert on that",
     ),
 )
 

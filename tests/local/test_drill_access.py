@@ -77,7 +77,7 @@ def client_of(stack, bench, ca_file):
 def test_an_expired_certificate_is_refused_and_its_renewal_is_accepted(stack, bench, certificates):
     client = client_of(stack, bench, certificates.trusted)
     client.head_bucket(Bucket="milvus")
-    with expired_certificate(bench, NO_TRAFFIC, 0) as seen:
+    with expired_certificate(bench, NO_TRAFFIC) as seen:
         with pytest.raises(boto.SSLError, match="expired"):
             client.head_bucket(Bucket="milvus")
         eventually(lambda: bench.proxy.script.refused.total() == 1)
@@ -90,9 +90,19 @@ def test_a_certificate_that_has_not_expired_is_met_by_nobody(stack, bench, certi
     sign = certificates.sign
     certificates.sign = lambda **_: sign()
     client = client_of(stack, bench, certificates.trusted)
-    with expired_certificate(bench, NO_TRAFFIC, 0) as seen:
+    with expired_certificate(bench, NO_TRAFFIC) as seen:
         client.head_bucket(Bucket="milvus")
     assert seen.requests == 0
+
+
+def test_a_certificate_that_is_refused_for_another_reason_was_not_met(stack, bench, tmp_path):
+    client = client_of(stack, bench, Certificates(tmp_path / "another").trusted)
+    with expired_certificate(bench, NO_TRAFFIC) as seen:
+        with pytest.raises(boto.SSLError, match=r"self-signed|unable to get local issuer"):
+            client.head_bucket(Bucket="milvus")
+        eventually(lambda: bench.proxy.script.refused.total() == 1)
+    assert seen.requests == 0
+    assert seen.evidence == {"handshakes_refused_by_milvus": {"unknown ca": 1}}
 
 
 def test_a_removed_key_is_refused_by_the_store_itself_until_it_is_put_back(
@@ -100,7 +110,7 @@ def test_a_removed_key_is_refused_by_the_store_itself_until_it_is_put_back(
 ):
     client = client_of(stack, bench, certificates.trusted)
     client.put_object(Bucket="milvus", Key="ours", Body=b"x")
-    with removed_key(bench, NO_TRAFFIC, 0) as seen:
+    with removed_key(bench, NO_TRAFFIC) as seen:
         with pytest.raises(boto.ClientError, match="InvalidAccessKeyId"):
             client.get_object(Bucket="milvus", Key="ours")
         assert seen.requests == 0  # not before it is over
@@ -112,7 +122,7 @@ def test_a_key_that_is_not_really_removed_proves_nothing(bench, monkeypatch):
     monkeypatch.setattr(bench.own.keys, "remove", lambda _: None)
     with (
         pytest.raises(MeasurementError, match="still accepts"),
-        removed_key(bench, NO_TRAFFIC, 0),
+        removed_key(bench, NO_TRAFFIC),
     ):
         pass
 

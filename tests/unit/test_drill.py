@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,23 @@ import pytest
 from validation import rules
 from validation.datasets.generated import generate
 from validation.datasets.ground_truth import exact
-from validation.drill import faults, runner, traffic
-from validation.drill.bench import last_words
-from validation.drill.meeting import Met
+from validation.drill import bench as benches
+from validation.drill import faults, recovery, runner, traffic
+from validation.drill.answers import K, what_is_wrong
+from validation.drill.bench import INDEXES, Bench, last_words
+from validation.drill.collection import Collection
+from validation.drill.findings import Findings, conclude
+from validation.drill.proof import Proof
 from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
-from validation.drill.traffic import K, Traffic, what_is_wrong
-from validation.errors import ConfigurationError, MeasurementError, UnsupportedError
+from validation.drill.traffic import Traffic
+from validation.errors import (
+    ConfigurationError,
+    EmbeddedStackError,
+    MeasurementError,
+    MissingToolError,
+    UnsupportedError,
+)
+from validation.local import milvus, supervisor
 from validation.milvus import loading
 from validation.milvus.searching import Answers
 from validation.progress import Progress
@@ -89,7 +101,7 @@ def test_a_fault_of_downloads_is_met_by_milvus_s_data_and_nothing_else(name):
     script = Script()
     bench: Any = SimpleNamespace(proxy=SimpleNamespace(script=script))
     nobody: Any = None
-    with faults.FAULTS[name].act(bench, nobody, 0.0) as seen:
+    with faults.FAULTS[name].act(bench, nobody) as seen:
         for target in ("/milvus/?location=", "/milvus/?list-type=2&prefix=files%2Finsert_log%2F"):
             assert [script.choose("GET", target) for _ in range(4)] == [None] * 4
         met = [script.choose("GET", "/milvus/files/index_files/1/2") for _ in range(2)]
@@ -102,13 +114,48 @@ def test_a_writer_without_rows_left_is_the_drill_s_end_and_no_failure_of_milvus(
     monkeypatch.setattr(loading, "insert", lambda _c, _n, batch: sent.append(batch.rows))
     monkeypatch.setattr(traffic, "WRITE_PAUSE", 0.0)
     nobody: Any = None
-    writing = Traffic(nobody, "live", nobody, DATASET, first=340, truth=TRUTH)
+    here = Collection.of_first("live", INDEXES["live"], 340, DATASET)
+    writing = Traffic(nobody, DATASET, live=here, static=here)
     writing.writer.start()
     writing.writer.join(20)
     assert sent == [25, 25]
     assert writing.broken == "no rows are left to write"
     assert writing.writer.failures == {}
-    assert writing.acknowledged == [(340, 365), (365, 390)]
+    assert writing.writes.acknowledged == [(340, 365), (365, 390)]
+    assert writing.writes.newer().tolist() == list(range(340, 390))
+
+
+def test_leaving_out_a_row_that_was_acknowledged_before_the_search_is_wrong():
+    everything = exact(DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric)
+    query = next(at for at in range(3) if (everything.rows[at] >= SURE).any())
+    old = Answers(TRUTH.rows[[query]], TRUTH.distances[[query]], np.array([K]))
+    new = Answers(everything.rows[[query]], everything.distances[[query]], np.array([K]))
+
+    def said(answers, newer):
+        return what_is_wrong(
+            DATASET, query, answers, 0, TRUTH, rows=400, newer=np.array(newer, dtype=np.int64)
+        )
+
+    acknowledged = range(SURE, 400)
+    assert said(old, []) == ""
+    assert said(old, acknowledged) == "a nearer row is left out"
+    assert said(new, acknowledged) == ""
+    away = exact(DATASET.vectors, DATASET.queries.vectors, 400, DATASET.metric)
+    farther = away.rows[query][away.distances[query] > TRUTH.distances[query, -1]]
+    assert said(old, [row for row in farther if row >= SURE]) == ""
+
+
+def test_a_drill_in_which_nothing_goes_wrong_is_refused():
+    with pytest.raises(ConfigurationError, match="proves nothing"):
+        faults.named(["none"])
+    assert [one.name for one in faults.named(["reset", "none"])] == ["none", "reset"]
+
+
+def test_a_host_without_a_milvus_server_is_told_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(milvus, "exists_here", lambda: False)
+    with pytest.raises(MissingToolError, match="no Milvus server for this platform"):
+        runner.drill(["reset"], runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_faults_keep_the_drill_s_order_and_unknown_ones_are_refused():
@@ -124,7 +171,7 @@ def recorder(tmp_path):
     return Recorder(tmp_path, target, PROFILE, rules.load(find(RULES)))
 
 
-GOOD = Met(
+GOOD = Findings(
     seconds_to_recover=3.0,
     lost=0.0,
     unexpected=0.0,
@@ -134,8 +181,8 @@ GOOD = Met(
 )
 
 
-def outcomes(recorder, met):
-    observe(recorder, faults.FAULTS["reset"], met, check="drill::reset")
+def outcomes(recorder, found_out):
+    observe(recorder, faults.FAULTS["reset"], found_out, check="drill::reset")
     found = {}
     for verdict in recorder.verdicts("drill::reset"):
         found.setdefault(verdict.gate, set()).add(verdict.outcome)
@@ -155,6 +202,7 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
         ({"lost": 1.0}, "drill.rows_lost"),
         ({"unexpected": 1.0}, "drill.rows_unexpected"),
         ({"wrong": np.array([0.0, 1.0])}, "drill.wrong_answers"),
+        ({"damage": np.array([0.0, 1.0])}, "drill.damage_served"),
         ({"failed": np.array([0.0, 1.0])}, "drill.requests_failed"),
         ({"restarts": 1}, "drill.restarts"),
         ({"seconds_to_recover": math.inf}, "drill.recovery"),
@@ -164,6 +212,7 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
         "a lost row",
         "a row from nowhere",
         "one wrong answer",
+        "one answer from damage",
         "a failure without a fault",
         "a crash",
         "no recovery",
@@ -173,17 +222,20 @@ def test_a_fault_that_was_survived_passes_every_gate(recorder):
 def test_each_defect_turns_its_own_gate_red_and_damage_asks_for_fresh_collections(
     recorder, change, gate
 ):
-    met = dataclasses.replace(GOOD, **change)
-    found = outcomes(recorder, met)
+    defective = dataclasses.replace(GOOD, **change)
+    found = outcomes(recorder, defective)
     assert {name for name, seen in found.items() if Outcome.FAIL in seen} == {gate}
-    leaves_nothing = {"drill.restarts", "drill.requests_failed"}
-    assert met.clean == (gate in leaves_nothing)
+    leaves_nothing = {"drill.restarts", "drill.requests_failed", "drill.damage_served"}
+    assert defective.clean == (gate in leaves_nothing)
 
 
 def test_what_cannot_be_read_after_a_fault_is_not_measured_with_the_reason(recorder):
     unknown = "collection not loaded"
-    met = Met(seconds_to_recover=math.inf, wrong=np.zeros(3), failed=np.zeros(3), unknown=unknown)
-    found = outcomes(recorder, met)
+    nothing = np.zeros(3)
+    found = outcomes(
+        recorder,
+        Findings(seconds_to_recover=math.inf, wrong=nothing, failed=nothing, unknown=unknown),
+    )
     assert found["drill.recovery"] == {Outcome.FAIL}
     for gate in ("drill.rows_lost", "drill.rows_unexpected", "drill.recall"):
         assert found[gate] == {Outcome.NOT_MEASURED}
@@ -204,7 +256,7 @@ def test_what_a_host_cannot_do_is_told_from_what_broke_and_neither_is_measured(
     def refused(*_):
         raise error
 
-    monkeypatch.setattr(runner, "meet", refused)
+    monkeypatch.setattr(runner, "run_trial", refused)
     fault = faults.FAULTS["expired-certificate"]
     anything: Any = None
     assert runner._one(recorder, anything, fault, Progress(quiet=True)) is False
@@ -212,7 +264,8 @@ def test_what_a_host_cannot_do_is_told_from_what_broke_and_neither_is_measured(
     assert (check.outcome, check.message) == (outcome, error.what)
     verdicts = recorder.verdicts("drill::expired-certificate")
     assert {one.outcome for one in verdicts} == {Outcome.NOT_MEASURED}
-    assert {one.gate for one in verdicts} == {rule.gate for rule in rules.load(find(RULES))}
+    gates = {rule.gate for rule in rules.load(find(RULES))}
+    assert {one.gate for one in verdicts} == gates - {"drill.damage_served"}
     assert all(error.what in str(one) for one in verdicts)
 
 
@@ -226,3 +279,68 @@ def test_a_server_s_last_words_are_found_among_its_stack_traces(tmp_path):
     assert last_words(log) == "it ended without a word"
     log.write_text("[INFO] starting\npanic: CRC check failed\n\ngoroutine 7 [running]:\n")
     assert last_words(log) == "panic: CRC check failed"
+    log.write_text(f"panic: before\n{supervisor.START_MARK}\n[INFO] starting\n")
+    assert last_words(log) == "it ended without a word"
+
+
+def test_a_server_that_ends_once_is_counted_once_however_many_starts_it_takes(tmp_path):
+    alive, starts = False, []
+
+    def restart(**_):
+        nonlocal alive
+        starts.append(1)
+        if len(starts) < 3:
+            raise EmbeddedStackError("milvus ended while it started")
+        alive = True
+
+    bench: Any = Bench.__new__(Bench)
+    bench.stack = SimpleNamespace(
+        folder=tmp_path,
+        status=lambda: SimpleNamespace(servers={"milvus": alive}),
+        restart_milvus=restart,
+    )
+    bench.endings, bench._down, bench._keeping = [], False, threading.Lock()
+    bench.connection, bench.target = SimpleNamespace(close=lambda: None), None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(benches, "connect", lambda _: bench.connection)
+        for _ in range(2):
+            with pytest.raises(EmbeddedStackError):
+                bench.keep_up()
+        assert bench.endings == ["it ended without a word"]
+        bench.keep_up()
+        bench.keep_up()
+    assert bench.endings == ["it ended without a word"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "lost"), [((0.0, 0.0), 0.0), ((None, 0.0), None), ((None, 3.0), 3.0)]
+)
+def test_rows_of_which_nothing_is_known_are_not_taken_for_kept(parts, lost):
+    found = concluded(
+        proofs={name: Proof(10, lost=one) for name, one in zip("ab", parts, strict=True)}
+    )
+    assert found.lost == lost
+
+
+def test_answers_from_a_damaged_object_are_judged_apart_from_all_others():
+    found = concluded(static=["early", "", "served", "", "late"], served=slice(2, 4))
+    assert found.damage.tolist() == [1, 0]
+    assert found.wrong.tolist() == [1, 0, 1]
+    assert found.reasons["drill.damage_served"] == "served"
+    assert found.reasons["drill.wrong_answers"] == "early"
+
+
+def test_a_damaged_object_that_is_not_loaded_serves_nothing_wrong():
+    assert concluded(served=slice(0, 0)).damage.tolist() == [0]
+    assert concluded().damage.size == 0
+
+
+def concluded(*, static=(), served=None, proofs=None):
+    seen: Any = SimpleNamespace(
+        live=SimpleNamespace(wrong=[]),
+        static=SimpleNamespace(wrong=list(static)),
+        failures=dict,
+        evidence=dict,
+    )
+    back = recovery.Recovery(1.0, "", [])
+    return conclude(seen, back, proofs or {}, failed=np.zeros(1), served=served)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from validation.drill.certificates import Certificates
 from validation.drill.keys import Key, KeyRing
+from validation.drill.watching import WatchedProxy
 from validation.errors import UnsupportedError
 from validation.local.stack import EmbeddedStack
 from validation.local.state import StoreAccess
-from validation.s3.faults.proxy import FaultProxy
 
 
 class OwnAccess:
@@ -45,7 +45,7 @@ class OwnAccess:
         except UnsupportedError as error:
             self._lacking["keys"] = error.what
         good = self._certificates.sign() if self._certificates else None
-        self.proxy = closing.enter_context(FaultProxy(store, certificate=good))
+        self.proxy = closing.enter_context(WatchedProxy(store, certificate=good))
 
     @property
     def certificates(self) -> Certificates:

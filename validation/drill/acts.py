@@ -21,7 +21,11 @@ if TYPE_CHECKING:  # these load a client of Milvus, which listing the faults doe
     from validation.drill.traffic import Traffic
 
 _BACK_SECONDS = 60.0
+_UNTIL_DISARMED = 3_600.0
 _FORBIDDEN = 403
+_REFUSED = range(400, 500)
+_EXPIRED = ("certificate expired", "bad certificate")
+"""What TLS clients say of an expired certificate: OpenSSL the first, Go's the second as well."""
 
 
 @dataclasses.dataclass
@@ -31,21 +35,26 @@ class Seen:
     Attributes:
         requests: How many of Milvus's requests met it.
         evidence: For a reader.
+        armed: Whether it is the proxy that does it to requests, which can be told one by one.
+        served: Which answers to searches of ``static``, as `Searches.wrong` has them, could come
+            from an object damaged in the store; None if none was damaged.
         seamless_from: Since when no search or insert may fail, as `Traffic.count` had counted them
             then; None if some may.
     """
 
     requests: int = 0
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    armed: bool = False
+    served: slice | None = None
     seamless_from: tuple[int, int] | None = None
 
 
-Act: TypeAlias = "Callable[[Bench, Traffic, float], AbstractContextManager[Seen]]"
-"""From the servers, the traffic and the seconds it will be held."""
+Act: TypeAlias = "Callable[[Bench, Traffic], AbstractContextManager[Seen]]"
+"""From the servers and the traffic."""
 
 
 @contextlib.contextmanager
-def quiet(bench: Bench, traffic: Traffic, _seconds: float) -> Iterator[Seen]:
+def quiet(bench: Bench, traffic: Traffic) -> Iterator[Seen]:
     """Let nothing go wrong."""
     script, seen = bench.proxy.script, Seen(seamless_from=traffic.count())
     before = script.answered.total()
@@ -62,23 +71,28 @@ def scripted(*faults: Fault, stops: bool = False) -> Act:
     """
 
     @contextlib.contextmanager
-    def act(bench: Bench, _traffic: Traffic, seconds: float) -> Iterator[Seen]:
-        script, seen = bench.proxy.script, Seen()
-        before = script.injected.total()
+    def act(bench: Bench, _traffic: Traffic) -> Iterator[Seen]:
+        script, seen = bench.proxy.script, Seen(armed=True)
+        before, answered = script.injected.total(), script.answered.copy()
         script.arm(*faults)
         if stops:
-            script.stop(seconds)
+            script.stop(_UNTIL_DISARMED)
         try:
             yield seen
         finally:
             script.disarm()
             seen.requests = script.injected.total() - before
+            answers = script.answered - answered
+            seen.evidence = {
+                "answers_of_the_store": {str(status): n for status, n in answers.items()},
+                "requests_refused_by_the_store": sum(answers[one] for one in _REFUSED),
+            }
 
     return act
 
 
 @contextlib.contextmanager
-def expired_certificate(bench: Bench, _traffic: Traffic, _seconds: float) -> Iterator[Seen]:
+def expired_certificate(bench: Bench, _traffic: Traffic) -> Iterator[Seen]:
     """Present a certificate that has expired, and in the end a renewed one by the same CA."""
     certificates, proxy, seen = bench.own.certificates, bench.proxy, Seen()
     before = proxy.script.refused.copy()
@@ -88,12 +102,12 @@ def expired_certificate(bench: Bench, _traffic: Traffic, _seconds: float) -> Ite
     finally:
         proxy.present(certificates.sign())
         alerts = proxy.script.refused - before
-        seen.requests = alerts.total()
+        seen.requests = sum(alerts[one] for one in _EXPIRED)
         seen.evidence = {"handshakes_refused_by_milvus": dict(alerts)}
 
 
 @contextlib.contextmanager
-def removed_key(bench: Bench, _traffic: Traffic, _seconds: float) -> Iterator[Seen]:
+def removed_key(bench: Bench, _traffic: Traffic) -> Iterator[Seen]:
     """Remove Milvus's key from the store, and in the end put it back."""
     keys, key, script, seen = bench.own.keys, bench.own.key, bench.proxy.script, Seen()
     if key is None:
@@ -110,7 +124,7 @@ def removed_key(bench: Bench, _traffic: Traffic, _seconds: float) -> Iterator[Se
 
 
 @contextlib.contextmanager
-def replaced_key(bench: Bench, traffic: Traffic, _seconds: float) -> Iterator[Seen]:
+def replaced_key(bench: Bench, traffic: Traffic) -> Iterator[Seen]:
     """Make a new key, restart Milvus with it, and remove the old one: nothing may fail after."""
     script, seen = bench.proxy.script, Seen()
     began = time.monotonic()

@@ -7,7 +7,7 @@ loaded again during each fault, so that Milvus reads from the failing store.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,50 +15,36 @@ from pathlib import Path
 
 import numpy as np
 
-from validation.datasets.ground_truth import GroundTruth, exact
 from validation.datasets.model import Dataset
 from validation.drill.access import OwnAccess
+from validation.drill.collection import Collection
 from validation.drill.keys import Key
-from validation.drill.traffic import K
+from validation.drill.memory import release
+from validation.drill.watching import Reads, WatchedProxy
 from validation.errors import MeasurementError, MilvusKitError
-from validation.local import ports
+from validation.local import ports, supervisor
 from validation.local.stack import EmbeddedStack
 from validation.local.state import StoreAccess
-from validation.milvus import loading
+from validation.milvus import loading, objects
 from validation.milvus.connection import Connection, connect
-from validation.milvus.indexes import IndexSpec, index_named
+from validation.milvus.indexes import IndexSpec
+from validation.milvus.objects import Stored
 from validation.milvus.ownership import collection_name, drop_ours
 from validation.progress import Progress
-from validation.s3.faults.proxy import FaultProxy
-from validation.target import Target
+from validation.target import Storage, Target
 
 BASE_ROWS = 3_000
+INDEXES = {
+    "live": IndexSpec("FLAT"),
+    "static": IndexSpec("IVF_FLAT", {"nlist": 16}, {"nprobe": 16}),
+}
+"""Both are exact. Milvus writes no file of a FLAT index, and searches segments that have no index
+yet by an approximate one of its own if the index is to be another: so ``live`` has FLAT, and
+``static``, whose only segment is indexed before it is loaded, one all of whose clusters are
+searched, to have an index file in the store."""
 _BACK_SECONDS = 60.0
 _LAST_WORDS = ("panic:", "fatal error:", "terminate called", "SIG")
 """How Go's and C++'s run times begin the line that says why they end."""
-
-
-@dataclasses.dataclass
-class Collection:
-    """One collection and what Milvus has promised of it.
-
-    Args:
-        name: In Milvus.
-        acknowledged: Of each row of the dataset, whether it was acknowledged: bool, shape (n,).
-        sent: How many rows of the dataset may be in it.
-        present: Of each row, whether it must be found: the acknowledged ones, and those that are
-            there though their acknowledgement was lost.
-    """
-
-    name: str
-    acknowledged: np.ndarray
-    sent: int
-    present: np.ndarray
-
-    def truth(self, dataset: Dataset) -> GroundTruth:
-        """Return the exact neighbours among the rows that must be found."""
-        found = self.acknowledged | self.present
-        return exact(dataset.vectors, dataset.queries.vectors, K, dataset.metric, mask=found)
 
 
 class Bench:
@@ -70,23 +56,24 @@ class Bench:
         dataset: Rows to write and queries.
     """
 
-    def __init__(self, stack: EmbeddedStack, proxy: FaultProxy, dataset: Dataset) -> None:
+    def __init__(self, stack: EmbeddedStack, proxy: WatchedProxy, dataset: Dataset) -> None:
         self.stack, self.proxy, self.dataset = stack, proxy, dataset
         self._own: OwnAccess | None = None
         self._closing = contextlib.ExitStack()
         self.target: Target = stack.target
-        self.index: IndexSpec = index_named("FLAT", BASE_ROWS, k=K)
         self.connection: Connection = connect(self.target)
         self.endings: list[str] = []
         self._made = 0
-        self.live = self.static = Collection("", np.zeros(0, bool), 0, np.zeros(0, bool))
+        self._down, self._keeping = False, threading.Lock()
+        self.live = self.static = Collection.of_first("", INDEXES["live"], 0, dataset)
 
     def renew(self) -> None:
-        """Put fresh collections in place of those there are.
+        """Put fresh collections in place of those there are, with Milvus up again if it has ended.
 
         Raises:
             MilvusKitError: They cannot be made.
         """
+        self.keep_up()
         for old in {self.live.name, self.static.name} - {""}:
             with contextlib.suppress(MilvusKitError):
                 drop_ours(self.connection, old)
@@ -98,22 +85,24 @@ class Bench:
         rows = np.arange(BASE_ROWS)
         base = self.dataset.taken(rows)
         name = collection_name("drill", kind, self._made)
-        loading.load(self.connection, base, name=name, index=self.index, seconds=_BACK_SECONDS)
-        acknowledged = np.zeros(self.dataset.rows, dtype=bool)
-        acknowledged[rows] = True
-        return Collection(name, acknowledged, BASE_ROWS, acknowledged.copy())
+        loading.load(self.connection, base, name=name, index=INDEXES[kind], seconds=_BACK_SECONDS)
+        return Collection.of_first(name, INDEXES[kind], BASE_ROWS, self.dataset)
 
     def keep_up(self) -> None:
         """Start Milvus again if it has ended, as Kubernetes would."""
-        if self.stack.status().servers.get("milvus", False):
-            return
-        self.endings.append(last_words(self.stack.folder / "logs" / "milvus.log"))
-        self._restart()
+        with self._keeping:
+            if self.stack.status().servers.get("milvus", False):
+                return
+            if not self._down:  # one ending, however many starts it takes
+                self._down = True
+                self.endings.append(last_words(self.stack.folder / "logs" / "milvus.log"))
+            self._restart()
 
     def _restart(self, access: StoreAccess | None = None) -> None:
         self.stack.restart_milvus(access=access)
-        self.connection.close()
-        self.connection = connect(self.target)
+        self._down = False
+        before, self.connection = self.connection, connect(self.target)
+        before.close()
 
     @property
     def own(self) -> OwnAccess:
@@ -154,6 +143,42 @@ class Bench:
         self._restart(self.own.access())
         return old
 
+    @property
+    def collections(self) -> dict[str, Collection]:
+        """Both, by what they are for."""
+        return {"live": self.live, "static": self.static}
+
+    def reads_of(self, collection: Collection) -> Reads:
+        """Return what counts Milvus's reads of a collection's objects from now on.
+
+        Raises:
+            MilvusKitError: Milvus does not know it, or the store cannot be listed.
+        """
+        return Reads(self.proxy, *self.stored(collection))
+
+    def stored(self, collection: Collection) -> tuple[int, list[Stored]]:
+        """Return the number of a collection and its objects in the store.
+
+        Raises:
+            MilvusKitError: Milvus does not know it, or the store cannot be listed.
+        """
+        return objects.listed(self.connection, collection.name, self.storage)
+
+    def release(self, collection: Collection) -> None:
+        """Take a collection out of Milvus's memory.
+
+        Raises:
+            MilvusKitError: It is still there.
+        """
+        release(self.connection, collection.name)
+
+    @property
+    def storage(self) -> Storage:
+        """The store itself, without the proxy."""
+        if self.target.storage is None:
+            raise MeasurementError("the drill's stack has no store")
+        return self.target.storage
+
     def hold(self, seconds: float) -> None:
         """Let time pass, and keep Milvus up meanwhile."""
         end = time.monotonic() + seconds
@@ -170,9 +195,11 @@ class Bench:
 
 def last_words(log: Path) -> str:
     """Return the last line in a server's log that says why it ended."""
-    said = "it ended without a word"
+    said = nothing = "it ended without a word"
     with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
+            if line.startswith(supervisor.START_MARK):
+                said = nothing  # what it said in an earlier life is not why this one ended
             if line.startswith(_LAST_WORDS):
                 said = line.strip()[:200]
     return said
@@ -186,7 +213,7 @@ def running(folder: Path, dataset: Dataset, progress: Progress) -> Iterator[Benc
         MilvusKitError: A server does not come up, or a collection cannot be made.
     """
     s3 = ports.pick(("s3",))["s3"]
-    with FaultProxy(f"http://127.0.0.1:{s3}") as proxy:
+    with WatchedProxy(f"http://127.0.0.1:{s3}") as proxy:
         between = int(proxy.endpoint.rpartition(":")[2])
         stack = EmbeddedStack(
             folder, progress=progress, ports={"s3": s3}, store_port=between, name="drill"

@@ -12,10 +12,14 @@ from validation.drill.acts import (
     replaced_key,
     scripted,
 )
+from validation.drill.damage import damaged_object
+from validation.errors import ConfigurationError
 from validation.naming import require_known
 from validation.s3.faults.script import Fault, Kind
 
 HOLD_SECONDS = 8.0
+NOTHING = "none"
+"""The fault that is none: the control of a drill."""
 _GET, _PUT = frozenset({"GET"}), frozenset({"PUT"})
 _DATA = "/(insert_log|stats_log|index_files)/"
 
@@ -29,18 +33,21 @@ class Scripted:
         story: What goes wrong, in a reader's words.
         act: Lets it begin and end.
         own_access: Whether Milvus has to reach its store by TLS with a key of its own.
+        reads: Whether it meets what Milvus reads, so that ``static`` must have been read meanwhile.
+            With an expired certificate no request comes to be told apart, read or write.
     """
 
     name: str
     story: str
     act: Act
     own_access: bool = False
+    reads: bool = True
 
 
 FAULTS: dict[str, Scripted] = {
     one.name: one
     for one in (
-        Scripted("none", "nothing goes wrong: what is red here is the drill's own doing", quiet),
+        Scripted(NOTHING, "nothing goes wrong: what is red here is the drill's own doing", quiet),
         Scripted(
             "slow-down",
             "every other request is answered 503 SlowDown",
@@ -79,19 +86,27 @@ FAULTS: dict[str, Scripted] = {
         ),
         Scripted(
             "corrupted-upload",
-            "one bit is wrong in every other object that is uploaded",
+            "one bit is wrong in every other upload, which the store has to refuse",
             scripted(Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2)),
+            reads=False,
+        ),
+        Scripted(
+            "damaged-object",
+            "one bit of an index file is changed in the store, and put right after that",
+            damaged_object,
         ),
         Scripted(
             "lost-answer",
             "every other upload is stored, and the connection is reset before that is said",
             scripted(Fault(Kind.LOST_ANSWER, methods=_PUT, every=2)),
+            reads=False,
         ),
         Scripted(
             "expired-certificate",
             "the store's certificate has expired, and is renewed after that",
             expired_certificate,
             own_access=True,
+            reads=False,
         ),
         Scripted(
             "removed-key",
@@ -113,7 +128,14 @@ def named(names: list[str]) -> list[Scripted]:
     """Return the faults of these names in the drill's order; all if none is named.
 
     Raises:
-        ConfigurationError: There is no such fault.
+        ConfigurationError: There is no such fault, or none that does anything.
     """
     require_known(names, FAULTS, what="fault", option="--fault")
+    if set(names) == {NOTHING}:
+        raise ConfigurationError(
+            "a drill in which nothing goes wrong proves nothing, so it could not pass",
+            where="--fault",
+            seen=NOTHING,
+            remedy=f"name another fault besides it, such as --fault {NOTHING} --fault reset",
+        )
     return [one for one in FAULTS.values() if not names or one.name in names]

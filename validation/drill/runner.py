@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from validation.datasets.generated import generate
 from validation.drill import bench as benches
 from validation.drill.bench import Bench
 from validation.drill.faults import Scripted, named
-from validation.drill.meeting import Met, meet
+from validation.drill.findings import Findings
+from validation.drill.trial import run_trial
 from validation.errors import ExitCode, MilvusKitError, UnsupportedError
+from validation.judging import BEHIND
+from validation.local import milvus
 from validation.profiles import Profile
 from validation.progress import BAD, GOOD, Progress
 from validation.recorder import Recorder
@@ -27,7 +31,7 @@ PROFILE = Profile(
     rows=100_000,
     dim=64,
     queries=400,
-    indexes=("FLAT",),
+    indexes=("FLAT", "IVF_FLAT"),
     serial_searches=1,
     offered_rate=20,
     offered_seconds=8,
@@ -40,6 +44,7 @@ METRICS = (
     "drill.server_restarts",
     "drill.seconds_to_recover",
 )
+_DAMAGE = "drill.damage_served"
 _OVERLAP = "ann_overlap@10"
 
 
@@ -56,10 +61,12 @@ def drill(
 
     Raises:
         ConfigurationError: A fault or a rule is not known; nothing was started.
+        MissingToolError: There is no Milvus server for this host; neither.
         MilvusKitError: The servers do not come up.
     """
     progress = Progress()
     faults, rules_file = named(names), rules or find(RULES)
+    milvus.require_installed()  # Milvus Lite, which stands in elsewhere, has no store to fail
     in_force = rules_files.load(rules_file)
     with judged_run("drill", in_force, rules_file, runs, progress) as run:
         dataset = generate(PROFILE.rows, PROFILE.dim, queries=PROFILE.queries, seed=PROFILE.seed)
@@ -81,7 +88,7 @@ def drill(
 
 
 def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) -> bool:
-    """Meet one fault and keep what was seen, or why nothing was.
+    """Let one fault happen and keep what was seen, or why nothing was.
 
     Returns:
         Whether the next fault may use the same collections.
@@ -91,14 +98,14 @@ def _one(recorder: Recorder, bench: Bench, fault: Scripted, progress: Progress) 
     outcome = "passed"
     with progress.step(f"fault {fault.name}: {fault.story}") as step:
         try:
-            met = meet(bench, fault)
+            found = run_trial(bench, fault, step)
         except MilvusKitError as error:
             broken = error.what
             outcome = "skipped" if isinstance(error, UnsupportedError) else "error"
             observe_nothing(recorder, fault, broken, check=check)
         else:
-            observe(recorder, fault, met, check=check)
-            whole = met.clean
+            observe(recorder, fault, found, check=check)
+            whole = found.clean
         red = [one for one in recorder.verdicts(check) if one.outcome != "pass"]
         step.ends(BAD if red or broken else GOOD)
     seconds = time.monotonic() - since
@@ -119,48 +126,46 @@ def _renew(bench: Bench, progress: Progress) -> None:
     """Start over with fresh collections, so that one fault's damage is not held against another."""
     with progress.step("make fresh collections") as step:
         try:
-            bench.keep_up()
             bench.renew()
         except MilvusKitError as error:
             step(error.what)
             step.ends(BAD)
 
 
-def observe(recorder: Recorder, fault: Scripted, met: Met, *, check: str) -> None:
+def observe(recorder: Recorder, fault: Scripted, found: Findings, *, check: str) -> None:
     """Keep what became of one fault."""
-    labels = {"fault": fault.name}
-    unknown = met.unknown or "it was not read"
-    for metric, value in zip(METRICS[:2], (met.lost, met.unexpected), strict=True):
-        recorder.observe(
-            metric,
-            [] if value is None else [value],
-            labels=labels,
-            evidence=met.evidence,
-            not_measured=unknown if value is None else None,
-            check=check,
-        )
-    for metric, samples, none in zip(
-        METRICS[2:4],
-        (met.wrong, met.failed),
-        ("no search was answered", "nothing was asked while the store was well"),
-        strict=True,
-    ):
+    unknown = found.unknown or "it was not read"
+    counts = (found.lost, found.unexpected)
+    figures: list[tuple[Sequence[float] | np.ndarray, str]] = [
+        *(([] if count is None else [count], unknown) for count in counts),
+        (found.wrong, "no search was answered"),
+        (found.failed, "nothing was asked while the store was well"),
+        ([float(found.restarts)], ""),
+        ([found.seconds_to_recover], ""),
+    ]
+    for metric, (samples, none) in zip(METRICS, figures, strict=True):
         recorder.observe(
             metric,
             samples,
-            labels=labels,
-            evidence=met.evidence,
-            not_measured=None if samples.size else none,
+            labels={"fault": fault.name},
+            evidence={**found.evidence, BEHIND: found.reasons.get(metric, "")},
+            not_measured=None if len(samples) else none,
             check=check,
         )
-    for metric, figure in zip(METRICS[4:], (met.restarts, met.seconds_to_recover), strict=True):
-        recorder.observe(metric, [float(figure)], labels=labels, evidence=met.evidence, check=check)
+    if found.damage.size:
+        recorder.observe(
+            _DAMAGE,
+            found.damage,
+            labels={"fault": fault.name},
+            evidence={**found.evidence, BEHIND: found.reasons.get(_DAMAGE, "")},
+            check=check,
+        )
     for kind in ("live", "static"):
-        overlaps = met.overlaps.get(kind, np.zeros(0))
+        overlaps = found.overlaps.get(kind, np.zeros(0))
         recorder.observe(
             _OVERLAP,
             overlaps,
-            labels={**labels, "collection": kind},
+            labels={"fault": fault.name, "collection": kind},
             not_measured=None if overlaps.size else unknown,
             check=check,
         )

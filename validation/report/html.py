@@ -63,6 +63,7 @@ def page(results: Results, folder: Path) -> str:
         charts=[(chart, Markup(chart.svg)) for chart in draw_all(results, folder)],  # noqa: S704
         unmeasured=wording.unmeasured(results),
         unruled=wording.unruled(results),
+        faults=wording.faults(results),
         answers=wording.answers(results),
         bad_checks=wording.failed_checks(results),
         results_file=RESULTS,

@@ -57,6 +57,7 @@ def _print_all(results: Results, folder: Path, console: Console) -> None:
         if gates:
             console.print()
             console.print(_gates_table(target, gates, wide=console.width >= _WIDE))
+    _print_faults(results, console)
     _print_open_gates(results.gates, console)
     _print_unmeasured(results, console)
     _print_unruled(results, console)
@@ -142,6 +143,17 @@ def _gate_row(gate: Verdict) -> tuple[Text, ...]:
         Text(f"{gate.n:,}" if gate.n else "-"),
         Text(f"{wording.SIGNS[gate.outcome]} {word}", style=style),
     )
+
+
+def _print_faults(results: Results, console: Console) -> None:
+    """Print what each fault of a drill came to, and how much of Milvus's traffic met it."""
+    found = wording.faults(results)
+    if found:
+        console.print()
+        console.print(Text("Faults", style="bold"))
+    for outcome, name, said in found:
+        sign = Text(f"  {wording.SIGNS[outcome]} ", style=STYLES[outcome])
+        _print_item(console, sign, f"{wording.line(name)}: {said}")
 
 
 def _print_open_gates(gates: Iterable[Verdict], console: Console) -> None:

@@ -10,6 +10,7 @@ import math
 import unicodedata
 from datetime import UTC
 
+from validation.judging import overall
 from validation.metrics import CATALOGUE
 from validation.report.results import Check, Results, State
 from validation.statistics.intervals import samples_needed
@@ -65,6 +66,8 @@ USUAL_CONFIDENCE = 0.95
 """The confidence that the tables' headings name; a rule's own is said beside its interval."""
 
 _NAMED_CHECKS = 3
+_NEVER = {"drill.seconds_to_recover"}
+"""What waits for no answer, but for a state: infinite time is a state that never came."""
 _KEPT = {"\n", "\t"}
 
 
@@ -166,6 +169,8 @@ def observed(verdict: Verdict) -> str:
     """Return the figure, e.g. ``7.09 ms``; a dash where nothing was measured."""
     if verdict.observed is None:
         return "-"
+    if verdict.rule.metric in _NEVER and verdict.observed == math.inf:
+        return "never"
     return quantity(verdict.observed, verdict.rule.unit, threshold=verdict.rule.threshold)
 
 
@@ -230,6 +235,21 @@ def answers(results: Results) -> list[str]:
         if isinstance(seen.evidence.get("answer"), str)
     ]
     return list(dict.fromkeys(said))
+
+
+def faults(results: Results) -> list[tuple[Outcome, str, str]]:
+    """Return what each fault of a drill came to: outcome, name, and what met it in a line."""
+    found: dict[str, str] = {}
+    for seen in results.observations:
+        if family(seen.metric) == "drill" and "fault" in seen.labels:
+            met = seen.evidence.get("requests_that_met_it")
+            story = line(seen.evidence.get("story", ""))
+            said = "not met" if met is None else f"met by {_plural(int(met), 'request')}"
+            found.setdefault(seen.labels["fault"], f"{said}; {story}" if story else said)
+    return [
+        (overall(gate for gate in results.gates if gate.labels.get("fault") == name), name, said)
+        for name, said in found.items()
+    ]
 
 
 def unruled(results: Results) -> list[str]:

@@ -19,6 +19,7 @@ from validation.local.stack import EmbeddedStack
 from validation.milvus import loading, metrics
 from validation.milvus.connection import connect
 from validation.milvus.indexes import index_named
+from validation.milvus.objects import listed
 from validation.milvus.ownership import collection_name, drop_ours
 from validation.s3.faults.proxy import FaultProxy
 from validation.s3.faults.script import Fault, Kind
@@ -96,6 +97,17 @@ def test_milvus_counts_the_reads_of_a_cold_load_and_none_of_a_warm_search(measur
 def test_a_store_on_the_same_host_leaves_the_stack_compute_bound(measured):
     answer = measured.answer(None)
     assert answer.bound is Bound.COMPUTE, answer.line
+
+
+def test_what_was_dropped_and_still_lies_in_the_bucket_is_not_waited_for(embedded_target):
+    with loaded(embedded_target, "reindexed") as (connection, name, plan):
+        dataset = generate(ROWS, 64, queries=20)
+        for other in ("IVF_FLAT", "HNSW"):
+            loading.reindex(connection, name, index_named(other, ROWS, k=10), dataset)
+        _, stored = listed(connection, name, embedded_target.storage)
+        found = measure(connection, name, plan, warm=40, cold=10)
+    assert found.load.index_bytes < sum(one.size for one in stored if one.kind == "index_files")
+    assert found.parts()["load"].reason == ""
 
 
 def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(

@@ -24,7 +24,7 @@ from validation.attribution.watch import Watch
 from validation.errors import MilvusKitError, UnsupportedError
 from validation.load.plan import Plan, Sender
 from validation.milvus.connection import Connection
-from validation.milvus.objects import Stored, listed
+from validation.milvus.objects import Stored, listed, of_segments
 from validation.milvus.ownership import require_ours
 from validation.target import Storage
 
@@ -98,7 +98,7 @@ def measure(
         )
     require_ours(connection, name)
     watch = Watch(connection, name)
-    _, objects = listed(connection, name, target.storage)
+    objects = of_segments(listed(connection, name, target.storage)[1], watch.segments())
     with (
         contextlib.closing(Sender(plan)) as sender,
         probe.companion(target.storage, objects) as beside,

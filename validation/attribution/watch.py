@@ -95,8 +95,12 @@ class Watch:
             )
         return ""
 
-    def _holders(self) -> set[str]:
-        """Return the numbers of the nodes that hold segments; empty if one segment names none."""
+    def segments(self) -> dict[str, set[str]]:
+        """Return the segments that are loaded, each with the nodes that hold it, by their numbers.
+
+        Raises:
+            MilvusKitError: Milvus does not say.
+        """
         from pymilvus.grpc_gen.milvus_pb2 import GetQuerySegmentInfoRequest  # noqa: PLC0415  (slow)
 
         request = GetQuerySegmentInfoRequest(
@@ -104,7 +108,11 @@ class Watch:
         )
         doing = f"ask which query nodes hold {self._name}"
         answer = self._connection.wire.call("GetQuerySegmentInfo", request, doing=doing)
-        held = [{str(node) for node in one.nodeIds} for one in answer.infos]
+        return {str(one.segmentID): {str(node) for node in one.nodeIds} for one in answer.infos}
+
+    def _holders(self) -> set[str]:
+        """Return the numbers of the nodes that hold segments; empty if one segment names none."""
+        held = self.segments().values()
         return set().union(*held) if all(held) else set()
 
 

@@ -12,7 +12,7 @@ so a collection's index files are found by its partitions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from validation.errors import MeasurementError
 from validation.milvus.connection import Connection
@@ -83,6 +83,36 @@ def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, li
             if key.split("index_files/", 1)[1].split("/")[2:3] in [[one] for one in partitions]:
                 found.append(Stored("index_files", key, size))
     return number, found
+
+
+def of_segments(stored: Iterable[Stored], segments: Collection[str]) -> list[Stored]:
+    """Return what a load of these segments reads: of each, its rows and the newest build's files.
+
+    A segment that was compacted and the files of an index that was dropped stay in the bucket until
+    Milvus collects its garbage. Builds are numbered in the order in which they were ordered.
+
+    Args:
+        stored: As `listed` returns them.
+        segments: Numbers of the segments that are loaded.
+    """
+    live = [one for one in stored if _segment(one) in segments]
+    newest: dict[str, int] = {}
+    for one in live:
+        if one.kind == "index_files":
+            newest[_segment(one)] = max(newest.get(_segment(one), 0), _build(one))
+    return [
+        one for one in live if one.kind != "index_files" or _build(one) == newest[_segment(one)]
+    ]
+
+
+def _segment(one: Stored) -> str:
+    below = one.key.rpartition(f"{one.kind}/")[2].split("/")
+    at = 3 if one.kind == "index_files" else 2
+    return below[at] if len(below) > at else ""
+
+
+def _build(one: Stored) -> int:
+    return int(one.key.rpartition("index_files/")[2].split("/")[0])
 
 
 def require_bucket(storage: Storage) -> None:

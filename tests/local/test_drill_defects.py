@@ -8,7 +8,7 @@ import pytest
 from validation import rules
 from validation.datasets.generated import generate
 from validation.drill import bench as benches
-from validation.drill import recovery, trial
+from validation.drill import damage, recovery, trial
 from validation.drill.acts import quiet, scripted
 from validation.drill.faults import Scripted
 from validation.drill.runner import PROFILE, RULES, observe
@@ -209,6 +209,33 @@ def test_wrong_answers_of_static_are_noticed_as_soon_as_it_is_loaded_again(
     monkeypatch.setattr(searching, "search", half)
     found = trial.run_trial(bench, Scripted("planted", "", quiet))
     assert set(verdicts(found)["fail"]) == {"drill.wrong_answers"}
+
+
+def test_answers_from_a_damaged_object_are_held_against_a_gate_of_their_own(
+    bench, verdicts, monkeypatch
+):
+    original = searching.search
+    monkeypatch.setattr(damage, "flipped", lambda body: body)  # so that Milvus surely loads it
+
+    def half(connection, name, vectors, **options):
+        if name == bench.static.name:
+            options["filter"] = "id < 1500"
+        return original(connection, name, vectors, **options)
+
+    @contextlib.contextmanager
+    def served(bench, traffic):
+        with (
+            pytest.MonkeyPatch.context() as patched,
+            damage.damaged_object(bench, traffic) as seen,
+        ):
+            patched.setattr(searching, "search", half)
+            yield seen
+
+    monkeypatch.setattr(trial, "HOLD_SECONDS", 8.0)  # in which static must be loaded again
+    found = trial.run_trial(bench, Scripted("planted", "", served))
+    assert set(verdicts(found)["fail"]) == {"drill.damage_served"}
+    assert len(found.damage) >= PROFILE.queries
+    assert found.clean
 
 
 def test_searches_that_fail_without_a_fault_are_failures(bench, verdicts, monkeypatch):

@@ -93,7 +93,7 @@ def pods(monkeypatch):
 
 def watch(pods, *, holders=("1", "2"), version=(2, 3, 5), **changes):
     """Return a watch of a collection whose segments these query nodes hold."""
-    infos = [SimpleNamespace(nodeIds=[int(one)]) for one in holders]
+    infos = [SimpleNamespace(segmentID=7, nodeIds=[int(one)]) for one in holders]
     target = Target(name="prod", milvus=pods.milvus.model_copy(update=changes))
     connection = SimpleNamespace(
         target=target,

@@ -108,7 +108,10 @@ class Watch:
         )
         doing = f"ask which query nodes hold {self._name}"
         answer = self._connection.wire.call("GetQuerySegmentInfo", request, doing=doing)
-        return {str(one.segmentID): {str(node) for node in one.nodeIds} for one in answer.infos}
+        found: dict[str, set[str]] = {}
+        for one in answer.infos:  # of one that several replicas hold there may be several
+            found.setdefault(str(one.segmentID), set()).update(map(str, one.nodeIds))
+        return found
 
     def _holders(self) -> set[str]:
         """Return the numbers of the nodes that hold segments; empty if one segment names none."""

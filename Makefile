@@ -7,7 +7,7 @@ RUN     := $(VENV)/bin
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help try test check fmt selftest e2e e2e-quick e2e-clean bench lock clean
+.PHONY: help try test test-slow check fmt selftest e2e e2e-quick e2e-clean bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,11 @@ try: $(READY) ## from here to a verdict: start Milvus and S3 on this host, load,
 
 test: $(READY) ## the fast tests, on real servers where that matters
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 3 --dist loadfile \
-	  --no-loadscope-reorder $(ARGS)
+	  --no-loadscope-reorder -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## the tests that wait for minutes, which `make test` leaves out
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 3 --dist loadfile \
+	  --no-loadscope-reorder -m slow $(ARGS)
 
 check: $(READY) ## formatting, lint and types
 	@$(RUN)/ruff format --check .

@@ -34,6 +34,9 @@ class Profile(BaseModel, frozen=True, extra="forbid"):
     probe_seconds: PositiveFloat = Field(
         default=5.0, description="time limit for asking a server what it can do"
     )
+    store_rounds: PositiveInt = Field(
+        default=300, description="how often each rule of the store's consistency is looked at"
+    )
     seed: int = 20_240_501
 
 
@@ -47,6 +50,7 @@ PROFILES = {
             serial_searches=500,
             offered_rate=50,
             offered_seconds=10,
+            store_rounds=60,
         ),
         Profile(
             # Only as long as every gate needs to be seen green, and then red.
@@ -58,6 +62,7 @@ PROFILES = {
             offered_rate=50,
             offered_seconds=8,
             probe_seconds=1.0,
+            store_rounds=60,
         ),
         Profile(
             name="acceptance",

@@ -56,6 +56,7 @@ def done(host: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_an_update_that_was_interrupted_while_a_node_was_made_can_be_run_again(stack, host, times):
     ended: list[str] = []

@@ -174,6 +174,7 @@ def validated(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_suite_answers_in_one_line_that_the_terminal_shows(validated, embedded_target_file):
     code, said, results = validated(embedded_target_file)
     assert code == ExitCode.PASS, said
@@ -189,6 +190,7 @@ def test_the_suite_answers_in_one_line_that_the_terminal_shows(validated, embedd
     assert f"local: {line}" in said
 
 
+@pytest.mark.slow
 def test_the_suite_calls_a_stack_storage_bound_whose_store_is_slow(validated, behind_a_proxy):
     target, proxy = behind_a_proxy
     proxy.script.arm(SLOW_LOADS)

@@ -21,6 +21,7 @@ from validation.s3.client import connect
 from validation.s3.faults.script import Fault, Kind
 
 FEW = 7
+pytestmark = pytest.mark.slow
 ANY_REQUEST = scripted(Fault(Kind.DELAY, seconds=0.0))
 """Harms nobody, and does not claim that no request may fail meanwhile."""
 

@@ -19,6 +19,7 @@ cli.main(["drill", "--fault", {!r}])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["stopped", "removed-key"])
 def test_ctrl_c_while_a_fault_is_held_leaves_no_process_no_mount_and_no_traceback(fault, tmp_path):
     if fault == "removed-key" and trust.why_not(trust.SYSTEM_FILE):

@@ -101,6 +101,7 @@ def halves() -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", halves(), ids=lambda faults: f"{len(faults)}-from-{faults[0]}")
 def test_no_check_turns_red_for_a_rule_that_is_not_its_own(stub, storage, faults):
     stub.faults = set(faults)

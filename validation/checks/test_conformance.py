@@ -2,21 +2,23 @@
 
 import pytest
 
-from validation.s3 import profile
+from validation.s3 import profile as store_profile
 from validation.s3.preflight import preflight
+from validation.s3.workspace import Effort
 from validation.verdict import Outcome
 
 pytestmark = pytest.mark.family("conformance")
 
 
-def test_the_store_keeps_the_rules_that_milvus_relies_on(gate, target, recorder):
+def test_the_store_keeps_the_rules_that_milvus_relies_on(gate, target, profile, recorder):
     if target.storage is None:
         gate("storage.rules_broken", not_measured="the target declares no storage")
         return
-    found = preflight(target.storage, wal=target.milvus.wal)
+    effort = Effort(consistency_rounds=profile.store_rounds)
+    found = preflight(target.storage, wal=target.milvus.wal, effort=effort)
     kept = recorder.folder / f"s3-profile.{target.name}.json"
-    profile.save(found, kept)
-    required = profile.required_of(found.findings, target.milvus.wal)
+    store_profile.save(found, kept)
+    required = store_profile.required_of(found.findings, target.milvus.wal)
     ended = [
         one
         for one in found.findings
@@ -29,6 +31,7 @@ def test_the_store_keeps_the_rules_that_milvus_relies_on(gate, target, recorder)
         evidence={
             "profile": kept.name,
             "verdict": found.verdict.value,
+            "consistency_rounds": effort.consistency_rounds,
             "reason": found.reason,
             "broken": [one.id for one in found.findings if one.outcome is Outcome.FAIL],
             "not_measured": [

@@ -116,6 +116,7 @@ def test_resets_are_survived_without_losing_a_row_and_the_run_says_so(
     assert not (folder / "stack").exists()
 
 
+@pytest.mark.slow
 def test_a_milvus_that_keeps_its_old_key_never_recovers_from_that_key_s_removal(bench, monkeypatch):
     monkeypatch.setattr(trial, "HOLD_SECONDS", 2.0)
     monkeypatch.setattr(recovery, "PATIENCE_SECONDS", 4.0)

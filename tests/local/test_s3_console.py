@@ -73,6 +73,7 @@ def pasted(said: str, folder, environment: str):
     return from_file(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["stacks", "elsewhere"])
 def test_what_is_printed_to_paste_is_a_stack_that_config_check_accepts(
     preflight, stub, tmp_path, monkeypatch, where
@@ -96,12 +97,14 @@ def test_what_is_printed_to_paste_is_a_stack_that_config_check_accepts(
         assert conformance.checksums(settings.storage) == "when_supported"
 
 
+@pytest.mark.slow
 def test_a_log_that_needs_nothing_of_the_store_stays_what_the_stack_says(preflight, tmp_path):
     result = preflight("--wal", "woodpecker-service", "--output", tmp_path / "p.json")
     assert "conformanceProfile" in result.stdout
     assert "milvus-kit:log" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_used_gets_a_next_step_and_nothing_to_paste(
     preflight, stub, tmp_path
 ):
@@ -153,6 +156,7 @@ def forbidden(_self) -> None:
     raise s3_stub.S3Error(403, "AccessDenied")
 
 
+@pytest.mark.slow
 def test_many_leftovers_are_summed_up_and_all_are_in_the_profile(
     preflight, stub, tmp_path, monkeypatch
 ):
@@ -195,6 +199,7 @@ def test_what_an_interrupted_run_could_not_remove_is_told_and_kept(
     assert "--clean" in said
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_told_by_the_next_and_removed_by_clean(preflight, stub, tmp_path):
     process = started(stub, tmp_path)
     process.kill()

@@ -196,6 +196,7 @@ def test_a_key_with_one_half_is_refused_and_none_is_none():
         outsider("NAME", None)
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_other_key_from_the_environment(
     endpoint, tenant, tmp_path, monkeypatch
 ):

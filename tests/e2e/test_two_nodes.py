@@ -74,7 +74,10 @@ def test_up_makes_one_cluster_of_two_hosts_over_ssh_also_of_one_left_half_made(d
 
 
 def test_a_packaged_kubelet_is_not_started_beside_ours(nodes):
-    assert _packaged(nodes["worker"]) == ("masked", "failed")
+    enabled, state = _packaged(nodes["worker"])
+    assert enabled == "masked"
+    # Which of them depends on when it was stopped: while it ran, or between two of its attempts.
+    assert state in {"failed", "inactive"}
     assert nodes["worker"].run("pgrep -c -x kubelet").stdout.split() == ["1"]
 
 

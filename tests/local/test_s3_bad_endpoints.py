@@ -31,23 +31,15 @@ FULL = b"<Error><Code>XMinioStorageFull</Code></Error>"
 
 
 @contextlib.contextmanager
-def answering(reply: bytes | None):
-    """Serve one fixed answer to every request; None never answers."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    over = threading.Event()
-
-    def one(connection: socket.socket) -> None:
-        with connection:
-            if connection.recv(65_536) and reply is not None:
-                connection.sendall(reply)
-                return
-            over.wait()
+def serving(one):
+    """Call ``one`` with each connection and an event that is set when all is over."""
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
     def serve() -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                threading.Thread(target=one, args=(connection,), daemon=True).start()
+                threading.Thread(target=one, args=(connection, over), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
     try:
@@ -55,6 +47,19 @@ def answering(reply: bytes | None):
     finally:
         over.set()
         listener.close()
+
+
+def answering(reply: bytes | None):
+    """Serve one fixed answer to every request; None never answers."""
+
+    def one(connection: socket.socket, over: threading.Event) -> None:
+        with connection:
+            if connection.recv(65_536) and reply is not None:
+                connection.sendall(reply)
+                return
+            over.wait()
+
+    return serving(one)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import time
 import pytest
 import s3_servers
 import s3_stub
-from test_s3_bad_endpoints import answering
+from test_s3_bad_endpoints import answering, serving
 from test_s3_tls import LIGHT
 
 from validation.errors import (
@@ -169,30 +169,17 @@ def test_an_answer_that_means_nothing_more_has_a_next_step_too(stub, monkeypatch
 # --- answers without an end
 
 
-@contextlib.contextmanager
 def dripping(start: bytes, drop: bytes, every: float):
     """Answer each request with a beginning, and then with drop after drop."""
-    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
-    def one(connection: socket.socket) -> None:
+    def one(connection: socket.socket, over: threading.Event) -> None:
         with connection, contextlib.suppress(OSError):
             connection.recv(65_536)
             connection.sendall(start)
             while not over.wait(every):
                 connection.sendall(drop)
 
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=one, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        over.set()
-        listener.close()
+    return serving(one)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"

@@ -31,7 +31,7 @@ def target(
     """Return the target's document, as a Pulumi secret, once the deployment can be used.
 
     Args:
-        stack: The stack's name; it also picks the rules, ``stacks/NAME.slo.yaml``.
+        stack: The stack's name.
         settings: The stack's settings.
         storage: The store.
         milvus: The deployment.
@@ -64,7 +64,9 @@ def target(
                 notes=_notes_outside(settings),
             ),
         )
-        return made.model_copy(update={"configuration": configuration}).document(reveal=True)
+        # The Job inside brings its rules along; from outside they are looked for.
+        here = {"configuration": configuration, "rules": settings.validation.rules}
+        return made.model_copy(update=here).document(reveal=True)
 
     return pulumi.Output.secret(values.apply(document))
 

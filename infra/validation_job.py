@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -25,7 +24,7 @@ from infra.settings import Settings
 from infra.storage.contract import StorageContract
 from infra.target_output import Reached, declared
 from validation import target as contract
-from validation.resources import in_stacks
+from validation.resources import rules_file
 
 PROGRAM = "validation.in_cluster"
 FOLDER = "/etc/milvus-kit"
@@ -74,7 +73,7 @@ def planned(
     """Return the plan of the Job that validates the stack, or None where it is not enabled.
 
     Args:
-        stack: The stack's name; it picks the rules, ``stacks/NAME.slo.yaml``.
+        stack: The stack's name.
         settings: The stack's settings.
         cluster: Where it runs.
         storage: Where results go.
@@ -136,33 +135,27 @@ def target(plan: ValidationPlan) -> contract.Target:
     return declared(plan.stack, plan.settings, storage, milvus, inside)
 
 
-def rules_text(plan: ValidationPlan) -> str | None:
-    """Return the rules to judge by, or None where the stack has none of its own."""
-    given = plan.settings.validation.rules
-    path = in_stacks(given or Path(f"{plan.stack}.slo.yaml"))
-    if given is None and not path.exists():
-        return None
-    return path.read_text(encoding="utf-8")
+def rules_text(plan: ValidationPlan) -> str:
+    """Return the rules to judge by; they come along, since the image knows the kit's alone."""
+    return rules_file(plan.stack, plan.settings.validation.rules).read_text(encoding="utf-8")
 
 
 def config_map(plan: ValidationPlan) -> Any:
     """Return the ConfigMap with the target and the rules; neither holds a secret."""
     seen = target(plan).model_copy(update={"configuration": plan.configuration})
     document = seen.document()
-    data = {"target.yaml": yaml.safe_dump(document, sort_keys=False)}
-    rules = rules_text(plan)
-    if rules is not None:
-        data["rules.yaml"] = rules
     return {
         "metadata": pods.metadata(NAME, plan.cluster.namespace, pods.labels(NAME, NAME)),
-        "data": data,
+        "data": {
+            "target.yaml": yaml.safe_dump(document, sort_keys=False),
+            "rules.yaml": rules_text(plan),
+        },
     }
 
 
 def job(plan: ValidationPlan) -> Any:
     """Return the Job. It is tried once: a second measurement would not be the same."""
     labelled = pods.labels(NAME, NAME)
-    data = config_map(plan)["data"]
     annotations = {"milvus-kit/configuration": plan.configuration}
     volumes = [{"name": "files", "configMap": {"name": NAME}}, *pods.scratch("runs", "tmp")]
     mounts = [
@@ -183,7 +176,7 @@ def job(plan: ValidationPlan) -> Any:
                 "metadata": {"labels": labelled, "annotations": annotations},
                 "spec": pods.pod_spec(
                     restartPolicy="Never",
-                    containers=[_container(plan, mounts, has_rules="rules.yaml" in data)],
+                    containers=[_container(plan, mounts)],
                     volumes=volumes,
                     grace_seconds=30,
                     pull_secrets=plan.cluster.pull_secrets,
@@ -194,16 +187,14 @@ def job(plan: ValidationPlan) -> Any:
     }
 
 
-def _container(
-    plan: ValidationPlan, mounts: list[dict[str, str]], *, has_rules: bool
-) -> dict[str, Any]:
+def _container(plan: ValidationPlan, mounts: list[dict[str, str]]) -> dict[str, Any]:
     settings, keys = plan.settings.validation, plan.storage.credentials
     arguments = [
         f"--target={FOLDER}/target.yaml",
+        f"--rules={FOLDER}/rules.yaml",
         f"--profile={settings.profile}",
         f"--prefix={settings.results_prefix}",
         f"--runs={RUNS}",
-        *([f"--rules={FOLDER}/rules.yaml"] if has_rules else []),
     ]
     env = [
         pods.secret_env(ACCESS_KEY, keys.access_key.name, keys.access_key.key),

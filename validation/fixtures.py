@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from validation import resources, workload
 from validation import rules as rules_files
 from validation import target as targets
-from validation import workload
 from validation.datasets.model import Dataset
 from validation.errors import ConfigurationError, MilvusKitError, UnsupportedError
 from validation.milvus import loading, searching
@@ -31,7 +31,6 @@ from validation.profiles import Profile, profile_named
 from validation.progress import Progress, Step
 from validation.recorder import Recorder
 from validation.runs import new_run_folder
-from validation.suite import rules_for
 from validation.target import Target
 
 
@@ -43,7 +42,7 @@ def recorder_from_options(option: Any) -> Recorder:
     """
     try:
         target = targets.load(Path(option.milvus_target))
-        rules_file = rules_for(target, Path(option.milvus_rules) if option.milvus_rules else None)
+        rules_file = Path(option.milvus_rules or resources.rules_file(target.name, target.rules))
         profile = profile_named(
             option.milvus_profile, rows=option.milvus_rows, dim=option.milvus_dim
         )

@@ -9,6 +9,7 @@ from validation.errors import ConfigurationError
 
 _PACKAGE = Path(__file__).resolve().parent
 STACKS_VARIABLE = "MILVUS_KIT_STACKS"
+FALLBACK_RULES = "default.slo.yaml"
 
 
 def find(name: str) -> Path:
@@ -48,6 +49,22 @@ def in_stacks(path: Path | str) -> Path:
     path = Path(path).expanduser()
     found = [folder / path for folder in stacks_folders()]
     return next((one for one in found if one.exists()), found[0])
+
+
+def rules_file(name: str, declared: Path | None) -> Path:
+    """Return the rules that a stack is judged by where the command line names none.
+
+    Args:
+        name: The stack's, or the target's.
+        declared: Those that it names itself, relative to a folder of stacks.
+
+    Returns:
+        Those, else ``NAME.slo.yaml`` of the stacks, else what the kit asks of any Milvus.
+    """
+    if declared is not None:
+        return in_stacks(declared)
+    own = in_stacks(f"{name}.slo.yaml")
+    return own if own.exists() else in_stacks(FALLBACK_RULES)
 
 
 def stack_file(stack: str) -> Path:

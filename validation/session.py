@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from validation import resources, suite, workload
 from validation import rules as rules_files
-from validation import suite, workload
 from validation import target as targets
 from validation.errors import (
     ConfigurationError,
@@ -25,7 +25,6 @@ from validation.plugin import FAMILIES
 from validation.profiles import Profile, profile_named
 from validation.progress import Progress
 from validation.report.results import Phase, State
-from validation.resources import find
 from validation.runs import assemble, new_run_folder, publish, read_parts
 from validation.suite import Suite
 from validation.target import Target
@@ -146,7 +145,7 @@ def validate(target: Target, choices: Choices) -> ExitCode:
 
     choices.check()
     progress = Progress()
-    rules_file = suite.rules_for(target, choices.rules)
+    rules_file = choices.rules or resources.rules_file(target.name, target.rules)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
     with progress.step(f"connect to {target.name}"), connect(target):
         pass
@@ -172,7 +171,7 @@ def try_here(choices: Choices, *, keep: bool) -> ExitCode:
     from validation.local.stack import EmbeddedStack  # noqa: PLC0415
 
     progress = Progress()
-    rules_file = choices.rules or find(LOCAL_RULES)
+    rules_file = choices.rules or resources.find(LOCAL_RULES)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
     with judged_run("local", rules, rules_file, choices.runs, progress) as run:
         stack = EmbeddedStack(run.folder / "stack", progress=progress)

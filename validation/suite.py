@@ -11,13 +11,10 @@ from pathlib import Path
 from validation import checks
 from validation.errors import ExitCode
 from validation.report.results import Results, State
-from validation.resources import in_stacks
-from validation.target import Target
 from validation.verdict import Outcome
 
 CHECKS = Path(checks.__file__).parent
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-FALLBACK_RULES = "default.slo.yaml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +97,6 @@ def _log(suite: Suite) -> Path:
     path = suite.folder / "logs" / "suite.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def rules_for(target: Target, given: Path | None) -> Path:
-    """Return the rules file for a target: the one given, else NAME.slo.yaml, else the default."""
-    if given is not None:
-        return given
-    own = in_stacks(f"{target.name}.slo.yaml")
-    return own if own.exists() else in_stacks(FALLBACK_RULES)
 
 
 def exit_code(results: Results) -> ExitCode:

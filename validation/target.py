@@ -193,6 +193,9 @@ class Target(_Part):
     storage: Storage | None = None
     restart: Restart | None = None
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
+    rules: Path | None = Field(
+        default=None, description="relative to a folder of stacks; default: NAME.slo.yaml"
+    )
     configuration: str | None = Field(
         default=None,
         description="digest of what the Job in the cluster depends on; its runs carry it",

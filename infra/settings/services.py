@@ -175,7 +175,9 @@ class ValidationJob(Section):
     )
     profile: Literal["smoke", "acceptance", "soak"] = "smoke"
     rules: Path | None = Field(
-        default=None, description="relative to stacks/; default: NAME.slo.yaml"
+        default=None,
+        description="for the Job and for whoever validates from outside; relative to stacks/;"
+        " default: NAME.slo.yaml",
     )
     resources: Resources = Resources(cpu="1", memory="2Gi")
     placement: Placement = Placement()

@@ -116,8 +116,7 @@ def test_the_name_for_metrics_stands_for_every_pod_of_milvus(deployment):
 
 
 def test_validation_from_inside_passes_after_the_faults_and_says_what_binds_the_stack(deployment):
-    job = {"enabled": True, "resources": {"cpu": "100m", "memory": "1Gi"}}
-    deployment.edit(lambda config: config.update({"milvus-kit:validation": job}))
+    deployment.edit(lambda config: config["milvus-kit:validation"].update(enabled=True))
     deployment.up()
     status, output = deployment.fetch()
     assert status == 0, output[-3000:]

@@ -22,6 +22,7 @@ from validation import in_cluster
 from validation import target as targets
 from validation.errors import ConfigurationError, UnreachableError
 from validation.profiles import PROFILES
+from validation.resources import rules_file
 from validation.s3.client import connect
 from validation.stored_runs import (
     LAST,
@@ -150,8 +151,15 @@ def test_rules_are_looked_for_beside_the_stacks():
     assert data["rules.yaml"] == beside.read_text(encoding="utf-8")
 
 
-def test_rules_that_are_not_there_are_named():
-    document = changed(DEV, validation={"enabled": True, "rules": "/nowhere/rules.yaml"})
+def test_rules_that_the_settings_name_judge_the_stack_from_outside_too():
+    document = changed(DEV, validation={"enabled": True, "rules": "local.slo.yaml"})
+    outside, _ = stack_and_job(document)
+    assert rules_file(outside.name, outside.rules) == lock_file().parent / "local.slo.yaml"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_rules_that_are_not_there_are_named(enabled):
+    document = changed(DEV, validation={"enabled": enabled, "rules": "/nowhere/rules.yaml"})
     with pytest.raises(ConfigurationError, match="cannot read the rules"):
         declare(document)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from validation import resources
 from validation.cli import config
 from validation.errors import ConfigurationError
-from validation.suite import rules_for
-from validation.target import Milvus, Target
-
-TARGET = Target(schema="milvus-kit/target/1", name="mine", milvus=Milvus(uri="http://h:1"))
 
 
 @pytest.fixture
@@ -24,12 +22,19 @@ def own(tmp_path, monkeypatch):
 
 def test_a_target_without_rules_of_its_own_gets_the_kits(own):
     del own
-    assert rules_for(TARGET, None) == resources.find("stacks") / "default.slo.yaml"
+    assert resources.rules_file("mine", None) == resources.find("stacks") / "default.slo.yaml"
 
 
 def test_rules_beside_a_users_own_stacks_are_used(own):
     (own / "mine.slo.yaml").touch()
-    assert rules_for(TARGET, None) == own / "mine.slo.yaml"
+    assert resources.rules_file("mine", None) == own / "mine.slo.yaml"
+
+
+def test_rules_that_a_target_names_come_before_those_of_its_name(own):
+    (own / "mine.slo.yaml").touch()
+    named = resources.rules_file("mine", Path("local.slo.yaml"))
+    assert named == resources.find("stacks") / "local.slo.yaml"
+    assert resources.rules_file("mine", own / "other.yaml") == own / "other.yaml"
 
 
 def test_a_users_own_stack_is_found_before_the_kits_of_the_same_name(own):
@@ -42,7 +47,7 @@ def test_a_named_folder_of_stacks_comes_before_the_working_folders(own, tmp_path
     (own / "mine.slo.yaml").touch()
     (tmp_path / "mine.slo.yaml").touch()
     monkeypatch.setenv(resources.STACKS_VARIABLE, str(tmp_path))
-    assert rules_for(TARGET, None) == tmp_path / "mine.slo.yaml"
+    assert resources.rules_file("mine", None) == tmp_path / "mine.slo.yaml"
 
 
 def test_an_unknown_stack_is_named_with_those_that_there_are(own):

@@ -108,7 +108,7 @@ def _images_are_pinned(
 
 @rule
 def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
-    if not validation.enabled or validation.rules is None:
+    if validation.rules is None:
         return
     path = in_stacks(validation.rules)
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import http
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 GPU = "nvidia.com/gpu"
 _FORBIDDEN = 403
@@ -56,6 +58,36 @@ class ClusterFacts:
     uid: str = ""
 
 
+class _Server:
+    """Answers of the API server, as JSON: the client library's models take a second to import.
+
+    Raises:
+        ApiException: For each answer that is none.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def ask(self, path: str, **query: str) -> Any:
+        """Return what a GET of this path answers."""
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (half a second)
+
+        settings = self._client.configuration
+        headers = {"Accept": "application/json"}
+        for one in settings.auth_settings().values():
+            headers[one["key"]] = one["value"]
+        url = f"{settings.host}{path}?{urlencode(query)}"
+        answer = self._client.call_api("GET", url, headers)
+        data = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise ApiException(status=answer.status, reason=answer.reason)
+        return json.loads(data)
+
+    def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """Return the objects of a list."""
+        return self.ask(path, **query)["items"]
+
+
 def facts(client: Any, namespace: str = "") -> ClusterFacts:
     """Return the facts of the cluster that an API client is connected to.
 
@@ -63,41 +95,37 @@ def facts(client: Any, namespace: str = "") -> ClusterFacts:
         client: The API client.
         namespace: Whose pods are the stack's own: they leave the room that they have.
     """
-    from kubernetes import client as api  # noqa: PLC0415  (half a second, and only needed here)
-
-    core = api.CoreV1Api(client)
-    version = api.VersionApi(client).get_code().git_version
-    usable: list[Any] = [node for node in core.list_node().items if _usable(node)]
-    classes: list[Any] = api.StorageV1Api(client).list_storage_class().items
-    taken = _taken(core, namespace)
+    server = _Server(client)
+    version = server.ask("/version")["gitVersion"]
+    usable = [node for node in server.items("/api/v1/nodes") if _usable(node)]
+    classes = {
+        one["metadata"]["name"]: one["metadata"].get("annotations") or {}
+        for one in server.items("/apis/storage.k8s.io/v1/storageclasses")
+    }
+    taken = _taken(server, namespace)
     return ClusterFacts(
         version=version,
         nodes=tuple(sorted((_node(one, taken) for one in usable), key=lambda node: node.name)),
-        storage_classes=tuple(sorted(one.metadata.name for one in classes)),
+        storage_classes=tuple(sorted(classes)),
         default_storage_class=next(
-            (
-                one.metadata.name
-                for one in classes
-                if (one.metadata.annotations or {}).get(_DEFAULT) == "true"
-            ),
-            "",
+            (name for name, notes in classes.items() if notes.get(_DEFAULT) == "true"), ""
         ),
-        node_ports=_node_ports(core),
+        node_ports=_node_ports(server),
         images=_images(usable),
-        uid=_uid(core),
+        uid=_uid(server),
     )
 
 
-def _usable(node: Any) -> bool:
-    conditions = node.status.conditions or []
-    ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
-    return ready and not node.spec.unschedulable
+def _usable(node: Mapping[str, Any]) -> bool:
+    conditions = node["status"].get("conditions") or []
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and not node["spec"].get("unschedulable")
 
 
-def _node(node: Any, taken: Mapping[str, list[float]]) -> Node:
+def _node(node: Mapping[str, Any], taken: Mapping[str, list[float]]) -> Node:
     """Return a node with what is left of it."""
-    told = node.status.allocatable or {}
-    name = node.metadata.name
+    told = node["status"].get("allocatable") or {}
+    name = node["metadata"]["name"]
     # What was promised can be more than there is: a kubelet may have been given less since.
     cpu, memory, gpus = (
         max(0.0, amount(told.get(one, "0")) - used)
@@ -108,11 +136,11 @@ def _node(node: Any, taken: Mapping[str, list[float]]) -> Node:
         cpu=round(cpu, 3),
         memory_bytes=int(memory),
         gpus=int(gpus),
-        labels=dict(node.metadata.labels or {}),
+        labels=node["metadata"].get("labels") or {},
         taints=tuple(
-            (one.key, one.value or "", one.effect)
-            for one in node.spec.taints or []
-            if one.effect in {"NoSchedule", "NoExecute"}
+            (one["key"], one.get("value") or "", one["effect"])
+            for one in node["spec"].get("taints") or []
+            if one["effect"] in {"NoSchedule", "NoExecute"}
         ),
     )
 
@@ -124,17 +152,11 @@ def amount(quantity: str) -> float:
     return float(parse_quantity(quantity))
 
 
-def _taken(core: Any, namespace: str) -> dict[str, list[float]]:
+def _taken(server: _Server, namespace: str) -> dict[str, list[float]]:
     """Return what the pods of others have requested of each node; of all if they may be listed."""
-    # As JSON: the client library takes seconds to make objects of thousands of pods.
-    answer = _allowed(
-        lambda: (
-            core.list_pod_for_all_namespaces(field_selector=_RUNNING, _preload_content=False).data
-        ),
-        b'{"items": []}',
-    )
+    pods = _allowed(lambda: server.items("/api/v1/pods", fieldSelector=_RUNNING), [])
     found: dict[str, list[float]] = {}
-    for pod in json.loads(answer)["items"]:
+    for pod in pods:
         node = pod["spec"].get("nodeName")
         if node and pod["metadata"]["namespace"] != namespace:
             before = found.setdefault(node, [0.0] * len(_RESOURCES))
@@ -169,25 +191,25 @@ def _allowed(ask: Callable[[], Any], otherwise: Any) -> Any:
         raise
 
 
-def _uid(core: Any) -> str:
-    found = _allowed(lambda: core.read_namespace("kube-system"), None)
-    return found.metadata.uid if found else ""
+def _uid(server: _Server) -> str:
+    found = _allowed(lambda: server.ask("/api/v1/namespaces/kube-system"), None)
+    return found["metadata"]["uid"] if found else ""
 
 
-def _node_ports(core: Any) -> dict[int, str]:
+def _node_ports(server: _Server) -> dict[int, str]:
     # Where they may not be listed, the API server itself refuses a port that is taken.
-    services: list[Any] = _allowed(lambda: core.list_service_for_all_namespaces().items, [])
+    services = _allowed(lambda: server.items("/api/v1/services"), [])
     return {
-        port.node_port: f"{one.metadata.namespace}/{one.metadata.name}"
+        port["nodePort"]: f"{one['metadata']['namespace']}/{one['metadata']['name']}"
         for one in services
-        for port in one.spec.ports or []
-        if port.node_port
+        for port in one["spec"].get("ports") or []
+        if port.get("nodePort")
     }
 
 
-def _images(nodes: Iterable[Any]) -> frozenset[str] | None:
+def _images(nodes: Iterable[Mapping[str, Any]]) -> frozenset[str] | None:
     """Return the images' names, unless a node has told none yet, or only the largest of many."""
-    told = [node.status.images or [] for node in nodes]
+    told = [node["status"].get("images") or [] for node in nodes]
     if any(not 0 < len(one) < _MOST_IMAGES for one in told):
         return None
-    return frozenset(name for one in told for image in one for name in image.names or [])
+    return frozenset(name for one in told for image in one for name in image.get("names") or [])

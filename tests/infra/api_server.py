@@ -117,7 +117,8 @@ def running(cluster: Cluster) -> Iterator[Cluster]:
 
     class Tells(KnowsNobody):
         def do_GET(self) -> None:
-            self.answer(*cluster.tell(self.path))
+            known = self.headers["authorization"] == "Bearer planted-token"
+            self.answer(*(cluster.tell(self.path) if known else (401, {"code": 401})))
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tells)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,13 +138,13 @@ def test_an_image_on_a_node_is_found_by_any_of_its_names(wanted, there):
     assert problems(replace(CLUSTER, images=frozenset({there})), Needs(images=(wanted,))) == []
 
 
-def _images(*images: str) -> SimpleNamespace:
-    return SimpleNamespace(status=SimpleNamespace(images=[SimpleNamespace(names=[*images])]))
+def _images(*images: str) -> dict[str, Any]:
+    return {"status": {"images": [{"names": [*images]}]}}
 
 
 def test_nodes_that_do_not_tell_all_their_images_refuse_nothing():
-    quiet = SimpleNamespace(status=SimpleNamespace(images=None))
-    full = SimpleNamespace(status=SimpleNamespace(images=[SimpleNamespace(names=["a"])] * 50))
+    quiet = {"status": {}}
+    full = {"status": {"images": [{"names": ["a"]}] * 50}}
     assert facts._images([_images("a:1"), _images("b:1")]) == {"a:1", "b:1"}
     assert facts._images([_images("a:1"), quiet]) is None
     assert facts._images([_images("a:1"), full]) is None

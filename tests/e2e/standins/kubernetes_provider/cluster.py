@@ -112,9 +112,8 @@ class Cluster:
     ) -> dict[str, Any]:
         settings = self._client.configuration
         headers = {"Accept": "application/json", "Content-Type": content}
-        token = settings.get_api_key_with_prefix("authorization")
-        if token:
-            headers["Authorization"] = token
+        known: Any = settings.auth_settings()  # a bearer token, where the user has one
+        headers |= {one["key"]: one["value"] for one in known.values()}
         url = f"{settings.host}{path}?{urllib.parse.urlencode(query or {})}"
         sent = json.dumps(body) if "yaml" in content else body
         try:

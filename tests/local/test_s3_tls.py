@@ -299,3 +299,49 @@ def test_a_certificate_that_expires_behind_the_fault_proxy_is_met_at_once(
             client.head_bucket(Bucket="milvus")
         assert proxy.script.answered == {200: 1}
         eventually(lambda: proxy.script.refused == {"certificate expired": 1})
+
+
+ALERT_DECODE_ERROR = bytes([21, 3, 3, 0, 2, 2, 50])
+
+
+@contextlib.contextmanager
+def garbling(folder, authority, count):
+    """Serve a store that cannot read the first hellos, as when a client garbles them."""
+    ca_file, issuer = authority
+    certificate(folder, issuer=issuer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "public.crt", folder / "private.key")
+    listener = socket.create_server(("127.0.0.1", 0))
+    hellos = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with plain:
+                    hellos.append(plain.recv(5, socket.MSG_PEEK))
+                    if len(hellos) <= count:
+                        plain.recv(65_536)
+                        plain.sendall(ALERT_DECODE_ERROR)
+                        continue
+                    with context.wrap_socket(plain, server_side=True) as secure:
+                        secure.recv(65_536)
+                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    with listener:
+        port = listener.getsockname()[1]
+        tls = {"mode": "server", "ca_file": ca_file}
+        yield s3_servers.storage(f"https://127.0.0.1:{port}", tls=tls), hellos
+
+
+def test_a_hello_that_the_client_itself_has_garbled_is_said_again_and_no_third_time(
+    tmp_path, authority
+):
+    with garbling(tmp_path / "once", authority, 1) as (storage, hellos):
+        connect(storage).head_bucket(Bucket="milvus")
+        assert len(hellos) == 2
+    with garbling(tmp_path / "always", authority, 9) as (storage, hellos):
+        with pytest.raises(botocore.exceptions.SSLError, match="ALERT_DECODE_ERROR"):
+            connect(storage).head_bucket(Bucket="milvus")
+        assert len(hellos) == 2

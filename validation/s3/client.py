@@ -2,9 +2,12 @@
 
 boto3 speaks S3 as users know it; it is set to path style and to checksums only where S3 requires
 them, because that is what third-party stores and Milvus's own clients have in common. It does not
-retry by itself: a conformance check must see the first answer. The one exception is a kept-alive
-connection that turns out to be closed (servers do that after refusing a body they did not read):
-there was no answer then, and HTTP clients, Milvus's too, open another one. Nor does it follow
+retry by itself: a conformance check must see the first answer. There are two exceptions, in which
+there was no answer. One is a kept-alive connection that turns out to be closed (servers do that
+after refusing a body they did not read): HTTP clients, Milvus's too, open another one. The other is
+a fault of this client: urllib3 writes the ALPN names into the TLS context that all its connections
+share, anew for each, so of many that connect at once one in thousands says a garbled hello, which
+the store refuses with the alert decode_error. Nor does it follow
 redirects: a store that sends clients elsewhere is to be named, and botocore follows without end.
 
 The contract alone says how the store is reached. Profiles and files of AWS's tools, a session token
@@ -103,7 +106,7 @@ def connect(
         ),
     )
     events = client.meta.events
-    events.register("needs-retry.s3", _on_closed_connection)
+    events.register("needs-retry.s3", _where_nothing_was_answered)
     # Redirects are followed by what this handler notes of a request, and by nothing else.
     events.register_last("before-parameter-build.s3", _follow_no_redirect)
     events.register("before-parse.s3", _refuse_web_page)
@@ -118,12 +121,16 @@ def _verified(storage: Storage) -> str | bool:
     return True if found is None else str(found)
 
 
-def _on_closed_connection(
+def _where_nothing_was_answered(
     attempts: int, caught_exception: Exception | None, **_: object
 ) -> float | None:
     """Return the seconds after which to send a request again; None if it must not be."""
     closed = isinstance(caught_exception, boto.ConnectionClosedError)
-    return 0.0 if closed and attempts == 1 else None
+    garbled = isinstance(caught_exception, boto.SSLError) and _GARBLED in str(caught_exception)
+    return 0.0 if (closed or garbled) and attempts == 1 else None
+
+
+_GARBLED = "ALERT_DECODE_ERROR"
 
 
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:

@@ -21,17 +21,16 @@ from infra.kubernetes.check import ClusterCheckProvider
 from infra.secrets import x509
 from tests.e2e import breaks, evidence, project
 from tests.e2e.deployment import Deployment
-from tests.e2e.site.cluster import cluster
+from tests.e2e.site.cluster import cluster, wanted_after
 from tests.waiting import eventually
 from validation.errors import MilvusKitError
 
 STACK, TEMPLATE = "breaks", "ci-cluster"
 NAMESPACE = "milvus-breaks"
 ROLES = "milvus-kit:milvus"
-ADMIN = "/etc/kubernetes/admin.conf"
 STORE_PORT, MILVUS_PORT = 30930, 30560
 FIRST_ROLE = "indexnode"
-GIVEN_UP = "20"
+GIVEN_UP = "12"
 """Seconds after which what does not get ready is given up, where that is what a test is about."""
 NO_IMAGE = "127.0.0.1:9/none/etcd:v0"
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
@@ -43,11 +42,7 @@ def deployment(request, pulumi, tools, run_folder, progress):
     made = Deployment(STACK, dataclasses.replace(pulumi, root=root), tools, run_folder, progress)
     document = yaml.safe_load((root / "stacks" / f"Pulumi.{TEMPLATE}.yaml").read_text("utf-8"))
     config = document["config"]
-    config["milvus-kit:kubernetes"] = {
-        "provider": "existing",
-        "kubeconfigFile": ADMIN,
-        "namespace": NAMESPACE,
-    }
+    config["milvus-kit:kubernetes"]["namespace"] = NAMESPACE
     config["milvus-kit:storage"]["access"]["nodePort"] = STORE_PORT
     config[ROLES]["access"]["nodePort"] = MILVUS_PORT
     for role in config[ROLES]["roles"].values():
@@ -55,10 +50,9 @@ def deployment(request, pulumi, tools, run_folder, progress):
         role["terminationGraceSeconds"] = 10
         role["replicas"] = 1
     made.file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    lent = any(item.path.name == "test_ci_prod_stack.py" for item in request.session.items)
     if not made.exists():
         made.pulumi.run("stack", "init", STACK)
-    with cluster(made, keep=request.config.getoption("--keep"), lent=lent):
+    with cluster(made, keep=request.config.getoption("--keep"), lent=wanted_after(request)):
         yield made
         evidence.collect(made, progress)
         made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

@@ -23,6 +23,8 @@ from validation.errors import MilvusKitError
 CONTEXT = "the-sites-own"
 IMAGES = ("milvus-2.3.5", "kafka", "kit")
 _NAME = "elsewhere"
+_USERS = {"test_ci_cluster_stack.py", "test_breaks.py", "test_ci_prod_stack.py"}
+"""Modules whose stacks are put on it; `conftest.py` has them run one after the other."""
 
 
 @contextmanager
@@ -50,6 +52,13 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
     finally:
         if not (keep or lent):
             clean.main()
+
+
+def wanted_after(request: pytest.FixtureRequest) -> bool:
+    """Return whether a later module of this session uses the cluster too."""
+    modules = list(dict.fromkeys(item.path.name for item in request.session.items))
+    later = modules[modules.index(request.path.name) + 1 :]
+    return not _USERS.isdisjoint(later)
 
 
 def _make(deployment: Deployment) -> None:

@@ -44,7 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; they carry the kit's name so as not to meet other plugins'."""
     group = parser.getgroup("milvus-kit", "validation of a Milvus deployment")
     group.addoption("--milvus-target", metavar="FILE", help="target document of the deployment")
-    group.addoption("--milvus-rules", metavar="FILE", help="rules to judge by (NAME.slo.yaml)")
+    group.addoption(
+        "--milvus-rules", metavar="FILE", help="rules to judge by, instead of the target's own"
+    )
     group.addoption(
         "--milvus-profile", metavar="NAME", default="smoke", help="smoke, acceptance, soak"
     )

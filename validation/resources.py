@@ -33,10 +33,15 @@ def find(name: str) -> Path:
 def stacks_folders() -> tuple[Path, ...]:
     """Return where a stack's files are looked for: the user's own folders first, the kit's last.
 
-    ``$MILVUS_KIT_STACKS`` where it is set, else ``stacks`` in the working folder.
+    ``$MILVUS_KIT_STACKS`` where it is set, else ``stacks`` in the working folder; a program of
+    Pulumi's works in a folder of its project, and the stacks are the project's.
     """
     own = os.environ.get(STACKS_VARIABLE)
-    return (Path(own).expanduser() if own else Path("stacks").absolute(), find("stacks"))
+    if own:
+        return (Path(own).expanduser(), find("stacks"))
+    here = Path.cwd()
+    root = here.parent if (here.parent / "Pulumi.yaml").exists() else here
+    return (root / "stacks", find("stacks"))
 
 
 def in_stacks(path: Path | str) -> Path:
@@ -60,9 +65,22 @@ def rules_file(name: str, declared: Path | None) -> Path:
 
     Returns:
         Those, else ``NAME.slo.yaml`` of the stacks, else what the kit asks of any Milvus.
+
+    Raises:
+        ConfigurationError: The declared ones are in no folder of stacks.
     """
     if declared is not None:
-        return in_stacks(declared)
+        path = in_stacks(declared)
+        if not path.exists():
+            folders = " or ".join(map(str, stacks_folders()))
+            raise ConfigurationError(
+                f"the rules that it names are not in {folders}",
+                where=f"rules of {name}",
+                seen=str(declared),
+                remedy="correct validation.rules of the stack (or rules of the target file), or"
+                " name a rules file with --rules",
+            )
+        return path
     own = in_stacks(f"{name}.slo.yaml")
     return own if own.exists() else in_stacks(FALLBACK_RULES)
 

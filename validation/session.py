@@ -147,6 +147,7 @@ def validate(target: Target, choices: Choices) -> ExitCode:
     progress = Progress()
     rules_file = choices.rules or resources.rules_file(target.name, target.rules)
     rules, profile = rules_files.load(rules_file), choices.resolved_profile()
+    progress.say(f"rules: {rules_file}")
     with progress.step(f"connect to {target.name}"), connect(target):
         pass
     if target.storage is not None:

@@ -7,7 +7,6 @@ import http
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 GPU = "nvidia.com/gpu"
 _FORBIDDEN = 403
@@ -59,33 +58,39 @@ class ClusterFacts:
 
 
 class _Server:
-    """Answers of the API server, as JSON: the client library's models take a second to import.
-
-    Raises:
-        ApiException: For each answer that is none.
-    """
+    """Answers of the API server, as JSON: the client library's models take a second to import."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def ask(self, path: str, **query: str) -> Any:
-        """Return what a GET of this path answers."""
+    def ask(self, path: str, key: str, **query: str) -> Any:
+        """Return what stands under a key in the answer to a GET of this path.
+
+        Raises:
+            ApiException: For each answer that does not have it.
+        """
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (half a second)
 
-        settings = self._client.configuration
-        headers = {"Accept": "application/json"}
-        for one in settings.auth_settings().values():
-            headers[one["key"]] = one["value"]
-        url = f"{settings.host}{path}?{urlencode(query)}"
-        answer = self._client.call_api("GET", url, headers)
-        data = answer.read()
+        request = self._client.param_serialize(
+            "GET",
+            path,
+            query_params=[*query.items()],
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        answer = self._client.call_api(*request)
+        text = answer.read()
         if answer.status != http.HTTPStatus.OK:
             raise ApiException(status=answer.status, reason=answer.reason)
-        return json.loads(data)
+        try:
+            return json.loads(text)[key]
+        except (ValueError, KeyError, TypeError):
+            reason = f"and no {key}, which Kubernetes has at {path}"
+            raise ApiException(status=answer.status, reason=reason) from None
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
         """Return the objects of a list."""
-        return self.ask(path, **query)["items"]
+        return self.ask(path, "items", **query) or []
 
 
 def facts(client: Any, namespace: str = "") -> ClusterFacts:
@@ -96,7 +101,7 @@ def facts(client: Any, namespace: str = "") -> ClusterFacts:
         namespace: Whose pods are the stack's own: they leave the room that they have.
     """
     server = _Server(client)
-    version = server.ask("/version")["gitVersion"]
+    version = server.ask("/version", "gitVersion")
     usable = [node for node in server.items("/api/v1/nodes") if _usable(node)]
     classes = {
         one["metadata"]["name"]: one["metadata"].get("annotations") or {}
@@ -192,8 +197,8 @@ def _allowed(ask: Callable[[], Any], otherwise: Any) -> Any:
 
 
 def _uid(server: _Server) -> str:
-    found = _allowed(lambda: server.ask("/api/v1/namespaces/kube-system"), None)
-    return found["metadata"]["uid"] if found else ""
+    found = _allowed(lambda: server.ask("/api/v1/namespaces/kube-system", "metadata"), {})
+    return found.get("uid", "")
 
 
 def _node_ports(server: _Server) -> dict[int, str]:

@@ -14,6 +14,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.engine import Engine, engine
 from tests.e2e.images.bundle import EVERY, chosen, image_archives
 from tests.e2e.memory import MemoryWatch
+from tests.e2e.site import cluster as site_cluster
 from tests.e2e.toolchain import provide
 from tests.e2e.toolchain.provide import Toolchain
 from validation.cache import cache_folder
@@ -30,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _NEIGHBOURS = {
-    "test_breaks.py": "test_ci_prod_stack.py",
+    "test_breaks.py": "test_ci_cluster_stack.py",
+    "test_ci_prod_stack.py": "test_ci_cluster_stack.py",
     "test_hosts_refused.py": "test_two_nodes.py",
 }
 """Modules that run right before another, which then uses the same cluster or the same hosts."""
@@ -112,6 +114,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             image_archives(config.stash[_TOOLS], progress)
     except MilvusKitError as error:
         pytest.exit(f"end to end: {error}", returncode=int(error.exit_code))
+
+
+def pytest_sessionfinish() -> None:
+    site_cluster.give_back()
 
 
 @pytest.fixture(scope="session")

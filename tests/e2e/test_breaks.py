@@ -30,7 +30,7 @@ NAMESPACE = "milvus-breaks"
 ROLES = "milvus-kit:milvus"
 STORE_PORT, MILVUS_PORT = 30930, 30560
 FIRST_ROLE = "indexnode"
-GIVEN_UP = "12"
+GIVEN_UP = "15"
 """Seconds after which what does not get ready is given up, where that is what a test is about."""
 NO_IMAGE = "127.0.0.1:9/none/etcd:v0"
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]

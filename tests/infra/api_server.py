@@ -20,8 +20,8 @@ class KnowsNobody(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.answer(self.status, {"kind": "Status", "code": self.status})
 
-    def answer(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
+    def answer(self, status: int, document: dict[str, Any] | bytes) -> None:
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

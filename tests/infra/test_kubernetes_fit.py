@@ -15,7 +15,7 @@ from infra.kubernetes.needs import Needs, Pods
 from infra.needs import needs_of
 from tests.infra.api_server import Cluster, node, pod, running
 from tests.infra.declaring import CLUSTER_23, DEV, PROD, STANDALONE, changed, declare, settings_of
-from validation.errors import ConfigurationError
+from validation.errors import ConfigurationError, UnreachableError
 
 GIB = 2**30
 CLUSTER = ClusterFacts(
@@ -192,6 +192,14 @@ def test_who_may_list_neither_pods_nor_services_nor_see_the_uid_is_not_refused_f
     assert free(cluster)["one"][0] == 4.0
     props = {"kubeconfig": cluster.kubeconfig, "needs": {}}
     assert check.look(props).uid == ""
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, b"<html>sign in</html>"])
+def test_an_answer_that_is_none_of_kubernetes_names_the_address(cluster, monkeypatch, answer):
+    monkeypatch.setattr(cluster, "tell", lambda _: (200, answer))
+    with pytest.raises(UnreachableError, match="200 and no gitVersion") as caught:
+        check.look({"kubeconfig": cluster.kubeconfig, "needs": {}})
+    assert cluster.url in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ from validation.stored_runs import (
 )
 from validation.target import SecretRef, Storage
 
+RULES = """schema: milvus-kit/slo/1
+rules:
+  loading.index: {{metric: loading.index_seconds, max: {}, unit: s}}
+"""
 ENABLED = changed(
     PROD,
     milvus={"tls": {"mode": "mutual"}},
@@ -119,8 +123,8 @@ def test_it_has_as_long_as_its_profile_needs(profile):
 def test_a_changed_rule_makes_a_new_run(tmp_path):
     rules = tmp_path / "rules.yaml"
     found = []
-    for text in ("a: 1\n", "a: 2\n"):
-        rules.write_text(text, encoding="utf-8")
+    for most in (1, 2):
+        rules.write_text(RULES.format(most), encoding="utf-8")
         document = changed(DEV, validation={"enabled": True, "rules": str(rules)})
         template = shown(declare(document).workloads()["Job/milvus-validation"])
         found.append(template["metadata"]["annotations"]["milvus-kit/configuration"])
@@ -155,6 +159,20 @@ def test_rules_that_the_settings_name_judge_the_stack_from_outside_too():
     document = changed(DEV, validation={"enabled": True, "rules": "local.slo.yaml"})
     outside, _ = stack_and_job(document)
     assert rules_file(outside.name, outside.rules) == lock_file().parent / "local.slo.yaml"
+
+
+def test_a_stack_without_rules_of_its_own_takes_those_that_hold_for_any_along():
+    declared = declare(changed(DEV, validation={"enabled": True}), stack="unheard-of")
+    data = declared.one("ConfigMap", "milvus-validation")["data"]
+    default = lock_file().parent / "default.slo.yaml"
+    assert data["rules.yaml"] == default.read_text(encoding="utf-8")
+
+
+def test_rules_that_could_judge_nothing_are_refused_before_anything_is_deployed(tmp_path):
+    (tmp_path / "rules.yaml").write_text("a: 1\n", encoding="utf-8")
+    document = changed(DEV, validation={"rules": str(tmp_path / "rules.yaml")})
+    with pytest.raises(ConfigurationError, match="a: unknown key"):
+        declare(document)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -307,11 +325,11 @@ def test_a_run_from_before_rules_profile_or_image_changed_is_not_taken_for_the_n
     key, tmp_path
 ):
     rules = tmp_path / "rules.yaml"
-    rules.write_text("a: 1\n", encoding="utf-8")
+    rules.write_text(RULES.format(1), encoding="utf-8")
     _, before = stack_and_job(changed(DEV, validation={"enabled": True, "rules": str(rules)}))
     later: dict = {"enabled": True, "rules": str(rules)}
     if key == "rules":
-        rules.write_text("a: 2\n", encoding="utf-8")
+        rules.write_text(RULES.format(2), encoding="utf-8")
     else:
         later[key] = {"profile": "acceptance", "image": "registry.example.com/kit:2"}[key]
     declared, after = stack_and_job(changed(DEV, validation=later))

@@ -34,7 +34,24 @@ def test_rules_that_a_target_names_come_before_those_of_its_name(own):
     (own / "mine.slo.yaml").touch()
     named = resources.rules_file("mine", Path("local.slo.yaml"))
     assert named == resources.find("stacks") / "local.slo.yaml"
+    (own / "other.yaml").touch()
     assert resources.rules_file("mine", own / "other.yaml") == own / "other.yaml"
+
+
+def test_rules_that_a_target_names_and_that_are_nowhere_are_told_with_every_place(own):
+    (own / "mine.slo.yaml").touch()
+    with pytest.raises(ConfigurationError, match="the rules that it names are not in") as caught:
+        resources.rules_file("mine", Path("absent.slo.yaml"))
+    for folder in (own, resources.find("stacks")):
+        assert str(folder) in str(caught.value)
+
+
+def test_a_program_finds_the_stacks_of_its_project(own, monkeypatch):
+    (own.parent / "Pulumi.yaml").touch()
+    (own.parent / "infra").mkdir()
+    monkeypatch.chdir(own.parent / "infra")
+    (own / "mine.slo.yaml").touch()
+    assert resources.rules_file("mine", None) == own / "mine.slo.yaml"
 
 
 def test_a_users_own_stack_is_found_before_the_kits_of_the_same_name(own):

@@ -20,7 +20,9 @@ def command(
         None, "-s", "--stack", metavar="NAME", help="Pulumi stack whose output is the target."
     ),
     rules: Path | None = typer.Option(
-        None, metavar="FILE", help="Rules to judge by. [default: stacks/NAME.slo.yaml]"
+        None,
+        metavar="FILE",
+        help="Rules to judge by. [default: those that the target names, else stacks/NAME.slo.yaml]",
     ),
     profile: str = typer.Option(
         "acceptance", help="How much is measured: smoke, acceptance or soak."

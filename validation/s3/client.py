@@ -40,6 +40,9 @@ from validation.s3.endpoint import (
 from validation.s3.wire import is_page
 from validation.target import Storage
 
+_GARBLED = "ALERT_DECODE_ERROR"
+"""What OpenSSL calls the alert by which a server refuses a hello that it cannot read."""
+
 
 class WebPageError(ResponseParserError):
     """A web page came in place of S3's answer."""
@@ -128,9 +131,6 @@ def _where_nothing_was_answered(
     closed = isinstance(caught_exception, boto.ConnectionClosedError)
     garbled = isinstance(caught_exception, boto.SSLError) and _GARBLED in str(caught_exception)
     return 0.0 if (closed or garbled) and attempts == 1 else None
-
-
-_GARBLED = "ALERT_DECODE_ERROR"
 
 
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:

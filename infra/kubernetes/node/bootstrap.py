@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -52,11 +52,11 @@ def create(plan: NodePlan) -> Made:
         with _leader(plan) as leader:
             connection.write(RECORD, _record(plan, facts, made=False), mode="0644")
             try:
-                archives = _prepare(connection, plan, facts)
+                _prepare(connection, plan, facts)
                 if leader is None:
-                    _init(connection, plan, facts, archives)
+                    _init(connection, plan, facts)
                 else:
-                    _join(connection, leader, plan, facts, archives)
+                    _join(connection, leader, plan, facts)
                 connection.write(RECORD, _record(plan, facts, made=True), mode="0644")
             except BaseException:
                 _undo(connection, plan)
@@ -128,8 +128,7 @@ def _record(plan: NodePlan, facts: Facts, *, made: bool) -> str:
     )
 
 
-def _prepare(connection: Connection, plan: NodePlan, facts: Facts) -> list[str]:
-    """Make the host ready for kubeadm; return the image archives that it need not wait for."""
+def _prepare(connection: Connection, plan: NodePlan, facts: Facts) -> None:
     connection.run(
         """for module in overlay br_netfilter; do modprobe "$module" 2>/dev/null || true; done
 grep -qw overlay /proc/filesystems || { echo "the kernel has no overlay file system" >&2; exit 1; }
@@ -145,8 +144,8 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
     connection.write(f"{FOLDER}/containerd.toml", files.containerd(facts, sandbox), mode="0644")
     services.start(connection, services.CONTAINERD, systemd=facts.systemd)
     services.await_containerd(connection)
-    archives = _archives(connection, plan.image_archives) if plan.image_archives else []
-    archives = _import_images(connection, archives, wanted=images)
+    if plan.image_archives:
+        _import_images(connection, plan.image_archives)
     if plan.cni_manifest is None:
         network = files.bridge_network(plan.pod_subnet)
         connection.write(files.CNI_FILE, network, mode="0644")
@@ -154,39 +153,23 @@ echo 1 > /proc/sys/net/ipv4/ip_forward
     if facts.kubelet_packaged:
         services.mask_packaged(connection)
     services.start(connection, services.KUBELET, systemd=facts.systemd)
-    return archives
 
 
-def _archives(connection: Connection, folder: str) -> list[str]:
-    """Return the image archives in a folder of the host.
-
-    Raises:
-        MilvusKitError: There is none.
-    """
-    found = connection.run(
-        f"""ls -d {shlex.quote(folder)}/*.tar 2>/dev/null ||
-    {{ echo "no *.tar in {folder}" >&2; exit 1; }}""",
-        what="looking for image archives",
+def _import_images(connection: Connection, folder: str) -> None:
+    # A pod's first use of an image unpacks it; those of no pod yet would only cost time here.
+    connection.run(
+        f"""found=
+for archive in {shlex.quote(folder)}/*.tar; do
+    [ -e "$archive" ] || continue
+    found=1
+    ctr --address {SOCKET} --namespace k8s.io images import --no-unpack "$archive" >/dev/null
+done
+[ -n "$found" ] || {{ echo "no *.tar in {folder}" >&2; exit 1; }}""",
+        what="importing the image archives",
     )
-    return found.splitlines()
 
 
-def _import_images(
-    connection: Connection, archives: Sequence[str], *, wanted: Sequence[str] = ()
-) -> list[str]:
-    """Import image archives, at most until all of some images are there; return those left."""
-    for number, archive in enumerate(archives):
-        ctr = f"ctr --address {SOCKET} --namespace k8s.io images"
-        there = connection.run(
-            f"{ctr} import {shlex.quote(archive)} >/dev/null && {ctr} list -q",
-            what=f"importing the image archive {archive}",
-        )
-        if wanted and set(wanted) <= set(there.splitlines()):
-            return list(archives[number + 1 :])
-    return []
-
-
-def _init(connection: Connection, plan: NodePlan, facts: Facts, archives: list[str]) -> None:
+def _init(connection: Connection, plan: NodePlan, facts: Facts) -> None:
     config = f"{FOLDER}/kubeadm.yaml"
     connection.write(config, files.kubeadm_init(plan, facts))
     # SystemVerification rejects kernels and container runtimes that work; the checks that matter
@@ -199,7 +182,6 @@ def _init(connection: Connection, plan: NodePlan, facts: Facts, archives: list[s
         )
     if plan.cni_manifest is not None:
         apply_network(connection, plan.cni_manifest)
-    _import_images(connection, archives)  # the control plane needs as long to get going
     membership.await_ready(connection, plan.host.name)
     connection.run(
         f"{KUBECTL} -n kube-system rollout status deployment/coredns --timeout=180s",
@@ -242,13 +224,7 @@ def apply_network(connection: Connection, manifest: str) -> None:
     connection.run(f"{KUBECTL} apply -f {path}", what="applying the CNI manifest")
 
 
-def _join(
-    connection: Connection,
-    leader: Connection,
-    plan: NodePlan,
-    facts: Facts,
-    archives: list[str],
-) -> None:
+def _join(connection: Connection, leader: Connection, plan: NodePlan, facts: Facts) -> None:
     key = ""
     if plan.host.role == "control-plane":
         uploaded = leader.run(
@@ -263,7 +239,6 @@ def _join(
     connection.write(config, files.kubeadm_join(plan, printed[2], token, digest, key))
     connection.write(files.PATCH_FILE, files.kubelet_patch(facts))
     _kubeadm(connection, f"join --config {config}", facts)
-    _import_images(connection, archives)
     membership.await_ready(leader, plan.host.name)
 
 

@@ -11,7 +11,6 @@ from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
 from infra.settings.services import Etcd, Images, Log, ValidationJob
 from infra.settings.storage import Minio, Storage
-from validation import strict_yaml
 from validation.errors import ConfigurationError
 from validation.resources import in_stacks
 
@@ -110,15 +109,17 @@ def _images_are_pinned(
 def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
     if validation.rules is None:
         return
-    path = in_stacks(validation.rules)
+    from validation import rules as rules_files  # noqa: PLC0415  (loads numpy)
+
     try:
-        strict_yaml.load(
-            path,
-            "rules file",
-            remedy="give a path that starts in stacks/, such as default.slo.yaml",
-        )
+        rules_files.load(in_stacks(validation.rules))
     except ConfigurationError as error:
-        yield Problem("validation.rules", error.what, seen=repr(error.where), remedy=error.remedy)
+        yield Problem(
+            "validation.rules",
+            error.what,
+            seen=repr(error.where),
+            remedy="give a path that starts in stacks/, such as default.slo.yaml, or mend the file",
+        )
 
 
 @rule

@@ -24,7 +24,9 @@ CONTEXT = "the-sites-own"
 IMAGES = ("milvus-2.3.5", "kafka", "kit")
 _NAME = "elsewhere"
 _USERS = {"test_ci_cluster_stack.py", "test_breaks.py", "test_ci_prod_stack.py"}
-"""Modules whose stacks are put on it; `conftest.py` has them run one after the other."""
+"""Modules whose stacks are put on it; they run one after the other."""
+_lent: list[str] = []
+"""Stacks of this process that have left the cluster to the next one."""
 
 
 @contextmanager
@@ -42,16 +44,32 @@ def cluster(deployment: Deployment, *, keep: bool, lent: bool = False) -> Iterat
     if keep and host.node_record():
         yield
         return
-    stands = host.node_record().get("cluster") == _NAME and host.is_prepared()
-    if not stands:
+    if not _stands():
         host.require_no_cluster()  # before anything that has to be undone
-    try:
-        if not stands:
+        try:
             _make(deployment)
+        except BaseException:
+            clean.main()
+            raise
+    try:
         yield
     finally:
-        if not (keep or lent):
-            clean.main()
+        if lent:
+            _lent.append(deployment.stack)
+        elif not keep:
+            assert clean.main() == 0
+
+
+def give_back() -> None:
+    """Remove the cluster that was lent to a module which was not run in the end."""
+    if _lent and _stands():
+        clean.main()
+
+
+def _stands() -> bool:
+    record = host.node_record()
+    made = record.get("cluster") == _NAME and record.get("made") == "yes"
+    return made and host.is_prepared()
 
 
 def wanted_after(request: pytest.FixtureRequest) -> bool:

@@ -17,7 +17,7 @@ NAMESPACE = "milvus-ci-cluster"
 WATCHED_SECONDS = 20
 """Twice what a lost query node's session lives."""
 ROLES = {"rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy"}
-FIRST = ("identity", "data", "recall", "retrieval", "storage", "attribution")
+FIRST = ("identity", "data", "recall", "retrieval", "storage")
 """Families asked before anything is broken; the Job asks them all at the end."""
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(1500)]
 

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from test_s3_bad_endpoints import serving
 
 from tests.waiting import eventually
 from validation.errors import ConfigurationError, ExitCode, UnreachableError
@@ -311,28 +312,22 @@ def garbling(folder, authority, count):
     certificate(folder, issuer=issuer)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "public.crt", folder / "private.key")
-    listener = socket.create_server(("127.0.0.1", 0))
     hellos = []
 
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                with plain:
-                    hellos.append(plain.recv(5, socket.MSG_PEEK))
-                    if len(hellos) <= count:
-                        plain.recv(65_536)
-                        plain.sendall(ALERT_DECODE_ERROR)
-                        continue
-                    with context.wrap_socket(plain, server_side=True) as secure:
-                        secure.recv(65_536)
-                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    def one(plain: socket.socket, _: threading.Event) -> None:
+        with plain:
+            hellos.append(plain.recv(5, socket.MSG_PEEK))
+            if len(hellos) <= count:
+                plain.recv(65_536)
+                plain.sendall(ALERT_DECODE_ERROR)
+                return
+            with context.wrap_socket(plain, server_side=True) as secure:
+                secure.recv(65_536)
+                secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    threading.Thread(target=serve, daemon=True).start()
-    with listener:
-        port = listener.getsockname()[1]
+    with serving(one) as endpoint:
         tls = {"mode": "server", "ca_file": ca_file}
-        yield s3_servers.storage(f"https://127.0.0.1:{port}", tls=tls), hellos
+        yield s3_servers.storage(endpoint.replace("http", "https"), tls=tls), hellos
 
 
 def test_a_hello_that_the_client_itself_has_garbled_is_said_again_and_no_third_time(

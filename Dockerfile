@@ -11,12 +11,19 @@ WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 # The versions and hashes of requirements.lock, without what development and Pulumi need;
 # compiled here, since nothing can be written where it runs.
-RUN python -m venv /opt/tools && /opt/tools/bin/pip install --quiet "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)"
+RUN python -m venv /opt/tools \
+ && for tool in uv cyclonedx-bom; do \
+      /opt/tools/bin/pip install --quiet "$(sed -n "s/^\($tool==[^ ]*\).*/\1/p" requirements.lock)" || exit 1; \
+    done
 RUN /opt/tools/bin/uv pip compile pyproject.toml --constraint requirements.lock \
       --generate-hashes --quiet --output-file runtime.lock \
  && python -m venv /opt/milvus-kit \
  && /opt/tools/bin/uv pip install --quiet --compile-bytecode --python /opt/milvus-kit/bin/python \
       --require-hashes -r runtime.lock
+# What is inside, for scanners and for the certificates of the runs that this image makes.
+RUN mkdir /opt/milvus-kit/build && cp runtime.lock /opt/milvus-kit/build/requirements.lock \
+ && /opt/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --short-PURLs \
+      --output-reproducible -o /opt/milvus-kit/build/sbom.cdx.json runtime.lock
 COPY infra ./infra
 COPY validation ./validation
 COPY stacks ./stacks

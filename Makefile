@@ -5,9 +5,11 @@ UV      := $(VENV)/bin/uv
 READY   := $(VENV)/.ready
 RUN     := $(VENV)/bin
 ARGS    ?=
+# All but `embed`: it brings PyTorch, some gigabytes that neither tests nor most users need.
+LOCKED_EXTRAS := --extra embedded --extra hdf5 --extra infra --extra pkcs11
 
 .DEFAULT_GOAL := help
-.PHONY: help try test test-slow check fmt selftest e2e e2e-quick e2e-clean bench lock clean
+.PHONY: help try test test-slow stores check fmt selftest e2e e2e-quick e2e-clean bench docs lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +24,10 @@ test: $(READY) ## the fast tests, on real servers where that matters
 test-slow: $(READY) ## the tests that wait for minutes, which `make test` leaves out
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/pytest -n 3 --dist loadfile \
 	  --no-loadscope-reorder -m slow $(ARGS)
+
+stores: $(READY) ## S3 servers from their registries: what preflight says, and what real clients meet
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m pytest tests/stores $(ARGS); \
+	  status=$$?; $(RUN)/python -m tests.stores.page && exit $$status
 
 check: $(READY) ## formatting, lint and types
 	@$(RUN)/ruff format --check .
@@ -47,8 +53,12 @@ e2e-clean: $(READY) ## give this host back, whatever a killed end-to-end run lef
 bench: $(READY) ## print the figures that the kit promises of itself, as ratios
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
 
+docs: $(READY) ## the documentation as a site in build/docs, without a network
+	@NO_MKDOCS_2_WARNING=1 PYTHONWARNINGS=ignore $(RUN)/mkdocs build --strict
+	@echo "build/docs/index.html"
+
 lock: $(UV) ## resolve the dependencies anew into requirements.lock
-	@$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	@$(UV) pip compile pyproject.toml $(LOCKED_EXTRAS) --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" -q -o requirements.lock $(ARGS)
 

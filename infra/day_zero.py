@@ -21,29 +21,46 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from infra.milvus.roles.topology import refuse_unsupported
 from infra.provider import Provider
 from infra.settings import Settings
 from infra.settings.model import Volume
-from infra.settings.services import Kafka, Woodpecker
+from infra.settings.services import Kafka, Pulsar, Woodpecker
 from infra.settings.storage import Minio
+from validation.errors import ConfigurationError
 
-_OLD_DATA = (
-    "go back to the earlier value, or deploy a new stack and move the data (milvus-backup); if the"
-    " data has been moved already, `pulumi state delete` this resource"
-)
+_BACK = "go back to the earlier value"
+
+
+def _moved(key: str) -> str:
+    """Return what to do about a change that is right once the data has been moved."""
+    return (
+        f"{_BACK}, or deploy a new stack and move the data (milvus-backup); if the data is where"
+        f" the new value says already, add {key} to migration.accept for one `pulumi up`"
+    )
+
+
 _OLD_CLAIMS = (
-    "go back to the earlier value; enlarge the PersistentVolumeClaims themselves with kubectl,"
+    f"{_BACK}; enlarge the PersistentVolumeClaims themselves with kubectl,"
     " where their storage class allows it"
 )
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is decided on the first day: its key, why it stays, and what to do."""
+    """One thing that is decided on the first day: its key, why it stays, and what to do.
+
+    Without a remedy of its own it may change once the data has been moved.
+    """
 
     key: str
     reason: str
-    remedy: str = _OLD_DATA
+    own_remedy: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """Return what to do."""
+        return self.own_remedy or _moved(self.key)
 
 
 _CLAIMS = (
@@ -52,14 +69,16 @@ _CLAIMS = (
 FACTS = {
     "log": Fact(
         "log.type",
-        "an upgrade cannot change the type of the log; rows that are only in it would be lost",
+        "a running Milvus is not given another log by its settings; rows that are only in the old"
+        " one would be lost",
     ),
+    "topics": Fact("log.namespace", "Milvus finds nothing in another tenant or namespace"),
     "bucket": Fact("storage.bucket", "Milvus finds nothing in another bucket"),
     "root_path": Fact("storage.rootPath", "Milvus finds nothing under another root path"),
     "mode": Fact("milvus.mode", "a standalone's and a cluster's metadata are not exchanged"),
     "namespace": Fact("kubernetes.namespace", "etcd's volumes, and what is in them, stay behind"),
     "members": Fact(
-        "etcd.members", "new members that are only declared would be a second, empty etcd"
+        "etcd.members", "new members that are only declared would be a second, empty etcd", _BACK
     ),
     "etcd_volume": Fact("etcd.volume", _CLAIMS, _OLD_CLAIMS),
     "data_volume": Fact("milvus.dataVolume", _CLAIMS, _OLD_CLAIMS),
@@ -71,9 +90,12 @@ VERSION = "milvus.version"
 
 def facts(settings: Settings) -> dict[str, str]:
     """Return what must not change; empty where there is no such thing."""
-    log: Any = settings.log
+    log = settings.log
     kind = f"{log.type}-{log.mode}" if isinstance(log, (Woodpecker, Kafka)) else log.type
-    serving = isinstance(log, (Woodpecker, Kafka)) and log.mode in {"service", "create"}
+    topics = f"{log.tenant}/{log.namespace}" if isinstance(log, Pulsar) else ""
+    serving = (
+        log if isinstance(log, (Woodpecker, Kafka)) and log.mode in {"service", "create"} else None
+    )
     minio = settings.storage if isinstance(settings.storage, Minio) else None
 
     def claim(volume: Volume | None) -> str:
@@ -83,8 +105,8 @@ def facts(settings: Settings) -> dict[str, str]:
         return f"{volume.size} of {named}" if named else volume.size
 
     return {
-        # Kafka is Kafka, wherever it runs, as long as its topics are the same.
-        "log": log.type if isinstance(log, Kafka) else kind,
+        "log": kind,
+        "topics": topics,
         "bucket": settings.storage.bucket,
         "root_path": settings.storage.root_path,
         "mode": settings.milvus.mode,
@@ -93,7 +115,7 @@ def facts(settings: Settings) -> dict[str, str]:
         "etcd_volume": claim(settings.etcd.volume),
         "data_volume": claim(settings.milvus.data_volume),
         "storage_volume": claim(minio.volume if minio else None),
-        "log_volume": claim(log.volume if serving else None),
+        "log_volume": claim(serving.volume if serving else None),
         "version": settings.milvus.version,
     }
 
@@ -102,26 +124,22 @@ class DayZeroProvider(Provider):
     """Compares the settings with the first day's."""
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse what cannot be changed."""
+        """Refuse what cannot be changed, unless the settings accept it."""
+        # Heeded once and not kept: it is no fact, and its absence later is no change.
+        accepted = news.get("accept") or []
+        kept = {name: value for name, value in news.items() if name != "accept"}
         failures = [
             CheckFailure(
                 name,
-                f"{fact.key}: {fact.reason} (was {_olds[name]!r}, now {news[name]!r})."
+                f"{fact.key}: {fact.reason} (was {_olds[name]!r}, now {kept[name]!r})."
                 f" -> {fact.remedy}",
             )
             for name, fact in FACTS.items()
-            # State of an earlier release knows fewer facts; what was not there can come, or go.
-            if _olds.get(name) and news[name] and _olds[name] != news[name]
+            if fact.key not in accepted and _changed(_olds.get(name), kept[name])
         ]
-        if "version" in _olds and _line(news["version"]) < _line(_olds["version"]):
-            failures.append(
-                CheckFailure(
-                    "version",
-                    f"{VERSION}: metadata written by {_olds['version']} cannot be read by"
-                    f" {news['version']}. -> {_OLD_DATA}",
-                )
-            )
-        return CheckResult(news, failures)
+        if "version" in _olds and VERSION not in accepted:
+            failures += _refused(_olds["version"], kept["version"])
+        return CheckResult(kept, failures)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Keep the facts."""
@@ -138,6 +156,28 @@ class DayZeroProvider(Provider):
         return UpdateResult(news)
 
 
+def _changed(old: str | None, new: str) -> bool:
+    """Tell whether a fact is another one now; what was not there can come, and go.
+
+    State of an earlier release knows fewer facts, and of a Kafka not whether it is the kit's own.
+    """
+    if not old or not new:
+        return False
+    return new not in {old, f"{old}-create", f"{old}-adopt"}
+
+
+def _refused(old: str, new: str) -> list[CheckFailure]:
+    """Return why a running version cannot become another, if it cannot."""
+    if _line(new) < _line(old):
+        reason = f"metadata written by {old} cannot be read by {new}. -> {_moved(VERSION)}"
+        return [CheckFailure("version", f"{VERSION}: {reason}")]
+    try:
+        refuse_unsupported(old, new)
+    except ConfigurationError as error:
+        return [CheckFailure("version", f"{VERSION}: {error.what}. -> {error.remedy}")]
+    return []
+
+
 def _line(version: str) -> tuple[int, ...]:
     """Return a release line: patch releases of one line read each other's metadata."""
     return tuple(int(part) for part in version.split(".")[:2])
@@ -147,4 +187,5 @@ class DayZero(Resource, name="DayZero"):
     """The facts of the first day."""
 
     def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(DayZeroProvider(), "day-zero", dict(facts(settings)), opts)
+        props: dict[str, Any] = {**facts(settings), "accept": list(settings.migration.accept)}
+        super().__init__(DayZeroProvider(), "day-zero", props, opts)

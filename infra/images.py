@@ -21,15 +21,16 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from infra.milvus.topology import sets_first_password
+from infra.milvus.roles.topology import sets_first_password, woodpecker_server
 from infra.settings import Settings
 from infra.settings.cluster import KubeadmCluster
 from infra.settings.model import Section
 from infra.settings.services import Images, Kafka, Woodpecker
 from infra.settings.storage import Minio
-from validation import strict_yaml
+from validation.common import strict_yaml
+from validation.common.patterns import shaped
+from validation.common.resources import in_stacks
 from validation.errors import ConfigurationError
-from validation.resources import in_stacks
 
 SCHEMA = "milvus-kit/images/1"
 _TAKE = "take stacks/images.yaml of this release"
@@ -39,21 +40,38 @@ _Item = TypeVar("_Item")
 class Pin(Section):
     """One version of an image. ``digest`` is left out until it is known."""
 
-    tag: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,127}$")]
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    tag: Annotated[str, shaped(r"^[\w][\w.-]{0,127}$", "an image's tag", "v2.6.20")]
+    digest: (
+        Annotated[
+            str,
+            shaped(
+                r"^sha256:[0-9a-f]{64}$", "a digest of 64 hexadecimal digits", f"sha256:{'0a' * 32}"
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Image(Section):
     """An image and the versions of it that stacks can use; the first is the default."""
 
-    repository: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+$")]
+    repository: Annotated[
+        str,
+        shaped(
+            r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+$",
+            "a repository with its registry",
+            "docker.io/milvusdb/milvus",
+        ),
+    ]
     versions: dict[str, Pin] = Field(min_length=1)
 
 
 class Lock(Section):
     """The lock file."""
 
-    schema_: Annotated[str, Field(alias="schema", pattern=f"^{SCHEMA}$")]
+    schema_: Annotated[
+        str, shaped(f"^{SCHEMA}$", "the schema of a lock of images", SCHEMA, alias="schema")
+    ]
     images: dict[str, Image]
 
 
@@ -87,9 +105,9 @@ def resolve(
 
     Args:
         name: Its name in the lock.
-        settings: The stack's settings of images.
+        settings: The stack's settings of images; its mirrors are used for every image.
         version: One of its versions; None: the first in the lock.
-        override: A reference that the settings give elsewhere, which wins.
+        override: A reference that the settings give elsewhere, which wins over the lock.
 
     Raises:
         ConfigurationError: The lock has no such image or version, or no digest where one is
@@ -97,7 +115,7 @@ def resolve(
     """
     given = override or settings.overrides.get(name)
     if given is not None:
-        return given
+        return _mirrored(given, settings)
     images = lock().images
     image = _known(name, images, "image", str(lock_file()))
     chosen = version or next(iter(image.versions))
@@ -113,6 +131,36 @@ def resolve(
     return f"{reference}@{pin.digest}" if pin.digest else reference
 
 
+def milvus_image(settings: Settings) -> str:
+    """Return the image of every role of Milvus.
+
+    With GPUs that is the one built for them for all roles: the proxy and the coordinators compare
+    an index's type with the list in their own binary.
+
+    Raises:
+        ConfigurationError: As `resolve`.
+    """
+    milvus = settings.milvus
+    return resolve(
+        milvus_name(settings), settings.images, version=milvus.version, override=milvus.image
+    )
+
+
+def milvus_name(settings: Settings) -> str:
+    """Return the name in the lock of the image of every role of Milvus."""
+    return "milvus-gpu" if settings.milvus.gpu.enabled else "milvus"
+
+
+def woodpecker_image(settings: Settings) -> str:
+    """Return the image of the log's servers: their version belongs to that of Milvus.
+
+    Raises:
+        ConfigurationError: As `resolve`.
+    """
+    version = woodpecker_server(settings.milvus.version)
+    return resolve("woodpecker", settings.images, version=version)
+
+
 def used(settings: Settings) -> dict[str, str]:
     """Return every image that a stack runs, by its name in the lock.
 
@@ -123,17 +171,13 @@ def used(settings: Settings) -> dict[str, str]:
     for name in images.overrides:
         _known(name, lock().images, "image to override", f"images.overrides.{name}")
     found = {
-        "milvus": resolve("milvus", images, version=milvus.version, override=milvus.image),
+        milvus_name(settings): milvus_image(settings),
         "etcd": resolve("etcd", images),
     }
-    if milvus.gpu.enabled:
-        found["milvus-gpu"] = resolve(
-            "milvus-gpu", images, version=milvus.version, override=milvus.image
-        )
     if isinstance(settings.storage, Minio):
         found["minio"] = resolve("minio", images)
     if isinstance(settings.log, Woodpecker) and settings.log.mode == "service":
-        found["woodpecker"] = resolve("woodpecker", images)
+        found["woodpecker"] = woodpecker_image(settings)
     if isinstance(settings.log, Kafka) and settings.log.mode == "create":
         found["kafka"] = resolve("kafka", images)
     if milvus.installer == "operator":
@@ -166,11 +210,13 @@ def _runs_the_kit(settings: Settings) -> bool:
     return settings.validation.enabled or settings.etcd.snapshots is not None or sets_password
 
 
-def _mirrored(repository: str, settings: Images) -> str:
+def _mirrored(image: str, settings: Images) -> str:
+    """Return where a repository is, or an image with its tag or digest."""
     for mirror in settings.mirrors:
-        if repository == mirror.source or repository.startswith(mirror.source + "/"):
-            return mirror.mirror + repository.removeprefix(mirror.source)
-    return repository
+        rest = image.removeprefix(mirror.source)
+        if rest != image and (not rest or rest[0] in "/:@"):
+            return mirror.mirror + rest
+    return image
 
 
 def _known(name: str, items: Mapping[str, _Item], what: str, where: str) -> _Item:

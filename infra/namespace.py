@@ -5,12 +5,13 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
+from infra.kubernetes import kinds
 from infra.settings.cluster import Cluster
 
 
 def namespace(
     cluster: Cluster, provider: k8s.Provider, opts: pulumi.ResourceOptions | None = None
-) -> k8s.core.v1.Namespace | None:
+) -> kinds.Namespace | None:
     """Return the namespace, or None if it is there and is not ours.
 
     Args:
@@ -21,7 +22,7 @@ def namespace(
     if not cluster.create_namespace:
         return None
     level = cluster.pod_security
-    return k8s.core.v1.Namespace(
+    return kinds.Namespace(
         "namespace",
         metadata={
             "name": cluster.namespace,

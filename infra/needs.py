@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from infra.images import used
+from infra.kubernetes.cluster import common
 from infra.kubernetes.needs import Needs, Pods
-from infra.milvus import hardware, services
-from infra.milvus.capacity import plan
-from infra.milvus.topology import STANDALONE
+from infra.milvus.access import services
+from infra.milvus.capacity.planning import plan
+from infra.milvus.roles import hardware
+from infra.milvus.roles.topology import STANDALONE
+from infra.servers import pods
 from infra.settings import Settings
 from infra.settings.cluster import KubeadmCluster
-from infra.settings.model import Placement, Resources, Volume, bytes_of, cores_of
+from infra.settings.model import Placement, Resources, Volume
+from infra.settings.quantities import bytes_of, cores_of
 from infra.settings.services import Kafka, Woodpecker
 from infra.settings.storage import Minio
-from infra.storage import minio_objects
+from infra.storage.minio import objects as minio_objects
 
 
 def needs_of(settings: Settings, *, where: str) -> Needs:
@@ -62,30 +67,29 @@ def _volumes(settings: Settings) -> Iterator[tuple[str, Volume]]:
 
 def _roles(settings: Settings, where: str) -> Iterator[Pods]:
     milvus = settings.milvus
+    placed = functools.partial(pods.placed, common(settings))
     for name, one in plan(settings, where=where).items():
         gpus = milvus.gpu.per_pod if hardware.uses_gpu(name, milvus) else 0
         key = f"milvus.roles.{name}"
-        yield _pods(key, one.replicas, one.resources, one.given.placement, gpus=gpus)
+        yield _pods(key, one.replicas, one.resources, placed(one.given.placement), gpus=gpus)
 
 
 def _around(settings: Settings) -> Iterator[Pods]:
     """Yield what stands around Milvus for as long as it runs, and the suite."""
     etcd, log, suite = settings.etcd, settings.log, settings.validation
-    yield _pods("etcd", etcd.members, etcd.resources, etcd.placement)
+    placed = functools.partial(pods.placed, common(settings))
+    yield _pods("etcd", etcd.members, etcd.resources, placed(etcd.placement))
     if isinstance(settings.storage, Minio):
-        yield _pods("storage", 1, settings.storage.resources, settings.storage.placement)
+        yield _pods("storage", 1, settings.storage.resources, placed(settings.storage.placement))
     if isinstance(log, Kafka) and log.mode == "create":
-        yield _pods("log", 1, log.resources)
+        yield _pods("log", 1, log.resources, placed(log.placement))
     if isinstance(log, Woodpecker) and log.mode == "service":
-        yield _pods("log", log.replicas, log.resources)
+        yield _pods("log", log.replicas, log.resources, placed(log.placement))
     if suite.enabled:
-        yield _pods("validation", 1, suite.resources, suite.placement)
+        yield _pods("validation", 1, suite.resources, placed(suite.placement))
 
 
-def _pods(
-    key: str, count: int, wanted: Resources, where: Placement | None = None, *, gpus: int = 0
-) -> Pods:
-    where = where or Placement()
+def _pods(key: str, count: int, wanted: Resources, where: Placement, *, gpus: int = 0) -> Pods:
     return Pods(
         key=key,
         count=count,

@@ -18,7 +18,7 @@ from infra.milvus import deployment
 from infra.needs import needs_of
 from infra.observability.monitoring import observe
 from infra.secrets.authority import Authority
-from infra.settings import PROJECT, Settings
+from infra.settings import PROJECT, Settings, rules
 from infra.settings.parse import from_pulumi
 from infra.storage import store
 from infra.target_output import target
@@ -55,23 +55,30 @@ def build(settings: Settings, stack: str) -> pulumi.Output[dict[str, Any]]:
             this version cannot do. Nothing is declared then.
     """
     used(settings)
+    for line in rules.remarks(dict(settings)):
+        pulumi.log.warn(line)
     needs = needs_of(settings, where=f"stack {stack}")
     keep = pulumi.ResourceOptions(
         protect=settings.storage.protect, retain_on_delete=settings.storage.retain_on_delete
     )
+    protect = settings.storage.protect
+    guard = Guard(protect=protect)
+    guarded = pulumi.ResourceOptions(depends_on=[guard])
     # Everything waits for it: nothing is touched by a program that contradicts the first day.
-    first_day = DayZero(settings, keep)
+    first_day = DayZero(settings, pulumi.ResourceOptions.merge(keep, guarded))
     after = pulumi.ResourceOptions.merge(keep, pulumi.ResourceOptions(depends_on=[first_day]))
-    place = cluster(settings, needs=needs, opts=after)
+    place = cluster(settings, needs=needs, after=[guard], opts=after)
     place = dataclasses.replace(place, ready=(*place.ready, first_day))
-    authority = Authority(f"{PROJECT}-{stack}")
-    storage = store.deploy("storage", settings, cluster=place, authority=authority)
+    authority = Authority(f"{PROJECT}-{stack}", guarded)
+    storage = store.deploy("storage", settings, cluster=place, authority=authority, opts=guarded)
+    Guard(protect=protect, behind=[*place.ready, authority, storage.whole], name="storage")
     milvus = deployment.deploy(settings, place, storage, authority)
     extras = observe(settings, place)
     parts = [*place.ready, authority, storage.whole, milvus.whole, *extras]
+    # Not behind the Job: its failure must leave everything else guarded.
+    Guard(protect=protect, behind=parts, name="stack")
     validated = validation_job.planned(stack, settings, place, storage, milvus)
     if validated:
-        parts.append(validation_job.run(validated))
-    Guard(parts, protect=settings.storage.protect)
+        validation_job.run(validated)
     configuration = validated.configuration if validated else None
-    return target(stack, settings, storage, milvus, configuration=configuration)
+    return target(stack, settings, storage, milvus, cluster=place, configuration=configuration)

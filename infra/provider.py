@@ -1,4 +1,8 @@
-"""What the kit's own dynamic resources have in common: a mistake is a message, not a traceback."""
+"""What the kit's own dynamic resources have in common: a mistake is a message, not a traceback.
+
+A refresh or a destroy logs in with what the state holds, whether or not the program runs, so what
+was rotated since the last `up` is refused there. The error says so.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,16 @@ from typing import Any
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
-from validation.errors import MilvusKitError
+from validation.errors import CredentialsError, MilvusKitError
 
 _WHOLE = 1000
 _CALLS = ("check", "create", "delete", "diff", "read", "update")
+_FROM_STATE = ("delete", "read")
+"""Calls that have nothing but the state to log in with."""
+OUTDATED = (
+    "; these are the credentials of the last `pulumi up`, which the state holds: if they have been"
+    " changed since, run `pulumi up` first, which takes the new ones over"
+)
 
 
 class Provider(ResourceProvider):
@@ -45,7 +55,10 @@ def _plainly(call: Callable[..., Any]) -> Callable[..., Any]:
     def plainly(self: Provider, *args: Any, **kwargs: Any) -> Any:
         try:
             return call(self, *args, **kwargs)
-        except MilvusKitError:
+        except MilvusKitError as error:
+            if isinstance(error, CredentialsError) and call.__name__ in _FROM_STATE:
+                error.remedy = (error.remedy or "") + OUTDATED
+                error.args = (error.sentence(),)
             if self._in_plugin and not os.environ.get("MILVUS_KIT_DEBUG"):
                 sys.tracebacklimit = 0
             raise

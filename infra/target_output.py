@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pulumi
 from pydantic import SecretStr
 
+from infra.kubernetes.contract import ClusterContract
 from infra.milvus.contract import MilvusContract
 from infra.settings import Settings
 from infra.settings.model import version_of
@@ -26,6 +28,7 @@ def target(
     storage: StorageContract,
     milvus: MilvusContract,
     *,
+    cluster: ClusterContract,
     configuration: str | None,
 ) -> pulumi.Output[dict[str, Any]]:
     """Return the target's document, as a Pulumi secret, once the deployment can be used.
@@ -35,6 +38,7 @@ def target(
         settings: The stack's settings.
         storage: The store.
         milvus: The deployment.
+        cluster: Where it runs.
         configuration: Digest of what the validation Job depends on, where there is one.
     """
     values = pulumi.Output.all(
@@ -43,6 +47,7 @@ def target(
         storage_ca=storage.ca_pem,
         milvus_ca=milvus.ca_pem,
         root_password=milvus.root_password,
+        kubeconfig=cluster.access.kubeconfig,
     )
 
     def document(found: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +70,11 @@ def target(
             ),
         )
         # The Job inside brings its rules along; from outside they are looked for.
-        here = {"configuration": configuration, "rules": settings.validation.rules}
+        here = {
+            "configuration": configuration,
+            "rules": settings.validation.rules,
+            "kubernetes": _kubernetes(cluster, milvus, found["kubeconfig"]),
+        }
         return made.model_copy(update=here).document(reveal=True)
 
     return pulumi.Output.secret(values.apply(document))
@@ -139,6 +148,19 @@ def declared(
             },
             "notes": (*_notes(settings, storage), *reached.notes),
         }
+    )
+
+
+def _kubernetes(
+    cluster: ClusterContract, milvus: MilvusContract, kubeconfig: str | None
+) -> contract.Kubernetes:
+    """Return how whoever stands outside looks at the objects; the Job inside has no right to."""
+    file = cluster.access.kubeconfig_file
+    return contract.Kubernetes(
+        namespace=cluster.namespace,
+        kubeconfig=contract.SecretRef(file=Path(file)) if file else _secret(kubeconfig),
+        context=cluster.access.context,
+        workloads=milvus.workloads,
     )
 
 

@@ -11,28 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 import yaml
 
 from infra.images import resolve
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus import pods
-from infra.milvus.configuration import checksum
+from infra.milvus.access.network import VALIDATION as NAME
 from infra.milvus.contract import MilvusContract
-from infra.milvus.network import VALIDATION as NAME
+from infra.servers import pods
+from infra.servers.started import Started, start
 from infra.settings import Settings
 from infra.storage.contract import StorageContract
 from infra.target_output import Reached, declared
 from validation import target as contract
-from validation.resources import rules_file
+from validation.common.resources import rules_file
+from validation.declared.digests import checksum
 
-PROGRAM = "validation.in_cluster"
+PROGRAM = "validation.runs.in_cluster"
 FOLDER = "/etc/milvus-kit"
 MILVUS_TLS = "/etc/milvus-kit-tls/milvus"
 S3_CA = "/etc/milvus-kit-tls/s3"
 RUNS = "/runs"
 DEADLINE_SECONDS = {"smoke": 1800, "acceptance": 2 * 3600, "soak": 6 * 3600}
-"""By the profile. A pod that cannot start, for want of its image say, is waited for this long."""
+"""By the profile."""
 ROOT_PASSWORD, ACCESS_KEY, SECRET_KEY = "MILVUS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"
 
 
@@ -46,11 +47,6 @@ class ValidationPlan:
     image: str
     storage: StorageContract
     milvus: MilvusContract
-
-    @property
-    def pull_policy(self) -> str:
-        """Return when the image is pulled."""
-        return self.settings.images.pull_policy
 
     @property
     def configuration(self) -> str:
@@ -91,20 +87,19 @@ def planned(
     )
 
 
-def run(plan: ValidationPlan) -> k8s.batch.v1.Job:
+def run(plan: ValidationPlan) -> Started:
     """Declare the Job. A changed `ValidationPlan.configuration` makes a new one, and a new run."""
     cluster, milvus, storage = plan.cluster, plan.milvus, plan.storage
     ours = pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
-    files = k8s.core.v1.ConfigMap(NAME, **config_map(plan), opts=ours)
+    files = kinds.ConfigMap(NAME, **config_map(plan), opts=ours)
     after = pulumi.ResourceOptions(
         depends_on=[files, *milvus.ready, *storage.ready],
-        # A minute more than the Job has, so that it is Kubernetes that says why it ended.
-        custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline(plan.settings) + 60}s"),
         # A Job cannot be changed; the old one goes before the new one comes.
         delete_before_replace=True,
         replace_on_changes=["spec"],
     )
-    return k8s.batch.v1.Job(NAME, **job(plan), opts=pulumi.ResourceOptions.merge(ours, after))
+    options = pulumi.ResourceOptions.merge(ours, after)
+    return start(kinds.Job, NAME, job(plan), cluster.access, options)[1]
 
 
 def deadline(settings: Settings) -> int:
@@ -157,7 +152,10 @@ def job(plan: ValidationPlan) -> Any:
     """Return the Job. It is tried once: a second measurement would not be the same."""
     labelled = pods.labels(NAME, NAME)
     annotations = {"milvus-kit/configuration": plan.configuration}
-    volumes = [{"name": "files", "configMap": {"name": NAME}}, *pods.scratch("runs", "tmp")]
+    volumes = [
+        {"name": "files", "configMap": {"name": NAME}},
+        *pods.scratch(runs="10Gi", tmp="10Gi"),
+    ]
     mounts = [
         {"name": "files", "mountPath": FOLDER},
         {"name": "runs", "mountPath": RUNS},
@@ -175,12 +173,12 @@ def job(plan: ValidationPlan) -> Any:
             "template": {
                 "metadata": {"labels": labelled, "annotations": annotations},
                 "spec": pods.pod_spec(
+                    plan.cluster.common,
                     restartPolicy="Never",
                     containers=[_container(plan, mounts)],
                     volumes=volumes,
                     grace_seconds=30,
-                    pull_secrets=plan.cluster.pull_secrets,
-                    **pods.placement(settings.placement),
+                    own=settings.placement,
                 ),
             },
         },
@@ -207,7 +205,6 @@ def _container(plan: ValidationPlan, mounts: list[dict[str, str]]) -> dict[str, 
     return {
         "name": "validate",
         "image": plan.image,
-        "imagePullPolicy": plan.pull_policy,
         "command": ["python", "-m", PROGRAM, *arguments],
         "workingDir": RUNS,
         "env": env,

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from validation import rules as rules_file
-from validation.metrics import CHECK_METRIC
-from validation.profiles import PROFILES
-from validation.recorder import Recorder
 from validation.report.results import Check, Host, Phase, Results, State
 from validation.report.store import write_results
-from validation.runs import judged
+from validation.runs.folder import judged
+from validation.runs.profiles import PROFILES
+from validation.runs.recorder import Recorder
 from validation.target import Milvus, Storage, Target, Wal
-from validation.verdict import Outcome, Rule
+from validation.verdicts import rules as rules_file
+from validation.verdicts.catalogue import CHECK_METRIC
+from validation.verdicts.verdict import Outcome, Rule
 
 START = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 PROFILE = PROFILES["smoke"]

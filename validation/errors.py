@@ -10,6 +10,7 @@ MilvusKitError (4: internal)
 │   └── CredentialsError        it answers and refuses our identity
 ├── MeasurementError (4)        a measurement broke off: it yields "not measured", never a verdict
 │   └── UnsupportedError        the server cannot do what was asked
+├── CertificateError (1)        a certificate does not hold, or is none
 └── EmbeddedStackError (4)      a server of the embedded stack did not come up, or went away
 
 Every message answers four questions: what was wrong, where, which value was seen, what to do next.
@@ -101,6 +102,12 @@ class MeasurementError(MilvusKitError):
 
 class UnsupportedError(MeasurementError):
     """The server cannot do what was asked, so there is nothing to measure."""
+
+
+class CertificateError(MilvusKitError):
+    """A certificate does not hold, or is none."""
+
+    exit_code = ExitCode.FAIL
 
 
 class EmbeddedStackError(MilvusKitError):

@@ -10,10 +10,10 @@ later is compared with the declaration, so a field that is not known is left out
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -22,13 +22,25 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
-from validation import strict_yaml
+from validation.common import addresses, strict_yaml
+from validation.common.files import write_whole
+from validation.common.patterns import shaped
+from validation.common.schemas import refuse_newer
+from validation.common.secret_text import why_unusable
+from validation.common.stores import (
+    ROOT_PATH,
+    BucketName,
+    StoreBucket,
+    StoreEndpoint,
+    StoreRegion,
+    StoreRootPath,
+)
 from validation.errors import ConfigurationError
-from validation.files import write_whole
 
 SCHEMA = "milvus-kit/target/1"
 
@@ -37,14 +49,29 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _without_credentials(address: str) -> str:
-    """Refuse an address with a user or password in it: a target is kept with its run."""
-    if "@" in urlsplit(address).netloc:
-        raise ValueError("the address holds credentials; give them as references of their own")
-    return address
+def _milvus_address(text: str) -> str:
+    if is_lite_file(text):
+        return text
+    addresses.parsed(text, example="http(s)://HOST:19530/DATABASE, or a path ending in .db")
+    return text
 
 
-_Address = Annotated[str, AfterValidator(_without_credentials)]
+def _base_url(text: str) -> str:
+    addresses.parsed(text, example="http(s)://HOST:9091", path=True)
+    return text
+
+
+MilvusAddress = Annotated[str, AfterValidator(_milvus_address)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+def is_lite_file(uri: str) -> bool:
+    """Return whether a URI is the path of a file of Milvus Lite."""
+    return uri.endswith(".db") and "://" not in uri
+
+
+_URI_WITH_PATH = re.compile(r"(https?://[^/?#]+)/+([^/?#]+)/*")
+_DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,254}")
 
 
 class SecretRef(_Part):
@@ -72,35 +99,47 @@ class SecretRef(_Part):
             where: What the secret is for; it appears in the error, the secret never does.
 
         Raises:
-            ConfigurationError: The variable or file is missing or empty.
+            ConfigurationError: The variable or file is missing, or holds what can be no secret:
+                nothing, or white space around it. The line ends of a file are no part of it.
         """
         if self.value is not None:
-            return self.value.get_secret_value()
-        if self.env is not None:
-            found = os.environ.get(self.env, "")
-            if not found:
-                raise ConfigurationError(
-                    f"environment variable {self.env} is not set",
-                    where=where,
-                    remedy=f"export {self.env} with the secret, or point the target elsewhere",
-                )
-            return found
-        path = Path(str(self.file)).expanduser()
-        try:
-            found = path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot read the secret file: {error.strerror}",
-                where=f"{where}: {path}",
-                remedy="create it readable by you alone, or point the target elsewhere",
-            ) from None
-        if not found:
-            raise ConfigurationError(
-                "the secret file is empty",
-                where=f"{where}: {path}",
-                remedy="write the secret to it",
-            )
+            found, source = self.value.get_secret_value(), ""
+            remedy = "set it again, without a line end"
+        elif self.env is not None:
+            found, source = _variable(self.env, where), f"environment variable {self.env}"
+            remedy = f"export {self.env} again, without a line end or spaces around the secret"
+        else:
+            path = Path(str(self.file)).expanduser()
+            found, source = _content(path, where), str(path)
+            remedy = "write the secret alone to it"
+        wrong = why_unusable(found)
+        if wrong:
+            at = f"{where}: {source}" if source else where
+            raise ConfigurationError(wrong, where=at, remedy=remedy)
         return found
+
+
+def _variable(name: str, where: str) -> str:
+    found = os.environ.get(name, "")
+    if not found:
+        raise ConfigurationError(
+            f"environment variable {name} is not set",
+            where=where,
+            remedy=f"export {name} with the secret, or point the target elsewhere",
+        )
+    return found
+
+
+def _content(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(
+            f"cannot read the secret file: {why}",
+            where=f"{where}: {path}",
+            remedy="create it readable by you alone, or point the target elsewhere",
+        ) from None
 
 
 class Tls(_Part):
@@ -144,27 +183,51 @@ class Wal(StrEnum):
 class Milvus(_Part):
     """How Milvus is reached and what was declared of it."""
 
-    uri: _Address = Field(description="http(s)://host:port, or a path ending in .db for Lite")
+    uri: MilvusAddress = Field(
+        description="http(s)://host:port[/database], or a path ending in .db for Lite"
+    )
     deployment: Literal["standalone", "cluster", "lite"] = "standalone"
-    version: str | None = Field(
-        default=None, pattern=r"^v?\d+(\.\d+)*", description="declared version, e.g. 2.6.20"
+    version: str | None = shaped(
+        r"^v?\d+(\.\d+)*", "a version", "2.6.20", default=None, description="declared version"
     )
     database: str = "default"
     tls: Tls = Tls()
     auth: Auth | None = None
-    metrics_uri: _Address | None = Field(default=None, description="base URL that serves /metrics")
+    metrics_uri: BaseUrl | None = Field(default=None, description="base URL that serves /metrics")
     wal: Wal | None = None
     roles: tuple[Role, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _database_of_the_uri(cls, data: Any) -> Any:
+        """Take the database that a URI names, as pymilvus does."""
+        uri = data.get("uri") if isinstance(data, dict) else None
+        if not isinstance(uri, str) or is_lite_file(uri):
+            return data
+        parts = _URI_WITH_PATH.fullmatch(uri)
+        if parts is None:
+            return data
+        plain, named = parts.groups()
+        if not _DATABASE.fullmatch(named):
+            raise ValueError(f"the path of milvus.uri is no database's name (seen: {named!r})")
+        if data.get("database", named) != named:
+            raise ValueError(
+                f"milvus.uri names the database {named}, and milvus.database another; name one"
+            )
+        return {**data, "uri": plain, "database": named}
 
 
 class Storage(_Part):
     """The S3 storage contract: the same fields whatever the store is."""
 
     provider: Literal["minio", "x10000", "s3", "emulator"]
-    endpoint: _Address = Field(description="http(s)://host:port")
-    bucket: str
-    root_path: str = Field(default="files", description="prefix of all of Milvus's objects")
-    region: str = "us-east-1"
+    endpoint: StoreEndpoint = Field(description="http(s)://host:port")
+    bucket: StoreBucket
+    root_path: StoreRootPath | None = Field(
+        default=None,
+        description="prefix of Milvus's objects; empty: the bucket's root; left out: unknown",
+    )
+    region: StoreRegion = "us-east-1"
     addressing: Literal["path", "virtual"] = "path"
     tls: Tls = Tls()
     access_key: SecretRef | None = None
@@ -174,6 +237,43 @@ class Storage(_Part):
     encryption: str | None = Field(
         default=None, description="declared encryption at rest, e.g. AES256"
     )
+
+    @model_validator(mode="after")
+    def _bucket_of_its_store(self) -> Self:
+        if self.provider == "x10000":
+            TypeAdapter(BucketName).validate_python(self.bucket)
+        return self
+
+    @property
+    def root(self) -> str:
+        """Below which prefix checks write: Milvus's own, its usual one where that is unknown."""
+        return ROOT_PATH if self.root_path is None else self.root_path
+
+
+class Workload(_Part):
+    """A Deployment or StatefulSet of Milvus as declared; for digests see `declared.digests`."""
+
+    kind: Literal["Deployment", "StatefulSet"]
+    name: str
+    replicas: int | None = Field(default=None, description="left out: an autoscaler's business")
+    image: str
+    resources: dict[str, dict[str, str]] = Field(
+        default={}, description="requests and limits of the container"
+    )
+    arguments: tuple[str, ...] = ()
+    configuration: str | None = Field(default=None, description="digest of the ConfigMap's files")
+    environment: str | None = Field(default=None, description="digest of the plain variables")
+
+
+class Kubernetes(_Part):
+    """Where a deployment runs, for whoever may look there, and what was declared of its objects."""
+
+    namespace: str
+    kubeconfig: SecretRef | None = Field(
+        default=None, description="left out: KUBECONFIG or ~/.kube/config"
+    )
+    context: str | None = None
+    workloads: tuple[Workload, ...] = ()
 
 
 class Restart(_Part):
@@ -187,11 +287,19 @@ class Target(_Part):
     """One deployment to validate."""
 
     schema_: Literal["milvus-kit/target/1"] = Field(default=SCHEMA, alias="schema")
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
+    name: Annotated[
+        str,
+        shaped(
+            r"^[a-z0-9][a-z0-9-]{0,40}$",
+            "at most 41 lower-case letters, digits and dashes",
+            "my-milvus",
+        ),
+    ]
     description: str = ""
     milvus: Milvus
     storage: Storage | None = None
     restart: Restart | None = None
+    kubernetes: Kubernetes | None = None
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
     rules: Path | None = Field(
         default=None, description="relative to a folder of stacks; default: NAME.slo.yaml"
@@ -262,6 +370,7 @@ def parse(document: Any, *, source: str) -> Target:
             seen=type(document).__name__,
             remedy="see docs/target.md for an example",
         )
+    refuse_newer(document, SCHEMA, "target", where=source)
     try:
         return Target.model_validate(document)
     except ValidationError as error:

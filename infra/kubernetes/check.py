@@ -7,7 +7,6 @@ makes is checked as soon as it is up.
 from __future__ import annotations
 
 import dataclasses
-import http
 from typing import Any
 
 import pulumi
@@ -18,8 +17,9 @@ from infra.kubernetes.contract import KubeAccess
 from infra.kubernetes.facts import ClusterFacts, facts
 from infra.kubernetes.fit import problems
 from infra.kubernetes.needs import Needs
+from infra.kubernetes.server import refusal
 from infra.provider import Provider
-from validation.errors import ConfigurationError, CredentialsError, MilvusKitError, UnreachableError
+from validation.errors import ConfigurationError, MilvusKitError
 
 _ACCESS = ("kubeconfig", "kubeconfig_file", "context")
 
@@ -111,63 +111,9 @@ def look(props: dict[str, Any]) -> ClusterFacts:
     client.rest_client.pool_manager.connection_pool_kw["retries"] = 1
     try:
         return facts(client, (props.get("needs") or {}).get("namespace") or "")
-    except ApiException as error:
-        raise _refused(error, where, kubeconfig.ended(props)) from None
-    except (HTTPError, OSError) as error:
-        raise _unreached(error, where, kubeconfig.ended(props)) from None
-
-
-def _refused(error: Any, where: str, ended: str) -> UnreachableError:
-    """Return what an answer of the API server's means."""
-    what = f"the API server answers {error.status} {error.reason}"
-    if error.status == http.HTTPStatus.UNAUTHORIZED:
-        return CredentialsError(
-            f"{what}: {ended or 'it does not know the user of the kubeconfig'}",
-            where=where,
-            remedy=_RENEW,
-        )
-    if error.status == http.HTTPStatus.FORBIDDEN:
-        return CredentialsError(
-            what,
-            where=where,
-            remedy="the user of the kubeconfig must be able to list nodes and storage classes",
-        )
-    return UnreachableError(
-        what, where=where, remedy="check that this address is a Kubernetes API server"
-    )
-
-
-def _unreached(error: Exception, where: str, ended: str) -> UnreachableError:
-    """Return what a connection that failed means; TLS has a reason for each side."""
-    reason = getattr(error, "reason", error)
-    said = str(reason)
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        why = said.partition("verify failed: ")[2].partition(" (_ssl")[0]
-        return UnreachableError(
-            f"the API server's certificate is not accepted: {why}",
-            where=where,
-            remedy="the kubeconfig's certificate-authority-data, or its server's address, is that"
-            " of another cluster",
-        )
-    if "_ALERT_" in said or ended:
-        what = f"the API server refuses the client certificate: {ended or said}"
-        return CredentialsError(what, where=where, remedy=_RENEW)
-    if local := next((why for mark, why in _LOCAL.items() if mark in said), ""):
-        return CredentialsError(local, where=where, remedy=_RENEW)
-    return UnreachableError(
-        f"the API server does not answer: {type(reason).__name__}: {said[:200]}",
-        where=where,
-        remedy="check the kubeconfig's server, its CA, and the network between (VPN, proxy)",
-    )
-
-
-_LOCAL = {
-    "KEY_VALUES_MISMATCH": "the kubeconfig's client certificate and key do not belong together",
-    "PEM lib": "the kubeconfig's client certificate or key is not PEM",
-    "NO_CERTIFICATE_OR_CRL_FOUND": "the kubeconfig's certificate-authority-data is not PEM",
-}
-"""What OpenSSL says of files that it is given, and what that means."""
-_RENEW = "fetch the kubeconfig again: its client certificate, key or token is wrong or has ended"
+    except (ApiException, HTTPError, OSError) as error:
+        need = "the user of the kubeconfig must be able to list nodes and storage classes"
+        raise refusal(error, where, ended=kubeconfig.ended(props), need=need) from None
 
 
 def require_fit(props: dict[str, Any]) -> ClusterFacts:

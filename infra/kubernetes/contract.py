@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from infra.servers import pods
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterContract:
@@ -18,7 +20,7 @@ class ClusterContract:
         provider: The Kubernetes provider; pass it in the options of every resource.
         namespace: Name of the namespace.
         storage_class: For volumes that name none; None: the cluster's default.
-        pull_secrets: Names of Secrets for pulling images.
+        common: What all pods have in common.
         access: How a program outside reaches the API server: kubeconfig text or path, context.
         ready: Resources that must exist before anything is created in the namespace.
     """
@@ -26,7 +28,7 @@ class ClusterContract:
     provider: k8s.Provider
     namespace: str
     storage_class: str | None
-    pull_secrets: tuple[str, ...]
+    common: pods.Common
     access: KubeAccess
     ready: tuple[pulumi.Resource, ...] = ()
 

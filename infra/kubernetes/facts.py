@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import http
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from infra.kubernetes.server import Server
 
 GPU = "nvidia.com/gpu"
 _FORBIDDEN = 403
@@ -57,42 +57,6 @@ class ClusterFacts:
     uid: str = ""
 
 
-class _Server:
-    """Answers of the API server, as JSON: the client library's models take a second to import."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def ask(self, path: str, key: str, **query: str) -> Any:
-        """Return what stands under a key in the answer to a GET of this path.
-
-        Raises:
-            ApiException: For each answer that does not have it.
-        """
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (half a second)
-
-        request = self._client.param_serialize(
-            "GET",
-            path,
-            query_params=[*query.items()],
-            header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
-        )
-        answer = self._client.call_api(*request)
-        text = answer.read()
-        if answer.status != http.HTTPStatus.OK:
-            raise ApiException(status=answer.status, reason=answer.reason)
-        try:
-            return json.loads(text)[key]
-        except (ValueError, KeyError, TypeError):
-            reason = f"and no {key}, which Kubernetes has at {path}"
-            raise ApiException(status=answer.status, reason=reason) from None
-
-    def items(self, path: str, **query: str) -> list[dict[str, Any]]:
-        """Return the objects of a list."""
-        return self.ask(path, "items", **query) or []
-
-
 def facts(client: Any, namespace: str = "") -> ClusterFacts:
     """Return the facts of the cluster that an API client is connected to.
 
@@ -100,7 +64,7 @@ def facts(client: Any, namespace: str = "") -> ClusterFacts:
         client: The API client.
         namespace: Whose pods are the stack's own: they leave the room that they have.
     """
-    server = _Server(client)
+    server = Server(client)
     version = server.ask("/version", "gitVersion")
     usable = [node for node in server.items("/api/v1/nodes") if _usable(node)]
     classes = {
@@ -157,7 +121,7 @@ def amount(quantity: str) -> float:
     return float(parse_quantity(quantity))
 
 
-def _taken(server: _Server, namespace: str) -> dict[str, list[float]]:
+def _taken(server: Server, namespace: str) -> dict[str, list[float]]:
     """Return what the pods of others have requested of each node; of all if they may be listed."""
     pods = _allowed(lambda: server.items("/api/v1/pods", fieldSelector=_RUNNING), [])
     found: dict[str, list[float]] = {}
@@ -196,12 +160,12 @@ def _allowed(ask: Callable[[], Any], otherwise: Any) -> Any:
         raise
 
 
-def _uid(server: _Server) -> str:
+def _uid(server: Server) -> str:
     found = _allowed(lambda: server.ask("/api/v1/namespaces/kube-system", "metadata"), {})
     return found.get("uid", "")
 
 
-def _node_ports(server: _Server) -> dict[int, str]:
+def _node_ports(server: Server) -> dict[int, str]:
     # Where they may not be listed, the API server itself refuses a port that is taken.
     services = _allowed(lambda: server.items("/api/v1/services"), [])
     return {

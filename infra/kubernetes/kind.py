@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,11 @@ class Kind(dynamic.Resource):
         super().__init__(KindProvider(), f"kind-{settings.cluster_name}", props, merged)
 
 
-def kind(settings: KindCluster) -> tuple[KubeAccess, list[pulumi.Resource]]:
-    """Return how the cluster is reached, and the resource that it is."""
-    made = Kind(settings)
+def kind(
+    settings: KindCluster, after: Sequence[pulumi.Resource] = ()
+) -> tuple[KubeAccess, list[pulumi.Resource]]:
+    """Return how the cluster is reached, and the resource that it is, made after some others."""
+    made = Kind(settings, pulumi.ResourceOptions(depends_on=list(after)))
     origin = {
         "kubernetes.provider": settings.provider,
         "kubernetes.clusterName": settings.cluster_name,

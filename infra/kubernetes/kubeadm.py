@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from infra.secrets.values import configured
 from infra.settings.cluster import Host, KubeadmCluster
 from validation.errors import ConfigurationError
 
-CREATE_MINUTES = "30m"
 
-
-def kubeadm(name: str, settings: KubeadmCluster) -> tuple[KubeAccess, list[pulumi.Resource]]:
+def kubeadm(
+    name: str, settings: KubeadmCluster, after: Sequence[pulumi.Resource] = ()
+) -> tuple[KubeAccess, list[pulumi.Resource]]:
     """Return how the cluster is reached, and its nodes.
 
     Args:
         name: Of the cluster; it marks the hosts.
         settings: Its hosts and networks.
+        after: What there must be before the first of them.
 
     Raises:
         ConfigurationError: The CNI manifest cannot be read.
@@ -33,23 +35,18 @@ def kubeadm(name: str, settings: KubeadmCluster) -> tuple[KubeAccess, list[pulum
     leaders = [host for host in settings.hosts if host.role == "control-plane"]
     others = [host for host in settings.hosts if host is not leaders[0]]
     made: list[pulumi.Resource] = []
-    first = Node(
-        f"node-{leaders[0].name}", _plan(name, leaders[0], settings, manifest, None), _options([])
-    )
+    leader = _plan(name, leaders[0], settings, manifest, None)
+    first = Node(f"node-{leaders[0].name}", leader, pulumi.ResourceOptions(depends_on=list(after)))
     made.append(first)
     for host in others:
         # etcd's members join one after another, or its quorum is lost meanwhile.
-        after: list[pulumi.Resource] = made if host.role == "control-plane" else [first]
+        before = list(made) if host.role == "control-plane" else [first]
         plan = _plan(name, host, settings, manifest, leaders[0])
-        made.append(Node(f"node-{host.name}", plan, _options(after)))
+        joined = Node(f"node-{host.name}", plan, pulumi.ResourceOptions(depends_on=before))
+        made.append(joined)
     origin = {"kubernetes.provider": settings.provider, **nodes.first(leaders[0])}
     kubeconfig = pulumi.Output.secret(first.kubeconfig.apply(required))
     return KubeAccess(kubeconfig=kubeconfig, origin=origin), made
-
-
-def _options(after: list[pulumi.Resource]) -> pulumi.ResourceOptions:
-    times = pulumi.CustomTimeouts(create=CREATE_MINUTES, delete=CREATE_MINUTES)
-    return pulumi.ResourceOptions(depends_on=list(after), custom_timeouts=times)
 
 
 def _plan(

@@ -12,6 +12,10 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from infra.kubernetes import kinds
+from infra.kubernetes.contract import KubeAccess
+from infra.servers.started import start
+
 NAME = "local-path"
 NAMESPACE = "milvus-kit-volumes"
 _LABELS = {
@@ -33,46 +37,52 @@ class LocalVolumes(pulumi.ComponentResource):
         image: Of the provisioner.
         helper_image: With a shell: it makes and removes the folders.
         provider: The cluster's provider.
+        access: How its API server is reached.
     """
 
     def __init__(
-        self, name: str, *, folder: str, image: str, helper_image: str, provider: k8s.Provider
+        self,
+        name: str,
+        *,
+        folder: str,
+        image: str,
+        helper_image: str,
+        provider: k8s.Provider,
+        access: KubeAccess,
     ) -> None:
         super().__init__("milvus-kit:kubernetes:LocalVolumes", name)
         options = pulumi.ResourceOptions(parent=self, provider=provider)
-        namespace = k8s.core.v1.Namespace(
+        namespace = kinds.Namespace(
             f"{name}-namespace", metadata={"name": NAMESPACE, "labels": _LABELS}, opts=options
         )
         inside = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=namespace))
-        account = k8s.core.v1.ServiceAccount(f"{name}-account", metadata=_metadata(), opts=inside)
-        role = k8s.rbac.v1.ClusterRole(
+        account = kinds.ServiceAccount(f"{name}-account", metadata=_metadata(), opts=inside)
+        role = kinds.ClusterRole(
             f"{name}-role",
             metadata={"name": NAMESPACE, "labels": _LABELS},
             rules=_RULES,
             opts=options,
         )
-        binding = k8s.rbac.v1.ClusterRoleBinding(
+        binding = kinds.ClusterRoleBinding(
             f"{name}-binding",
             metadata={"name": NAMESPACE, "labels": _LABELS},
-            role_ref={
-                "api_group": "rbac.authorization.k8s.io",
+            roleRef={
+                "apiGroup": "rbac.authorization.k8s.io",
                 "kind": "ClusterRole",
                 "name": NAMESPACE,
             },
             subjects=[{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
             opts=options,
         )
-        config = k8s.core.v1.ConfigMap(
+        config = kinds.ConfigMap(
             f"{name}-config", metadata=_metadata(), data=_config(folder, helper_image), opts=inside
         )
         after = pulumi.ResourceOptions(depends_on=[account, role, binding, config])
-        self.provisioner = k8s.apps.v1.Deployment(
-            f"{name}-provisioner",
-            metadata=_metadata(),
-            spec=_deployment(image, helper_image),
-            opts=pulumi.ResourceOptions.merge(inside, after),
-        )
-        self.storage_class = k8s.storage.v1.StorageClass(
+        document = {"metadata": _metadata(), "spec": _deployment(image, helper_image)}
+        options_after = pulumi.ResourceOptions.merge(inside, after)
+        kind, full = kinds.Deployment, f"{name}-provisioner"
+        self.provisioner, up = start(kind, full, document, access, options_after)
+        self.storage_class = kinds.StorageClass(
             f"{name}-class",
             metadata={
                 "name": NAME,
@@ -80,11 +90,9 @@ class LocalVolumes(pulumi.ComponentResource):
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
             provisioner="milvus-kit/local-path",
-            reclaim_policy="Delete",
-            volume_binding_mode="WaitForFirstConsumer",
-            opts=pulumi.ResourceOptions.merge(
-                options, pulumi.ResourceOptions(depends_on=self.provisioner)
-            ),
+            reclaimPolicy="Delete",
+            volumeBindingMode="WaitForFirstConsumer",
+            opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=up)),
         )
         self.register_outputs({})
 
@@ -123,49 +131,49 @@ def _deployment(image: str, helper_image: str) -> Any:
         "env": [
             {
                 "name": "POD_NAMESPACE",
-                "value_from": {"field_ref": {"field_path": "metadata.namespace"}},
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
             },
             {"name": "CONFIG_MOUNT_PATH", "value": "/etc/config/"},
         ],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "security_context": {
-            "allow_privilege_escalation": False,
-            "read_only_root_filesystem": True,
-            "run_as_non_root": True,
-            "run_as_user": 65532,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volume_mounts": [{"name": "config", "mount_path": "/etc/config/", "read_only": True}],
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/config/", "readOnly": True}],
     }
     pod = {
-        "service_account_name": NAME,
+        "serviceAccountName": NAME,
         "containers": [container],
-        "security_context": {"seccomp_profile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "config", "config_map": {"name": NAME}}],
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "config", "configMap": {"name": NAME}}],
     }
     template = {"metadata": {"labels": _LABELS}, "spec": pod}
-    return {"replicas": 1, "selector": {"match_labels": _LABELS}, "template": template}
+    return {"replicas": 1, "selector": {"matchLabels": _LABELS}, "template": template}
 
 
 _RULES: Any = [
     {
-        "api_groups": [""],
+        "apiGroups": [""],
         "resources": ["nodes", "persistentvolumeclaims", "configmaps", "pods", "pods/log"],
         "verbs": ["get", "list", "watch"],
     },
     {
-        "api_groups": [""],
+        "apiGroups": [""],
         "resources": ["pods"],
         "verbs": ["create", "patch", "update", "delete"],
     },
     {
-        "api_groups": [""],
+        "apiGroups": [""],
         "resources": ["persistentvolumes"],
         "verbs": ["get", "list", "watch", "create", "patch", "update", "delete"],
     },
-    {"api_groups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     {
-        "api_groups": ["storage.k8s.io"],
+        "apiGroups": ["storage.k8s.io"],
         "resources": ["storageclasses"],
         "verbs": ["get", "list", "watch"],
     },

@@ -7,13 +7,17 @@ no extra image has to run a setup job. The user of the kubeconfig needs ``create
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from infra.kubernetes.kubeconfig import api_client
-from validation.errors import UnreachableError
+from validation.errors import CredentialsError, UnreachableError
+
+_REFUSED = re.compile(r"Handshake status (401|403) ([A-Z]\w+)")
+"""What the client says of an answer to its request for a connection."""
 
 
 @contextmanager
@@ -26,7 +30,8 @@ def forwarded(props: dict[str, Any], pod: str, port: int) -> Iterator[socket.soc
         port: Its port.
 
     Raises:
-        UnreachableError: The API server refuses or does not answer.
+        CredentialsError: The API server does not let the user of the kubeconfig do this.
+        UnreachableError: It does not answer, or there is no such pod.
     """
     from kubernetes import client, stream  # noqa: PLC0415  (as above)
 
@@ -42,6 +47,12 @@ def forwarded(props: dict[str, Any], pod: str, port: int) -> Iterator[socket.soc
         # TLS needs a real socket; the client library's own is a wrapper around one.
         connected = forward.socket(port).dup()
     except Exception as error:  # noqa: BLE001  (the client raises whatever its parts raise)
+        if refused := _REFUSED.search(str(error)):
+            raise CredentialsError(
+                f"the API server answers {refused[1]} {refused[2]}",
+                where=where,
+                remedy="the user of the kubeconfig must be known, and may create pods/portforward",
+            ) from None
         raise UnreachableError(
             f"the API server does not forward to it: {type(error).__name__}",
             where=where,

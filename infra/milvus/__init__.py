@@ -2,16 +2,14 @@
 
 ``deployment.deploy`` is the way in; it declares, in this order:
 
-- ``identity``: certificates and passwords, as Secrets
-- ``network``: who may talk to whom
-- ``etcd``, and ``log`` with ``kafka`` or ``woodpecker``: what Milvus stands on
-- ``workloads``: one Deployment a role, with ``configuration``, ``credentials`` and ``hardware``; or
-  ``operator`` and ``rollout`` in their place
-- ``scaling``: disruption budgets and autoscalers
-- ``services``, ``root_password``, ``snapshot``
+- ``access``: certificates and passwords as Secrets, and who may talk to whom
+- ``dependencies``: etcd and the log, which Milvus stands on, and snapshots of etcd
+- ``roles``: one Deployment a role, with its configuration; or ``operator`` and ``rollout`` instead
+- ``roles.scaling``: disruption budgets and autoscalers
+- ``access.services``, ``access.root_password``
 
 ``plans`` puts together what each of them is made of.
 
-Pure, and usable without Pulumi: ``topology`` (what a version is made of), ``sizing`` and ``nodes``
-(what a data set needs), ``capacity`` (both, for one stack), ``pods`` (what every pod has).
+Pure, and usable without Pulumi: ``roles.topology`` (what a version is made of), and ``capacity``
+(what a data set needs, and how many pods of each role that makes).
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.storage.contract import SecretKeyRef
-from validation.target import Role, Wal
+from validation.target import Role, Wal, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class MilvusContract:
         version: Declared version.
         wal: Declared log.
         roles: Declared roles, their replicas and images.
+        workloads: The objects that the roles are declared as; none where an operator makes them.
         tls_mode: ``off``, ``server`` or ``mutual``.
         ca_pem: The private CA of its certificate.
         server_tls: Secret with the CA, for pods.
@@ -41,6 +42,7 @@ class MilvusContract:
     version: str
     wal: Wal
     roles: tuple[Role, ...]
+    workloads: tuple[Workload, ...]
     tls_mode: str
     ca_pem: pulumi.Output[str] | None
     server_tls: str | None

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
-import pulumi_kubernetes as k8s
 
+from infra.guard import Guard
 from infra.images import resolve
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus import (
-    etcd,
-    kafka,
-    log,
-    network,
-    operator,
-    plans,
-    rollout,
-    root_password,
-    scaling,
-    services,
-    snapshot,
-    topology,
-    woodpecker,
-    workloads,
-)
-from infra.milvus.capacity import Capacity, plan
+from infra.milvus import operator, plans, rollout
+from infra.milvus.access import network, root_password, services
+from infra.milvus.access.identity import ROOT_USER, Identities, Identity
+from infra.milvus.capacity.planning import Capacity, plan
 from infra.milvus.contract import MilvusContract
-from infra.milvus.identity import ROOT_USER, Identities, Identity
+from infra.milvus.dependencies import etcd, kafka, log, snapshot, woodpecker
+from infra.milvus.roles import scaling, topology, workloads
 from infra.secrets.authority import Authority
+from infra.servers.started import start
 from infra.settings import Settings
 from infra.settings.services import Kafka, Woodpecker
 from infra.storage.contract import StorageContract
@@ -85,7 +75,8 @@ class Milvus(pulumi.ComponentResource):
         access = log.access(settings, cluster.namespace, plans.log_secrets(identity))
         self._network(capacities, access)
         etcd_server = self._etcd(etcd_plan, identity)
-        log_servers = self._log(etcd_plan, identity, etcd_server)
+        log_servers = self._log()
+        self._guarded({"secrets": identity.made, "data": [etcd_server, *log_servers]})
         secrets = plans.secrets(storage, access, identity)
         inputs = plans.inputs(settings, capacities, storage, etcd_plan, access)
         work = plans.work_plan(settings, cluster, inputs, secrets)
@@ -104,6 +95,10 @@ class Milvus(pulumi.ComponentResource):
             parent=self, depends_on=[*self._cluster.ready, *resources], custom_timeouts=ROLLOUT
         )
 
+    def _guarded(self, parts: Mapping[str, Sequence[pulumi.Resource]]) -> None:
+        for name, resources in parts.items():
+            Guard(protect=self._settings.storage.protect, behind=resources, name=name)
+
     def _kit(self) -> str:
         """Return the kit's own image, for the Jobs."""
         images, given = self._settings.images, self._settings.validation.image
@@ -121,43 +116,34 @@ class Milvus(pulumi.ComponentResource):
         )
         for name, policy in found.items():
             full = f"milvus-kit-{name}"
-            k8s.networking.v1.NetworkPolicy(full, **policy, opts=self._after())
+            kinds.NetworkPolicy(full, **policy, opts=self._after())
 
-    def _etcd(self, etcd_plan: etcd.EtcdPlan, identity: Identity) -> etcd.Etcd:
-        return etcd.Etcd(
+    def _etcd(self, etcd_plan: etcd.EtcdPlan, identity: Identity) -> pulumi.Resource:
+        return etcd.deploy(
             etcd_plan,
             fingerprint=identity.fingerprints.get("etcd-server-tls"),
+            access=self._cluster.access,
             after=[*self._cluster.ready, *identity.made],
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _log(
-        self, etcd_plan: etcd.EtcdPlan, identity: Identity, etcd_server: etcd.Etcd
-    ) -> Sequence[pulumi.Resource]:
-        settings, cluster = self._settings, self._cluster
+    def _log(self) -> Sequence[pulumi.Resource]:
+        settings, cluster, storage = self._settings, self._cluster, self._storage
         mine = pulumi.ResourceOptions(parent=self)
         match settings.log:
             case Kafka(mode="create") as wanted:
                 kafka_plan = plans.kafka_plan(settings, cluster, wanted)
-                return [kafka.SingleKafka(kafka_plan, after=cluster.ready, opts=mine)]
-            case Woodpecker(mode="service") as wanted:
-                service_plan = plans.woodpecker_plan(
-                    settings,
-                    cluster,
-                    self._storage,
-                    mine=wanted,
-                    metadata=etcd_plan,
-                    identity=identity,
-                )
-                prints = {"milvus-kit/s3": self._storage.fingerprint}
-                if "etcd-tls" in identity.fingerprints:
-                    prints["milvus-kit/etcd-tls"] = pulumi.Output.from_input(
-                        identity.fingerprints["etcd-tls"]
-                    )
-                after = [*cluster.ready, *self._storage.ready, etcd_server]
                 return [
-                    woodpecker.WoodpeckerService(
-                        service_plan, fingerprints=dict(prints), after=after, opts=mine
+                    kafka.deploy(kafka_plan, access=cluster.access, after=cluster.ready, opts=mine)
+                ]
+            case Woodpecker(mode="service") as wanted:
+                return [
+                    woodpecker.deploy(
+                        plans.woodpecker_plan(settings, cluster, storage, wanted),
+                        fingerprints={"milvus-kit/s3": storage.fingerprint},
+                        access=cluster.access,
+                        after=[*cluster.ready, *storage.ready],
+                        opts=mine,
                     )
                 ]
             case _:
@@ -176,21 +162,21 @@ class Milvus(pulumi.ComponentResource):
         for name in rolling_order(self._settings, capacities):
             capacity = capacities[name]
             full = workloads.object_name(name)
-            document = workloads.config_map(capacity, work)
+            configuration = workloads.config_map(capacity, work)
             # A pod that restarts during a rollout must not find the next version's file.
-            file = k8s.core.v1.ConfigMap(full, **document, opts=self._after(*previous))
+            file = kinds.ConfigMap(full, **configuration, opts=self._after(*previous))
             options = self._after(file, *previous)
             kind = (
-                k8s.apps.v1.StatefulSet
+                kinds.StatefulSet
                 if workloads.is_stateful(name, self._settings)
-                else k8s.apps.v1.Deployment
+                else kinds.Deployment
             )
-            previous = [kind(full, **workloads.workload(capacity, work), opts=options)]
+            document = workloads.workload(capacity, work)
+            _, up = start(kind, full, document, self._cluster.access, options)
+            previous = [up]
             if capacity.autoscaling is not None:
                 scaler = scaling.autoscaler(capacity, self._cluster.namespace)
-                k8s.autoscaling.v2.HorizontalPodAutoscaler(
-                    full, **scaler, opts=self._after(*previous)
-                )
+                kinds.HorizontalPodAutoscaler(full, **scaler, opts=self._after(*previous))
         return previous
 
     def _operated(
@@ -216,16 +202,14 @@ class Milvus(pulumi.ComponentResource):
         for name, capacity in capacities.items():
             if scaling.needs_budget(capacity):
                 budget = scaling.disruption_budget(capacity, self._cluster.namespace)
-                k8s.policy.v1.PodDisruptionBudget(
-                    workloads.object_name(name), **budget, opts=self._after()
-                )
+                kinds.PodDisruptionBudget(workloads.object_name(name), **budget, opts=self._after())
 
     def _entrance(self, last: Sequence[pulumi.Resource]) -> Sequence[pulumi.Resource]:
         milvus, namespace = self._settings.milvus, self._cluster.namespace
         metrics = services.metrics_service(milvus, namespace)
-        k8s.core.v1.Service(services.METRICS, **metrics, opts=self._after(*last))
+        kinds.Service(services.METRICS, **metrics, opts=self._after(*last))
         client = services.client_service(milvus, namespace)
-        return [k8s.core.v1.Service(workloads.NAME, **client, opts=self._after(*last))]
+        return [kinds.Service(workloads.NAME, **client, opts=self._after(*last))]
 
     def _root_password(
         self, identity: Identity, last: Sequence[pulumi.Resource]
@@ -241,29 +225,31 @@ class Milvus(pulumi.ComponentResource):
                 kit_image=self._kit(),
                 tls_secret=identity.server_tls,
                 client_secret=identity.client_tls,
-                pull_secrets=self._cluster.pull_secrets,
-                pull_policy=self._settings.images.pull_policy,
+                common=self._cluster.common,
+                jobs=self._settings.kubernetes.jobs,
             )
         )
-        return [k8s.batch.v1.Job(network.ROOT_PASSWORD, **job, opts=self._after(*last))]
+        access, options = self._cluster.access, self._after(*last)
+        return list(start(kinds.Job, network.ROOT_PASSWORD, job, access, options))
 
     def _snapshots(
-        self, etcd_plan: etcd.EtcdPlan, identity: Identity, etcd_server: etcd.Etcd
+        self, etcd_plan: etcd.EtcdPlan, identity: Identity, etcd_server: pulumi.Resource
     ) -> None:
         settings = self._settings.etcd.snapshots
         if settings is None:
             return
-        job = snapshot.cron_job(
-            snapshot.SnapshotPlan(
-                etcd=etcd_plan,
-                client_secret=identity.etcd_client_tls,
-                storage=self._storage,
-                settings=settings,
-                kit_image=self._kit(),
-            )
+        wanted = snapshot.SnapshotPlan(
+            etcd=etcd_plan,
+            client_secret=identity.etcd_client_tls,
+            storage=self._storage,
+            settings=settings,
+            kit_image=self._kit(),
+            jobs=self._settings.kubernetes.jobs,
         )
         options = self._after(etcd_server, *self._storage.ready)
-        k8s.batch.v1.CronJob(network.SNAPSHOT, **job, opts=options)
+        jobs = {network.SNAPSHOT: snapshot.cron_job(wanted), **snapshot.restore_jobs(wanted)}
+        for name, job in jobs.items():
+            kinds.CronJob(name, **job, opts=options)
 
     def _contract(
         self,
@@ -282,9 +268,12 @@ class Milvus(pulumi.ComponentResource):
             version=milvus.version,
             wal=access.wal,
             roles=tuple(
-                Role(name=name, replicas=item.replicas, image=workloads.image_of(name, work))
+                Role(name=name, replicas=item.replicas, image=work.image)
                 for name, item in capacities.items()
             ),
+            workloads=()
+            if milvus.installer == "operator"
+            else tuple(workloads.declared(item, work) for item in capacities.values()),
             tls_mode=milvus.tls.mode,
             ca_pem=identity.ca_pem,
             server_tls=identity.server_tls,

@@ -13,10 +13,13 @@ server, v1.3.8):
 - its init container is its own image by default, also in an air-gapped site: it is named;
 - its chart takes the CRDs, and with them every Milvus, when it is uninstalled: `destroy` leaves the
   release where it is;
+- it forces user 1000 without a group, who may not execute what images of 3.0 hold: each container
+  runs as user 999 in group 0, whom the files of every line are open to, while a rollout has both;
 - "Healthy" can be said of pods that never got the new image: the pods are looked at
-  (`infra.milvus.rollout`).
+  (`infra.milvus.rollout`), and one that cannot start ends the wait with its last words.
 
-What it cannot: switch service links off, bound the time to stop, drop the pods' own volumes.
+What it cannot: switch service links off, bound the time to stop, drop the pods' own volumes, give
+a volume to the pods' group (so a log on a volume, RocksMQ, is refused with it).
 """
 
 from __future__ import annotations
@@ -26,14 +29,21 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from infra.milvus import credentials, pods, workloads
-from infra.milvus.capacity import Capacity
-from infra.milvus.configuration import checksum, everything, merged
-from infra.milvus.credentials import Secrets
-from infra.milvus.network import OPERATOR_NAMESPACE
-from infra.milvus.topology import STANDALONE, parse_version
-from infra.milvus.workloads import WorkloadPlan
-from infra.settings.services import Kafka, Pulsar, RocksMq
+from infra.kubernetes import kinds
+from infra.milvus.access import credentials
+from infra.milvus.access.credentials import Secrets
+from infra.milvus.access.network import OPERATOR_NAMESPACE
+from infra.milvus.capacity.planning import Capacity
+from infra.milvus.roles import image, workloads
+from infra.milvus.roles.configuration import everything
+from infra.milvus.roles.keys import merged
+from infra.milvus.roles.topology import STANDALONE, parse_version
+from infra.milvus.roles.workloads import WorkloadPlan
+from infra.servers import pods
+from infra.servers.started import IS_THERE
+from infra.settings.services import Kafka, Pulsar
+from validation.common import addresses
+from validation.declared.digests import checksum
 
 NAME = workloads.NAME
 CHART_VERSION = "1.3.8"
@@ -41,6 +51,7 @@ CHART_REPOSITORY = "https://zilliztech.github.io/milvus-operator"
 API = "milvus.io/v1beta1"
 ACCOUNT = "milvus"
 ELSEWHERE = "from-the-environment"
+_LARGEST_EXACT = 2**53
 COMPONENTS = {
     "mixcoord": "mixCoord",
     "rootcoord": "rootCoord",
@@ -69,7 +80,7 @@ class Operated(pulumi.ComponentResource):
         parent = pulumi.ResourceOptions(parent=opts.parent if opts else None)
         super().__init__("milvus-kit:milvus:Operated", NAME, None, parent)
         mine = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=self))
-        account = k8s.core.v1.ServiceAccount(NAME, **service_account(plan.namespace), opts=mine)
+        account = kinds.ServiceAccount(NAME, **service_account(plan.namespace), opts=mine)
         before: list[pulumi.Resource] = [account]
         if plan.settings.milvus.operator.install:
             before.append(self._chart(plan, operator_image, mine))
@@ -98,7 +109,7 @@ class Operated(pulumi.ComponentResource):
             values={
                 "installCRDs": settings.install_crds,
                 "image": {"repository": repository, "tag": tag},
-                "imagePullSecrets": [{"name": name} for name in plan.pull_secrets],
+                "imagePullSecrets": [{"name": name} for name in plan.common.pull_secrets],
             },
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=True)),
         )
@@ -115,7 +126,7 @@ def service_account(namespace: str) -> Any:
     """Return the account: without one the pods would run with the default account's token."""
     return {
         "metadata": pods.metadata(ACCOUNT, namespace, pods.labels(NAME, "account")),
-        "automount_service_account_token": False,
+        "automountServiceAccountToken": False,
     }
 
 
@@ -129,7 +140,7 @@ def custom_resource(
     """
     labelled = pods.labels(NAME, "milvus")
     annotations = {
-        "pulumi.com/waitFor": "condition=MilvusReady",
+        **IS_THERE,  # what comes of it is waited for by `infra.milvus.rollout`
         # The operator writes defaults into the spec; what is declared here stays ours.
         "pulumi.com/patchForce": "true",
     }
@@ -146,7 +157,20 @@ def custom_resource(
 
 def _configuration(plan: WorkloadPlan) -> dict[str, Any]:
     keys = {"accessKeyID": ELSEWHERE, "secretAccessKey": ELSEWHERE}
-    return merged(everything(plan.inputs), {"minio": keys})
+    return _exact(merged(everything(plan.inputs), {"minio": keys}))
+
+
+def _exact(value: Any) -> Any:
+    """Return a value in which a number that Pulumi would round is text, as Milvus reads it anyway.
+
+    Pulumi hands numbers on as floats: from 2**53 on not every whole number is one.
+    """
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    rounded = isinstance(value, int) and abs(value) > _LARGEST_EXACT
+    return str(value) if rounded else value
 
 
 def _components(
@@ -161,39 +185,49 @@ def _components(
         "image": plan.image,
         "version": f"v{milvus.version}",
         "toolImage": operator_image,
-        "imagePullPolicy": settings.images.pull_policy,
+        "imagePullPolicy": plan.common.pull_policy,
         "imageUpdateMode": _update_mode(plan),
         "enableRollingUpdate": milvus.mode != STANDALONE,
         "updateConfigMapOnly": False,
         "runAsNonRoot": True,
         "disableMetric": True,
         "serviceAccountName": ACCOUNT,
-        "securityContext": {
-            key: value
-            for key, value in pods.container_security().items()
-            if key != "readOnlyRootFilesystem"  # the operator's start script writes to the image
-        },
+        "securityContext": _container_security(),
         "podLabels": {pods.PART_OF: "milvus-kit"},
         "podAnnotations": {"milvus-kit/configuration": configuration, **shared.annotations},
         "env": shared.env,
         "volumes": shared.volumes,
         "volumeMounts": shared.mounts,
     }
-    if plan.pull_secrets:
-        components["imagePullSecrets"] = [{"name": name} for name in plan.pull_secrets]
+    if plan.common.pull_secrets:
+        components["imagePullSecrets"] = [{"name": name} for name in plan.common.pull_secrets]
     for name, capacity in capacities.items():
-        components[COMPONENTS[name]] = _component(capacity)
+        components[COMPONENTS[name]] = _component(capacity, plan)
     return components
 
 
-def _component(capacity: Capacity) -> dict[str, Any]:
+def _container_security() -> dict[str, Any]:
+    """Return what every container gets, whichever line its image is of.
+
+    Images up to 2.6 are for group 0, those of 3.0 for user 999. During an upgrade between them the
+    pods of both have the new security context.
+    """
+    kept = {
+        key: value
+        for key, value in pods.container_security().items()
+        if key != "readOnlyRootFilesystem"  # the operator's start script writes to the image
+    }
+    return {**kept, "runAsUser": image.LINES[-1].owner, "runAsGroup": image.LINES[0].owner}
+
+
+def _component(capacity: Capacity, plan: WorkloadPlan) -> dict[str, Any]:
     role = capacity.role.name
     scale = capacity.autoscaling
     component: dict[str, Any] = {
         "replicas": -1 if scale else capacity.replicas,
         "resources": pods.resources(capacity.resources),
         "env": [{"name": name, "value": value} for name, value in capacity.given.env.items()],
-        **pods.placement(capacity.given.placement),
+        **pods.placement(pods.placed(plan.common, capacity.given.placement)),
         **pods.spread(pods.selector(NAME, role), capacity.most),
     }
     if role in {"proxy", STANDALONE}:
@@ -238,7 +272,7 @@ def _dependencies(plan: WorkloadPlan) -> dict[str, Any]:
         "storage": {
             "external": True,
             "type": "S3",
-            "endpoint": f"{storage.host}:{storage.port}",
+            "endpoint": addresses.netloc(storage.host, storage.port),
             "secretRef": storage.credentials.access_key.name,
         },
         "msgStreamType": plan.inputs.log.type,
@@ -251,22 +285,8 @@ def _dependencies(plan: WorkloadPlan) -> dict[str, Any]:
             brokers = plan.inputs.log.sections["kafka"]["brokerList"].split(",")
             dependencies["kafka"] = {"external": True, "brokerList": brokers}
         case Pulsar():
-            endpoint = f"{log.host}:{log.port}"
+            endpoint = addresses.netloc(log.host, log.port)
             dependencies["pulsar"] = {"external": True, "endpoint": endpoint}
-        case RocksMq():
-            dependencies["rocksmq"] = {"persistence": _persistence(plan)}
         case _:
             pass
     return dependencies
-
-
-def _persistence(plan: WorkloadPlan) -> dict[str, Any]:
-    volume = plan.settings.milvus.data_volume
-    if volume is None:
-        return {"enabled": False}
-    spec = pods.claim("data", volume, plan.storage_class)["spec"]
-    return {
-        "enabled": True,
-        "pvcDeletion": not plan.settings.storage.retain_on_delete,
-        "persistentVolumeClaim": {"spec": spec},
-    }

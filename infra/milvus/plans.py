@@ -5,13 +5,15 @@ Nothing is declared here; `infra.milvus.deployment` declares what these plans sa
 
 from __future__ import annotations
 
-from infra.images import resolve
+from infra.images import milvus_image, resolve, woodpecker_image
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus import etcd, kafka, log, woodpecker, workloads
-from infra.milvus.capacity import Capacity
-from infra.milvus.configuration import Inputs, ObjectStore
-from infra.milvus.credentials import Secrets
-from infra.milvus.identity import Identity
+from infra.milvus.access.credentials import Secrets
+from infra.milvus.access.identity import Identity
+from infra.milvus.capacity.planning import Capacity
+from infra.milvus.dependencies import etcd, kafka, log, woodpecker
+from infra.milvus.dependencies.snapshot import kept_seconds
+from infra.milvus.roles import workloads
+from infra.milvus.roles.configuration import Inputs, ObjectStore
 from infra.settings import Settings
 from infra.settings.services import Kafka, Woodpecker
 from infra.storage.contract import SecretKeyRef, StorageContract
@@ -27,8 +29,7 @@ def etcd_plan(settings: Settings, cluster: ClusterContract) -> etcd.EtcdPlan:
         storage_class=cluster.storage_class,
         retain=settings.storage.retain_on_delete,
         required_spread=settings.etcd.spread == "required",
-        pull_secrets=cluster.pull_secrets,
-        pull_policy=settings.images.pull_policy,
+        common=cluster.common,
     )
 
 
@@ -40,34 +41,25 @@ def kafka_plan(settings: Settings, cluster: ClusterContract, mine: Kafka) -> kaf
         settings=mine,
         storage_class=cluster.storage_class,
         retain=settings.storage.retain_on_delete,
-        pull_secrets=cluster.pull_secrets,
-        pull_policy=settings.images.pull_policy,
+        common=cluster.common,
     )
 
 
 def woodpecker_plan(
-    settings: Settings,
-    cluster: ClusterContract,
-    storage: StorageContract,
-    *,
-    mine: Woodpecker,
-    metadata: etcd.EtcdPlan,
-    identity: Identity,
+    settings: Settings, cluster: ClusterContract, storage: StorageContract, mine: Woodpecker
 ) -> woodpecker.WoodpeckerPlan:
     """Return what the Woodpecker service is made of."""
     return woodpecker.WoodpeckerPlan(
         namespace=cluster.namespace,
-        image=resolve("woodpecker", settings.images),
+        image=woodpecker_image(settings),
         settings=mine,
         storage=storage,
         store=object_store(storage),
-        etcd=metadata.store(),
-        etcd_secret=identity.etcd_client_tls,
+        jobs=settings.kubernetes.jobs,
         storage_class=cluster.storage_class,
         retain=settings.storage.retain_on_delete,
         required_spread=settings.production,
-        pull_secrets=cluster.pull_secrets,
-        pull_policy=settings.images.pull_policy,
+        common=cluster.common,
     )
 
 
@@ -75,19 +67,14 @@ def work_plan(
     settings: Settings, cluster: ClusterContract, inputs: Inputs, secrets: Secrets
 ) -> workloads.WorkloadPlan:
     """Return what the roles are made of."""
-    milvus = settings.milvus
-    gpu = None
-    if milvus.gpu.enabled:
-        gpu = milvus.image or resolve("milvus-gpu", settings.images, version=milvus.version)
     return workloads.WorkloadPlan(
         settings=settings,
         namespace=cluster.namespace,
-        image=resolve("milvus", settings.images, version=milvus.version, override=milvus.image),
-        gpu_image=gpu,
+        image=milvus_image(settings),
         inputs=inputs,
         secrets=secrets,
         storage_class=cluster.storage_class,
-        pull_secrets=cluster.pull_secrets,
+        common=cluster.common,
     )
 
 
@@ -119,7 +106,6 @@ def object_store(storage: StorageContract) -> ObjectStore:
         root_path=storage.root_path,
         region=storage.region,
         virtual_host=storage.addressing == "virtual",
-        private_ca=storage.ca is not None,
     )
 
 
@@ -130,12 +116,14 @@ def inputs(
     etcd_plan: etcd.EtcdPlan,
     access: log.LogAccess,
 ) -> Inputs:
-    """Return all that milvus.yaml is made of."""
+    """Return all that user.yaml is made of."""
+    snapshots = settings.etcd.snapshots
     return Inputs(
         milvus=settings.milvus,
         store=object_store(storage),
         etcd=etcd_plan.store(),
         log=access.store,
+        production=settings.production,
         # A coordinator that is replaced waits for the old one to leave; without a standby it would
         # give up, and the rollout with it.
         standby=frozenset(name for name, item in capacities.items() if item.role.coordinator),
@@ -144,4 +132,5 @@ def inputs(
             name: item.grace_seconds - workloads.drain_seconds(name, settings)
             for name, item in capacities.items()
         },
+        dropped_seconds=kept_seconds(snapshots) if snapshots else None,
     )

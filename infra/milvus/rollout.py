@@ -1,13 +1,13 @@
 """Whether the pods are what was declared: every one has the image, and enough of them are ready.
 
 milvus-operator can call a Milvus healthy whose pods never got the new image, so its word is not
-taken: the pods are looked at, after each change of the custom resource.
+taken: the pods are looked at beside it, after each change of the custom resource. Where one of them
+cannot start at all, that ends the wait within a minute.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,14 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus import pods
+from infra.milvus.roles.workloads import NAME
 from infra.provider import Provider
-from validation.errors import UnreachableError
+from infra.servers import live, pods
+from infra.servers.started import reached, wait
+from infra.servers.startup import Hindrance
 
-TIMEOUT_SECONDS = 3600
-PERIOD_SECONDS = 5
+STILL_SECONDS = 3600
+"""The operator moves query nodes one by one, each for as long as its segments take."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +46,6 @@ def unfinished(found: Sequence[Pod], image: str, roles: Mapping[str, int]) -> li
         if ready < replicas:
             lines.append(f"{role}: {ready} of {replicas} pods are ready with {image}")
     return lines
-
-
-def wait(
-    look: Callable[[], Sequence[Pod]],
-    image: str,
-    roles: Mapping[str, int],
-    *,
-    timeout: float = TIMEOUT_SECONDS,
-    period: float = PERIOD_SECONDS,
-) -> None:
-    """Return once the pods are what was declared.
-
-    Raises:
-        UnreachableError: They are not within the time, with what is missing.
-    """
-    end = time.monotonic() + timeout
-    while lines := unfinished(look(), image, roles):
-        if time.monotonic() >= end:
-            raise UnreachableError(
-                "the pods are not what was declared\n    " + "\n    ".join(lines),
-                where="milvus-operator",
-                remedy="look at the events of these pods and at the operator's log",
-            )
-        time.sleep(period)
 
 
 class RolloutProvider(Provider):
@@ -101,16 +79,13 @@ class Rollout(Resource, name="OperatorRollout"):
         declared: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        access = cluster.access
-        kubeconfig = pulumi.Output.secret(access.kubeconfig) if access.kubeconfig else ""
         inputs: dict[str, pulumi.Input[Any]] = {
             "namespace": cluster.namespace,
             "image": image,
             "roles": dict(roles),
             "declared": declared,
-            "kubeconfig": kubeconfig,
-            "kubeconfig_file": access.kubeconfig_file or "",
-            "context": access.context or "",
+            "name": NAME,
+            **reached(cluster.access),
         }
         super().__init__(
             RolloutProvider(),
@@ -124,27 +99,36 @@ class Rollout(Resource, name="OperatorRollout"):
 
 def _wait(props: dict[str, Any]) -> None:
     roles = {name: int(count) for name, count in props["roles"].items()}
-    wait(lambda: _pods(props), props["image"], roles)
+    workloads = live.Workloads(props)
+    found: list[dict[str, Any]] = []
+
+    def lacks() -> str:
+        found[:] = workloads.pods({pods.NAME: "milvus"})
+        lines = unfinished([as_seen(one) for one in found], props["image"], roles)
+        return "; ".join([*lines, *_unsaid(workloads.get("Milvus", props["name"]))])
+
+    def hindrances() -> dict[str, Hindrance]:
+        new = [one for one in found if as_seen(one).image == props["image"]]
+        stuck = {one["metadata"]["name"]: workloads.hindrance(one) for one in new}
+        return {name: one for name, one in stuck.items() if one is not None}
+
+    where = f"Milvus {props['namespace']}/{props['name']}, through milvus-operator"
+    wait(lacks, hindrances, where=where, still=STILL_SECONDS)
 
 
-def _pods(props: dict[str, Any]) -> list[Pod]:
-    from kubernetes import client  # noqa: PLC0415  (slow to import; programs declare, this looks)
+def _unsaid(milvus: dict[str, Any] | None) -> list[str]:
+    """Return what the operator itself does not call done."""
+    if milvus is None:
+        return ["it is not there"]
+    ready = live.condition(milvus, "MilvusReady")
+    said = f"{ready.get('reason', '')}: {ready.get('message', '')}".strip(": ")
+    return [] if ready.get("status") == "True" else [f"MilvusReady is not true: {said}"]
 
-    from infra.kubernetes.kubeconfig import api_client  # noqa: PLC0415  (imports the same)
 
-    core = client.CoreV1Api(api_client(props))
-    selector = f"{pods.NAME}=milvus"
-    # The client's models call every field optional; the API server fills these in.
-    listed: Any = core.list_namespaced_pod(props["namespace"], label_selector=selector)
-    return [
-        Pod(
-            role=(item.metadata.labels or {}).get(pods.COMPONENT, ""),
-            image=item.spec.containers[0].image,
-            ready=any(
-                condition.type == "Ready" and condition.status == "True"
-                for condition in item.status.conditions or []
-            ),
-        )
-        for item in listed.items
-        if item.metadata.deletion_timestamp is None
-    ]
+def as_seen(pod: dict[str, Any]) -> Pod:
+    """Return what is looked at in a pod as the API gives it."""
+    return Pod(
+        role=pod["metadata"].get("labels", {}).get(pods.COMPONENT, ""),
+        image=pod["spec"]["containers"][0]["image"],
+        ready=live.condition(pod, "Ready").get("status") == "True",
+    )

@@ -8,10 +8,13 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
-from infra.milvus import etcd, pods, woodpecker, workloads
-from infra.milvus.topology import METRICS_PATH
+from infra.milvus.dependencies import etcd, woodpecker
+from infra.milvus.roles import workloads
+from infra.milvus.roles.topology import METRICS_PATH
 from infra.observability.dashboard import dashboard
+from infra.servers import pods
 from infra.settings import Settings
 
 INTERVAL = "30s"
@@ -47,7 +50,7 @@ def observe(
         ]
     if settings.observability.dashboard:
         document = dashboard_config_map(settings, cluster.namespace)
-        made.append(k8s.core.v1.ConfigMap(DASHBOARD, **document, opts=ours))
+        made.append(kinds.ConfigMap(DASHBOARD, **document, opts=ours))
     return made
 
 

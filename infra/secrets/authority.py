@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
 from infra.provider import Provider
 from infra.secrets import values
@@ -118,7 +118,8 @@ class Authority(pulumi.ComponentResource):
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("milvus-kit:secrets:Authority", name, None, opts)
-        self._key = AuthorityKey(name, name, pulumi.ResourceOptions(parent=self))
+        after = pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)
+        self._key = AuthorityKey(name, name, after)
         self.ca_pem = self._key.certificate
         self.fingerprints: dict[str, pulumi.Output[str]] = {}
         """By the name of a Secret, what changes when its certificate does."""
@@ -152,15 +153,15 @@ class Authority(pulumi.ComponentResource):
         *,
         client: bool = False,
         common_name: str = "",
-    ) -> k8s.core.v1.Secret:
+    ) -> kinds.Secret:
         """Return a Secret of that name with ``tls.crt``, ``tls.key`` and ``ca.crt``."""
         certificate = self.issue(name, hosts, client=client, common_name=common_name)
         self.fingerprints[name] = values.fingerprint(certificate.certificate, self.ca_pem)
-        return k8s.core.v1.Secret(
+        return kinds.Secret(
             name,
             type="kubernetes.io/tls",
             metadata={"name": name, "namespace": cluster.namespace},
-            string_data={
+            stringData={
                 "tls.crt": certificate.certificate,
                 "tls.key": pulumi.Output.secret(certificate.key),
                 "ca.crt": self.ca_pem,

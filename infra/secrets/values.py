@@ -7,15 +7,13 @@ import hashlib
 from collections.abc import Mapping
 
 import pulumi
-import pulumi_kubernetes as k8s
 
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
 from infra.settings import PROJECT
 from infra.settings.model import ConfigSecret, SecretValue
+from validation.common.secret_text import why_unusable
 from validation.errors import ConfigurationError
-
-_LONGEST_KEY = 200
-"""Longer secrets are documents (kubeconfigs, certificates), which may well end with a new line."""
 
 
 class WrongSecretError(ConfigurationError, pulumi.RunError):
@@ -44,16 +42,13 @@ def usable(text: str, where: str, remedy: str) -> str:
     Raises:
         WrongSecretError: It is one of both.
     """
-    if not text.strip():
-        raise WrongSecretError("the secret is empty", where=where, remedy=remedy)
-    if len(text) < _LONGEST_KEY and text != text.strip():
-        raise WrongSecretError(
-            "the secret begins or ends with white space", where=where, remedy=remedy
-        )
+    wrong = why_unusable(text)
+    if wrong:
+        raise WrongSecretError(wrong, where=where, remedy=remedy)
     return text
 
 
-def existing(name: str, cluster: ClusterContract, purpose: str) -> k8s.core.v1.Secret:
+def existing(name: str, cluster: ClusterContract, purpose: str) -> kinds.Secret:
     """Return a Secret that is already in the deployment's namespace.
 
     Args:
@@ -61,14 +56,14 @@ def existing(name: str, cluster: ClusterContract, purpose: str) -> k8s.core.v1.S
         cluster: Where it is.
         purpose: What it is read for; one Secret may be read for several purposes.
     """
-    return k8s.core.v1.Secret.get(
+    return kinds.Secret.get(
         f"{purpose}-{name}",
         f"{cluster.namespace}/{name}",
         pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready)),
     )
 
 
-def text_of(secret: k8s.core.v1.Secret, key: str) -> pulumi.Output[str]:
+def text_of(secret: kinds.Secret, key: str) -> pulumi.Output[str]:
     """Return what one key of a Secret holds, as a Pulumi secret.
 
     Raises:

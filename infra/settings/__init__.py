@@ -16,7 +16,8 @@ from pydantic import Field
 from infra.settings.cluster import Cluster
 from infra.settings.milvus import Milvus
 from infra.settings.model import Section
-from infra.settings.services import Etcd, Images, Log, Observability, ValidationJob
+from infra.settings.network import Network
+from infra.settings.services import Etcd, Images, Log, Migration, Observability, ValidationJob
 from infra.settings.storage import Storage
 
 PROJECT = "milvus-kit"
@@ -42,7 +43,13 @@ class Settings(Section):
     validation: ValidationJob = Field(
         default=ValidationJob(), description="the suite as a Job in the cluster"
     )
+    network: Network = Field(
+        default=Network(), description="who is reached, for the NetworkPolicies"
+    )
     images: Images = Field(default=Images(), description="images and mirrors")
+    migration: Migration = Field(
+        default=Migration(), description="decisions of the first day that change: see topology.md"
+    )
 
     @property
     def production(self) -> bool:

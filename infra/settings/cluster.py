@@ -14,10 +14,22 @@ from infra.settings.model import (
     DnsLabel,
     DnsName,
     IpAddress,
+    Placement,
     Port,
+    Resources,
     Section,
     Version,
 )
+from validation.common.patterns import shaped
+
+
+class Jobs(Section):
+    """The short Jobs: snapshots of etcd, root's first password, and what runs before a server."""
+
+    resources: Resources = Field(
+        default=Resources(cpu="10m", memory="512Mi"), description="of each of their containers"
+    )
+    placement: Placement = Field(default=Placement(), description="default: kubernetes.placement")
 
 
 class _Cluster(Section):
@@ -31,6 +43,14 @@ class _Cluster(Section):
     pod_security: Literal["restricted", "baseline"] = Field(
         default="restricted", description="Pod Security Standard that the namespace enforces"
     )
+    pod_user: Literal["fixed", "assigned"] = Field(
+        default="fixed",
+        description="fixed: 1000; assigned: the cluster gives each pod its user, as OpenShift does",
+    )
+    placement: Placement = Field(
+        default=Placement(), description="of every pod that has no placement of its own"
+    )
+    jobs: Jobs = Jobs()
 
 
 class ExistingCluster(_Cluster):
@@ -68,7 +88,7 @@ class KindCluster(_Cluster):
 class Ssh(Section):
     """How a host is reached."""
 
-    user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]*$")
+    user: str = shaped(r"^[a-z_][a-z0-9_-]*$", "a user of the host", "root", default="root")
     port: Port = 22
     private_key: ConfigSecret = Field(description="secret configuration key with the SSH key")
     host_key: str = Field(description="the host's public key, as in known_hosts: type and base64")

@@ -1,7 +1,7 @@
 """A stack against the profile that `milvus-kit preflight` recorded of its store.
 
 Only what the stack needs of the profile is read here: for whom it was recorded, the verdict, and
-the decisions. The document itself is described in `validation.s3.profile`.
+the decisions. The document itself is described in `validation.s3.preflight.profile`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from infra.settings.problem import Problem
 from infra.settings.storage import S3, X10000
-from validation.resources import in_stacks
+from validation.common.resources import in_stacks
+from validation.common.schemas import newer_than
 
 SCHEMA = "milvus-kit/s3-profile/1"
 KEY = "storage.conformanceProfile"
@@ -36,6 +37,9 @@ def problems(storage: S3 | X10000, *, embedded: bool) -> Iterator[Problem]:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not JSON"
         yield Problem(KEY, f"cannot read the profile: {why}", seen=repr(str(path)), remedy=_AGAIN)
+        return
+    if newer := newer_than(profile, SCHEMA):
+        yield Problem(KEY, f"this profile {newer}", remedy="update milvus-kit")
         return
     if not _is_profile(profile):
         yield Problem(KEY, f"this is no profile of schema {SCHEMA}", remedy=_AGAIN)

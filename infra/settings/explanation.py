@@ -15,12 +15,14 @@ from pydantic import BaseModel
 
 from infra.settings.hints import options
 from infra.settings.problem import Problem, shown
+from validation.common.patterns import told
 
 
 def nearest(word: str, words: list[str]) -> str | None:
     """Return which of some words was probably meant, if any comes near."""
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return found[0] if found else None
+    low = {one.lower(): one for one in words}
+    found = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.6)
+    return low[found[0]] if found else None
 
 
 def missing(key: str) -> Problem:
@@ -63,8 +65,16 @@ def explained(section: str, annotation: Any, item: Any) -> Problem:
     return _wrong_value(path, kind, item)
 
 
+_SHAPES = {
+    "tuple_type": ("this must be a list", "write it as a list: [first, second]"),
+    "dict_type": ("this must have keys of its own", "write it as a mapping: {key: value}"),
+    "model_type": ("this must have keys of its own", "write it as a mapping: {key: value}"),
+}
+"""What pydantic says in words of Python, as somebody who writes YAML knows it."""
+
+
 def _wrong_value(path: list[str], kind: str, item: Any) -> Problem:
-    message, value = item["msg"], item["input"]
+    message, value = told(item), item["input"]
     words = re.findall(r"'([^']*)'", message) if kind in {"literal_error", "enum"} else []
     near = nearest(str(value), words)
     remedy = f"did you mean {near}?" if near else ""
@@ -72,9 +82,11 @@ def _wrong_value(path: list[str], kind: str, item: Any) -> Problem:
         remedy = "write it in quotes: YAML reads a bare off as false, and on as true"
     elif kind == "string_type" and isinstance(value, (int, float)):
         remedy = "write it in quotes, so that YAML reads it as text"
-    if message.startswith("Input should"):
-        message = "this must" + message.removeprefix("Input should")
-    return Problem(".".join(path), message, seen=shown(path, kind, value), remedy=remedy)
+    elif kind in _SHAPES:
+        message, remedy = _SHAPES[kind]
+    message = re.sub(r"^(Input|String|Value|Tuple) should", "this must", message)
+    seen = None if "(seen: " in message else shown(path, kind, value)
+    return Problem(".".join(path), message, seen=seen, remedy=remedy)
 
 
 def _without_tags(annotation: Any, loc: tuple[Any, ...]) -> list[Any]:

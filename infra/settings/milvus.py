@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from infra.milvus.sizing import Index
+from infra.milvus.capacity.indexes import Index, VectorType
+from infra.milvus.roles import keys
 from infra.settings.model import (
     Access,
     DnsName,
@@ -19,7 +20,13 @@ from infra.settings.model import (
     Version,
     Volume,
 )
+from infra.settings.quantities import Quantity
+from validation.common.patterns import shaped
 
+CveId = Annotated[
+    str, shaped(r"^CVE-\d{4}-\d{4,7}$", "the identifier of a vulnerability", "CVE-2026-26190")
+]
+Reason = Annotated[str, Field(min_length=10, max_length=400)]
 RoleName = Literal[
     "standalone",
     "rootcoord",
@@ -33,6 +40,18 @@ RoleName = Literal[
     "indexnode",
     "streamingnode",
 ]
+
+
+def _as_milvus_reads_it(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return milvus.yaml's keys in one form, so that no rule is passed by another spelling."""
+    try:
+        return keys.nested(tree)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "twice",
+            "{key} stands here twice: Milvus reads a.b, A: {{b}} and a_b as one key",
+            {"key": str(error)},
+        ) from None
 
 
 class Autoscaling(Section):
@@ -56,8 +75,16 @@ class Role(Section):
     resources: Resources = Resources()
     autoscaling: Autoscaling | None = None
     placement: Placement = Placement()
-    env: dict[Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")], str] = Field(
-        default={}, description="more environment variables; no secrets"
+    env: dict[
+        Annotated[
+            str, shaped(r"^[A-Z_][A-Z0-9_]*$", "the name of an environment variable", "GOMEMLIMIT")
+        ],
+        str,
+    ] = Field(default={}, description="more environment variables; no secrets")
+    local_storage: Quantity | None = Field(
+        default=None,
+        description="the node's disk that its data folder may take, where that is no volume;"
+        " default: twice its memory, at least 20Gi",
     )
     termination_grace_seconds: Annotated[int, Field(ge=10, le=7200)] | None = Field(
         default=None, description="time to drain before the pod is stopped"
@@ -139,6 +166,7 @@ class Dataset(Section):
 
     vectors: Annotated[int, Field(ge=1, le=10**13)]
     dim: Annotated[int, Field(ge=1, le=32_768)]
+    vector_type: VectorType = Field(default=VectorType.FLOAT, description="of a dimension")
     index: Index = Index.HNSW
     replicas: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="copies in memory across query nodes"
@@ -153,7 +181,12 @@ class Dataset(Section):
         default=128, description="IVF: number of clusters"
     )
     max_degree: Annotated[int, Field(ge=1, le=512)] = Field(
-        default=56, description="DISKANN: the most edges of a node"
+        default=56, description="DISKANN, AISAQ: the most edges of a node"
+    )
+    mmap: bool = Field(
+        default=False,
+        description="query nodes map indexes and fields from their disk (queryNode.mmap, 2.5 and"
+        " later): less memory, slower searches",
     )
 
 
@@ -188,8 +221,8 @@ class Milvus(Section):
         description="how long a new pod stays ready before the next one is replaced"
         " (minReadySeconds); default in prod: 30",
     )
-    configuration: dict[str, Any] = Field(
-        default={}, description="further milvus.yaml keys, nested as there; no secrets"
+    configuration: Annotated[dict[str, Any], AfterValidator(_as_milvus_reads_it)] = Field(
+        default={}, description="further milvus.yaml keys, nested as there or dotted; no secrets"
     )
     tls: MilvusTls = MilvusTls()
     auth: MilvusAuth = MilvusAuth()
@@ -206,3 +239,8 @@ class Milvus(Section):
         " empty: every client the network lets in",
     )
     log_level: Literal["debug", "info", "warn", "error"] = "info"
+    accepted_risks: dict[CveId, Reason] = Field(
+        default={},
+        description="why a version with this published vulnerability may run, by CVE number; prod"
+        " refuses it otherwise, dev says so",
+    )

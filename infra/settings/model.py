@@ -22,6 +22,10 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from infra.settings.quantities import Cpu, Quantity, cores_of
+from validation.common import addresses
+from validation.common.patterns import shaped
+
 
 class Section(BaseModel):
     """One mapping of a stack's configuration."""
@@ -100,29 +104,38 @@ def existing_secrets_in(part: Any, key: str = "") -> Iterator[str]:
             yield from existing_secrets_in(value, path)
 
 
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+DnsLabel = Annotated[
+    str,
+    shaped(
+        r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "a name of lower-case letters, digits and dashes",
+        "milvus-prod",
+    ),
+]
 """A Kubernetes object's name, or a namespace's (RFC 1123 label)."""
 
 DnsName = Annotated[
     str,
-    Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
+    shaped(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "a name of lower-case letters, digits, dashes and dots",
+        "milvus-s3",
+        max_length=253,
     ),
 ]
 """A name that may hold dots: a storage class, an existing Secret."""
 
-BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*m|\d+(\.\d{1,3})?)$", examples=["500m", "4"])]
-Quantity = Annotated[
-    str, Field(pattern=r"^[1-9]\d*(\.\d+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", examples=["20Gi"])
-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NodePort = Annotated[int, Field(ge=30000, le=32767)]
-Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", examples=["2.6.20"])]
+Version = Annotated[
+    str, shaped(r"^\d+\.\d+\.\d+$", "a version with all its three numbers", "2.6.20")
+]
 ImageRef = Annotated[
     str,
-    Field(
-        pattern=r"^[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$",
+    shaped(
+        r"^[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$",
+        "an image with its registry, and a tag, a digest or both",
+        "docker.io/milvusdb/milvus:v2.6.20",
         max_length=400,
     ),
 ]
@@ -157,22 +170,11 @@ def _ip_address(text: str) -> str:
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 """An IPv4 or IPv6 address."""
 
-_UNITS = {"": 1} | {
-    suffix: base**power
-    for base, suffixes in ((1000, "kMGTP"), (1024, ("Ki", "Mi", "Gi", "Ti", "Pi")))
-    for power, suffix in enumerate(suffixes, start=1)
-}
+HostName = Annotated[str, AfterValidator(addresses.host)]
+"""A host's name, or its IPv4 or IPv6 address without brackets."""
 
-
-def bytes_of(quantity: str) -> int:
-    """Return a memory or volume quantity in bytes, e.g. ``"20Gi"``."""
-    number = quantity.rstrip("kKMGTPi")
-    return int(float(number) * _UNITS[quantity[len(number) :]])
-
-
-def cores_of(cpu: str) -> float:
-    """Return a CPU quantity in cores, e.g. ``"500m"`` is 0.5."""
-    return int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+HostPort = Annotated[str, AfterValidator(addresses.host_and_port)]
+"""A host and its port; an IPv6 address stands in brackets."""
 
 
 def version_of(version: str) -> tuple[int, int, int]:
@@ -185,7 +187,14 @@ class ExistingKey(Section):
     """One key of a Kubernetes Secret that is already in the deployment's namespace."""
 
     name: DnsName
-    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+    key: Annotated[
+        str,
+        shaped(
+            r"^[-._a-zA-Z0-9]{1,253}$",
+            "a key of a Secret: letters, digits, dots, dashes, underscores",
+            "password",
+        ),
+    ]
 
 
 class SecretValue(Section):
@@ -206,11 +215,22 @@ class SecretValue(Section):
 
 
 class Resources(Section):
-    """What a container asks for, and its ceiling. Memory requested and allowed are the same."""
+    """What a container asks for, and its ceiling."""
 
     cpu: Cpu | None = Field(default=None, description="CPU requested")
     cpu_limit: Cpu | None = Field(default=None, description="CPU ceiling; none is usual")
     memory: Quantity | None = Field(default=None, description="memory, requested and limited")
+    ephemeral_storage: Quantity | None = Field(
+        default=None, description="disk of the node, requested and limited; for quotas that ask it"
+    )
+
+    @model_validator(mode="after")
+    def _ceiling_is_above(self) -> Self:
+        if self.cpu and self.cpu_limit and cores_of(self.cpu) > cores_of(self.cpu_limit):
+            raise PydanticCustomError(
+                "ceiling", "cpuLimit is below cpu: a container may not request more than its limit"
+            )
+        return self
 
 
 class Volume(Section):
@@ -226,9 +246,14 @@ class Toleration(Section):
     """A Kubernetes toleration."""
 
     key: str | None = None
-    operator: str = Field(default="Equal", pattern="^(Equal|Exists)$")
+    operator: str = shaped("^(Equal|Exists)$", "Equal or Exists", "Equal", default="Equal")
     value: str | None = None
-    effect: str | None = Field(default=None, pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$")
+    effect: str | None = shaped(
+        "^(NoSchedule|PreferNoSchedule|NoExecute)$",
+        "NoSchedule, PreferNoSchedule or NoExecute",
+        "NoSchedule",
+        default=None,
+    )
 
 
 class Placement(Section):
@@ -241,11 +266,16 @@ class Placement(Section):
 class Access(Section):
     """How a Service is reached from outside the cluster."""
 
-    type: str = Field(default="ClusterIP", pattern="^(ClusterIP|NodePort|LoadBalancer)$")
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] | None = Field(
+    type: str = shaped(
+        "^(ClusterIP|NodePort|LoadBalancer)$",
+        "ClusterIP, NodePort or LoadBalancer",
+        "ClusterIP",
+        default="ClusterIP",
+    )
+    host: HostName | None = Field(
         default=None,
-        description="name or address that clients use; it is put into the certificate and the"
-        " target. Default: the Service's name inside the cluster",
+        description="name or address that clients use, without a port; it is put into the"
+        " certificate and the target. Default: the Service's name inside the cluster",
     )
     node_port: NodePort | None = Field(default=None, description="port of a NodePort Service")
     annotations: dict[str, str] = Field(default={}, description="e.g. of a load balancer")

@@ -20,7 +20,7 @@ from infra.settings.defaults import filled
 from infra.settings.explanation import explained, missing, nearest
 from infra.settings.model import secrets_in
 from infra.settings.problem import Problem, raise_all
-from validation import strict_yaml
+from validation.common import strict_yaml
 from validation.errors import ConfigurationError
 
 _STACK_FILE = "a stack NAME has a file stacks/Pulumi.NAME.yaml: copy Pulumi.dev.yaml and change it"

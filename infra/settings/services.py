@@ -11,7 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from infra.settings.model import (
     CertificateAuthority,
+    ConfigSecret,
     DnsName,
+    HostName,
+    HostPort,
     ImageRef,
     Placement,
     Resources,
@@ -19,6 +22,9 @@ from infra.settings.model import (
     Section,
     Volume,
 )
+from infra.settings.quantities import Quantity, bytes_of
+from validation.common.patterns import shaped
+from validation.common.stores import KeyPrefix
 
 _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_PART = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/[1-9]\d*)?")
@@ -51,10 +57,12 @@ class EtcdSnapshots(Section):
     """Snapshots to Milvus's bucket, by a CronJob."""
 
     schedule: Cron = "17 */6 * * *"
-    keep: Annotated[int, Field(ge=1, le=1000)] = 28
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] = (
-        "etcd-snapshots"
+    hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        default=24,
+        description="how old a snapshot may be and can still be restored: older ones are removed,"
+        " and for as long Milvus keeps the files of what was dropped or compacted",
     )
+    prefix: KeyPrefix = "etcd-snapshots"
 
 
 class Etcd(Section):
@@ -64,6 +72,11 @@ class Etcd(Section):
     auth: bool = Field(default=False, description="default in prod: true")
     tls: bool = Field(default=False, description="client and peer TLS; default in prod: true")
     volume: Volume = Volume(size="20Gi")
+    quota: Quantity | None = Field(
+        default=None,
+        description="what it keeps at most, up to 8Gi; default: half its volume, 4Gi at most, and"
+        " 8Gi from 50Gi on",
+    )
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     placement: Placement = Placement()
     spread: Literal["required", "preferred"] = Field(
@@ -75,6 +88,19 @@ class Etcd(Section):
         default=None, description="none: no snapshots; default in prod: every six hours"
     )
 
+    @model_validator(mode="after")
+    def _quota_fits(self) -> Self:
+        most = min(bytes_of("8Gi"), bytes_of(self.volume.size) // 2)
+        if self.quota is not None and bytes_of(self.quota) > most:
+            raise PydanticCustomError(
+                "quota",
+                "quota {quota} is more than half of the volume of {size}, whose other half is for"
+                " etcd's log, or more than 8Gi, beyond which etcd does not work well; leave it out,"
+                " or enlarge volume.size",
+                {"quota": self.quota, "size": self.volume.size},
+            )
+        return self
+
 
 class Woodpecker(Section):
     """Woodpecker, Milvus's own log (2.6 and later)."""
@@ -83,11 +109,15 @@ class Woodpecker(Section):
     mode: Literal["embedded", "service"] = Field(
         default="embedded",
         description="embedded: written to the object store by the streaming nodes; service: own"
-        " pods, quorum of three",
+        " pods (3.0.1 and later, cluster), three of which keep each write",
     )
-    replicas: Literal[3, 5] = Field(default=3, description="mode service: its servers")
+    replicas: Annotated[int, Field(ge=4, le=64)] = Field(
+        default=4,
+        description="mode service: its servers; one more than keep a write, as one may be away",
+    )
     volume: Volume = Volume(size="50Gi")
     resources: Resources = Resources(cpu="500m", memory="2Gi")
+    placement: Placement = Placement()
 
 
 class Sasl(Section):
@@ -98,30 +128,39 @@ class Sasl(Section):
     password: SecretValue
 
 
-Broker = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}:\d{1,5}$", examples=["host:9092"])]
-
-
 class Kafka(Section):
     """Kafka: adopted from outside, or a small one in the cluster (KRaft, one broker)."""
 
     type: Literal["kafka"]
     mode: Literal["adopt", "create"]
-    brokers: tuple[Broker, ...] = Field(default=(), description="mode adopt")
+    brokers: tuple[HostPort, ...] = Field(default=(), description="mode adopt")
     sasl: Sasl | None = Field(default=None, description="mode adopt")
     tls: bool = Field(default=False, description="mode adopt: brokers speak TLS")
     ca: CertificateAuthority | None = Field(default=None, description="mode adopt: private CA")
+    existing_client_secret: DnsName | None = Field(
+        default=None,
+        description="mode adopt: Secret with tls.crt and tls.key, which Milvus shows the brokers",
+    )
     volume: Volume = Field(default=Volume(size="20Gi"), description="mode create")
     resources: Resources = Field(
         default=Resources(cpu="250m", memory="1Gi"), description="mode create"
     )
+    placement: Placement = Field(default=Placement(), description="mode create")
 
     @model_validator(mode="after")
     def _fields_go_with_mode(self) -> Self:
         if self.mode == "adopt" and not self.brokers:
             raise PydanticCustomError("kafka", "mode adopt needs brokers")
-        if self.mode == "create" and (self.brokers or self.sasl or self.tls or self.ca):
+        adopting = (self.brokers, self.sasl, self.tls, self.ca, self.existing_client_secret)
+        if self.mode == "create" and any(adopting):
             raise PydanticCustomError(
-                "kafka", "brokers, sasl, tls and ca belong to mode: adopt; remove them"
+                "kafka",
+                "brokers, sasl, tls, ca and existingClientSecret belong to mode: adopt; remove"
+                " them",
+            )
+        if not self.tls and (self.ca or self.existing_client_secret):
+            raise PydanticCustomError(
+                "kafka", "ca and existingClientSecret are for TLS: set tls: true"
             )
         return self
 
@@ -130,7 +169,7 @@ class Pulsar(Section):
     """Pulsar, adopted from outside."""
 
     type: Literal["pulsar"]
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$")]
+    host: HostName = Field(description="without scheme and port")
     port: Annotated[int, Field(ge=1, le=65535)] = 6650
     web_port: Annotated[int, Field(ge=1, le=65535)] = 80
     tenant: str = "public"
@@ -148,6 +187,17 @@ class RocksMq(Section):
 Log = Annotated[Woodpecker | Kafka | Pulsar | RocksMq, Field(discriminator="type")]
 
 
+class Scraper(Section):
+    """Pods that collect metrics."""
+
+    namespace: DnsName
+    pods: dict[str, str] = Field(
+        default={"app.kubernetes.io/name": "prometheus"},
+        min_length=1,
+        description="labels of these pods",
+    )
+
+
 class Observability(Section):
     """Metrics, dashboard and logs. Logs always go to stdout."""
 
@@ -161,8 +211,10 @@ class Observability(Section):
     dashboard_labels: dict[str, str] = Field(
         default={"grafana_dashboard": "1"}, description="labels by which Grafana finds it"
     )
-    scrape_from: tuple[DnsName, ...] = Field(
-        default=(), description="namespaces whose pods may reach the metrics ports"
+    scrape_from: tuple[Scraper, ...] = Field(
+        default=(),
+        description="the pods that may reach the metrics ports, where Milvus also serves what"
+        " nobody has to log in for",
     )
 
 
@@ -181,16 +233,28 @@ class ValidationJob(Section):
     )
     resources: Resources = Resources(cpu="1", memory="2Gi")
     placement: Placement = Placement()
-    results_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] = (
-        "validation-results"
-    )
+    results_prefix: KeyPrefix = "validation-results"
 
 
 class Mirror(Section):
     """A registry, or a part of one, and where an air-gapped site keeps its copy."""
 
-    source: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)*$")]
-    mirror: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)*$")]
+    source: Annotated[
+        str,
+        shaped(
+            r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)*$",
+            "a registry, or a part of one",
+            "registry.example.com/mirror",
+        ),
+    ]
+    mirror: Annotated[
+        str,
+        shaped(
+            r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)*$",
+            "a registry, or a part of one",
+            "registry.example.com/mirror",
+        ),
+    ]
 
 
 class Images(Section):
@@ -206,4 +270,29 @@ class Images(Section):
     pull_secrets: tuple[DnsName, ...] = Field(
         default=(), description="existing Secrets of type kubernetes.io/dockerconfigjson"
     )
+    pull_login: ConfigSecret | None = Field(
+        default=None,
+        description="secret configuration key with a Docker config.json, of which such a Secret is"
+        " made",
+    )
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+
+
+class Migration(Section):
+    """Decisions of the first day that change, once the data is where the new ones say."""
+
+    accept: tuple[
+        Literal[
+            "log.type",
+            "log.namespace",
+            "storage.bucket",
+            "storage.rootPath",
+            "milvus.mode",
+            "milvus.version",
+            "kubernetes.namespace",
+        ],
+        ...,
+    ] = Field(
+        default=(),
+        description="keys whose change is not refused; remove them after one `pulumi up`",
+    )

@@ -11,26 +11,32 @@ from pydantic_core import PydanticCustomError
 
 from infra.settings.model import (
     Access,
-    BucketName,
     CertificateAuthority,
     ConfigSecret,
     DnsName,
     Placement,
-    Quantity,
     Resources,
     Section,
     Volume,
 )
-
-_ENDPOINT = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253})(:\d{1,5})?")
+from infra.settings.quantities import Quantity
+from validation.common.patterns import shaped
+from validation.common.stores import (
+    ROOT_PATH,
+    BucketName,
+    RootPath,
+    StoreBucket,
+    StoreEndpoint,
+    StoreRegion,
+)
 
 
 class _Storage(Section):
-    bucket: BucketName = Field(default="milvus", description="bucket of this Milvus alone")
-    root_path: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] = Field(
-        default="files", description="prefix of all of Milvus's objects (minio.rootPath)"
+    bucket: StoreBucket = Field(default="milvus", description="bucket of this Milvus alone")
+    root_path: RootPath = Field(
+        default=ROOT_PATH, description="prefix of all of Milvus's objects (minio.rootPath)"
     )
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "us-east-1"
+    region: StoreRegion = "us-east-1"
     protect: bool = Field(
         default=False, description="`destroy` refuses to delete it; default in prod: true"
     )
@@ -63,6 +69,7 @@ class Minio(_Storage):
     """MinIO in the cluster: one server with one volume, for development and tests."""
 
     type: Literal["minio"]
+    bucket: BucketName = Field(default="milvus", description="bucket of this Milvus alone")
     volume: Volume = Volume(size="20Gi")
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     placement: Placement = Placement()
@@ -108,9 +115,9 @@ class Tag(Section):
 class GreenLake(Section):
     """The management API of an X10000: HPE GreenLake Object Storage, REST v1alpha1."""
 
-    system_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = Field(
-        description="the X10000's identifier, e.g. 8UW0002928"
-    )
+    system_id: Annotated[
+        str, shaped(r"^[A-Za-z0-9-]{1,64}$", "an X10000's identifier", "8UW0002928")
+    ] = Field(description="the X10000's identifier, e.g. 8UW0002928")
     region: Literal["us-west", "eu-west", "eu-central", "ap-northeast"] | None = Field(
         default=None, description="region of the GreenLake workspace"
     )
@@ -121,12 +128,18 @@ class GreenLake(Section):
     )
     client_id: ConfigSecret
     client_secret: ConfigSecret
-    user_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
-        default="milvus", description="object user that is created for Milvus"
-    )
-    policy_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
-        default="milvus", description="access policy that is created for that user"
-    )
+    user_name: Annotated[
+        str,
+        shaped(
+            r"^[A-Za-z0-9_-]{1,64}$", "a name of letters, digits, dashes and underscores", "milvus"
+        ),
+    ] = Field(default="milvus", description="object user that is created for Milvus")
+    policy_name: Annotated[
+        str,
+        shaped(
+            r"^[A-Za-z0-9_-]{1,64}$", "a name of letters, digits, dashes and underscores", "milvus"
+        ),
+    ] = Field(default="milvus", description="access policy that is created for that user")
     compression: bool = Field(
         default=False, description="vectors hardly compress; measure before switching it on"
     )
@@ -152,7 +165,7 @@ class GreenLake(Section):
 
 
 class _Endpoint(_Storage):
-    endpoint: str = Field(
+    endpoint: StoreEndpoint = Field(
         description="http(s)://host[:port], one address; for several nodes a name balanced by DNS"
     )
     allow_insecure: bool = Field(
@@ -165,7 +178,12 @@ class _Endpoint(_Storage):
         default=None, description="private CA of the endpoint; none: the public ones"
     )
     credentials: S3Credentials | None = None
-    encryption: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,40}$")] | None = Field(
+    encryption: (
+        Annotated[
+            str, shaped(r"^[A-Za-z0-9:._-]{1,40}$", "a word for the encryption at rest", "AES256")
+        ]
+        | None
+    ) = Field(
         default=None, description="declared encryption at rest, e.g. AES256; acceptance tests it"
     )
     versioning: Literal["off", "enabled", "suspended"] = Field(
@@ -179,15 +197,6 @@ class _Endpoint(_Storage):
     )
     capacity: Quantity | None = Field(default=None, description="space set aside for this bucket")
 
-    @field_validator("endpoint")
-    @classmethod
-    def _is_endpoint(cls, endpoint: str) -> str:
-        if not _ENDPOINT.fullmatch(endpoint):
-            raise PydanticCustomError(
-                "endpoint", "an endpoint is http(s)://host[:port], without user, path or query"
-            )
-        return endpoint
-
     @property
     def secure(self) -> bool:
         """Tell whether the endpoint speaks TLS."""
@@ -198,6 +207,7 @@ class X10000(_Endpoint):
     """HPE Alletra Storage MP X10000. Its data path is S3 over TCP; Milvus has no use for RDMA."""
 
     type: Literal["x10000"]
+    bucket: BucketName = Field(default="milvus", description="bucket of this Milvus alone")
     mode: Literal["adopt", "provision"] = Field(
         default="adopt",
         description="adopt: bucket and key are there; provision: made through GreenLake",

@@ -12,7 +12,7 @@ from infra.settings import Settings, conformance
 from infra.settings.storage import S3, X10000, GreenLake
 from infra.storage import policy, wiring
 from infra.storage.contract import StorageContract
-from infra.storage.greenlake_resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
+from infra.storage.greenlake.resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
 
 
 class ExternalStore(pulumi.ComponentResource):

@@ -10,7 +10,7 @@ from infra.settings import Settings
 from infra.settings.storage import Minio as MinioSettings
 from infra.storage.contract import StorageContract
 from infra.storage.endpoint import ExternalStore
-from infra.storage.minio import Minio
+from infra.storage.minio.server import Minio
 
 
 def deploy(

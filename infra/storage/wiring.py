@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
 
+from infra.kubernetes import kinds
 from infra.kubernetes.contract import ClusterContract
 from infra.secrets import values
 from infra.settings.model import CertificateAuthority
@@ -100,12 +100,12 @@ def _secret(
     data: dict[str, pulumi.Input[str]],
     cluster: ClusterContract,
     opts: pulumi.ResourceOptions,
-) -> k8s.core.v1.Secret:
+) -> kinds.Secret:
     ours = pulumi.ResourceOptions(provider=cluster.provider, depends_on=list(cluster.ready))
-    return k8s.core.v1.Secret(
+    return kinds.Secret(
         name,
         type="Opaque",
         metadata={"name": name, "namespace": cluster.namespace},
-        string_data=data,
+        stringData=data,
         opts=pulumi.ResourceOptions.merge(ours, opts),
     )

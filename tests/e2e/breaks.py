@@ -52,7 +52,7 @@ FORBIDDEN = "s3:PutObject"
 
 def a_manifest_with_an_unknown_field() -> None:
     """Misspell a field of etcd's container, as an editor would."""
-    from infra.milvus import etcd  # noqa: PLC0415  (only the planted program may import the kit)
+    from infra.milvus.dependencies import etcd  # noqa: PLC0415  (only the planted program may import the kit)
 
     def misspelt(document: Any) -> Any:
         container = document["spec"]["template"]["spec"]["containers"][0]
@@ -64,7 +64,7 @@ def a_manifest_with_an_unknown_field() -> None:
 
 def a_manifest_with_a_wrong_path() -> None:
     """Probe the first role where it does not answer."""
-    from infra.milvus import workloads  # noqa: PLC0415  (as above)
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
 
     def elsewhere(document: Any) -> Any:
         container = document["spec"]["template"]["spec"]["containers"][0]
@@ -72,11 +72,62 @@ def a_manifest_with_a_wrong_path() -> None:
         return document
 
     _replace(workloads, "workload", elsewhere)
+    _given_up_after(50)  # and told before
+
+
+def a_pod_for_which_no_node_has_room() -> None:
+    """Let a role's pod ask for more CPU than there is, which the kit itself would not."""
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
+
+    def greedy(document: Any) -> Any:
+        container = document["spec"]["template"]["spec"]["containers"][0]
+        container["resources"]["requests"]["cpu"] = "999"
+        return document
+
+    _replace(workloads, "workload", greedy)
+
+
+def a_key_that_the_config_map_has_not() -> None:
+    """Mount a key into a role's pod that its ConfigMap does not have."""
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
+
+    def misspelt(document: Any) -> Any:
+        for volume in document["spec"]["template"]["spec"]["volumes"]:
+            if volume["name"] == "configuration":
+                volume["configMap"]["items"] = [{"key": "user.yml", "path": "user.yaml"}]
+        return document
+
+    _replace(workloads, "workload", misspelt)
+
+
+def pods_of_a_user_that_the_image_does_not_know() -> None:
+    """Let the roles run as 1000:1000 and nothing else, as if everybody might execute the binary."""
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
+
+    def alone(document: Any) -> Any:
+        del document["spec"]["template"]["spec"]["securityContext"]["supplementalGroups"]
+        return document
+
+    _replace(workloads, "workload", alone)
+
+
+def a_mount_over_what_the_image_ships() -> None:
+    """Mount the kit's configuration over the image's folder, and not beside what is in it."""
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
+
+    def over(document: Any) -> Any:
+        container = document["spec"]["template"]["spec"]["containers"][0]
+        for mount in container["volumeMounts"]:
+            if mount["name"] == "configuration":
+                mount["mountPath"] = mount["mountPath"].removesuffix(f"/{mount.pop('subPath')}")
+        return document
+
+    _replace(workloads, "workload", over)
 
 
 def a_secret_of_another_name() -> None:
     """Mount a Secret into MinIO's pod that nobody made."""
-    from infra.storage import minio_objects  # noqa: PLC0415  (as above)
+    from infra.storage.minio import objects as minio_objects  # noqa: PLC0415  (as above)
 
     def renamed(document: Any) -> Any:
         for volume in document["spec"]["template"]["spec"]["volumes"]:
@@ -104,6 +155,14 @@ def roles_in_the_reverse_order() -> None:
     from infra.milvus import deployment  # noqa: PLC0415  (as above)
 
     _replace(deployment, "rolling_order", lambda order: order[::-1])
+    _given_up_after(10)
+
+
+def _given_up_after(seconds: int) -> None:
+    """Give up sooner what is not ready; a pod's time to stop comes on top."""
+    from infra.servers import started  # noqa: PLC0415  (as above)
+
+    mock.patch.object(started, "STILL_SECONDS", seconds).start()
 
 
 def _replace(module: Any, name: str, change: Callable[[Any], Any]) -> None:

@@ -9,8 +9,8 @@ from infra.kubernetes.node import teardown
 from infra.kubernetes.node.connection import connected
 from infra.kubernetes.node.plan import Host
 from tests.e2e import container_node, host, project, strays
+from validation.common.progress import Progress
 from validation.errors import MilvusKitError
-from validation.progress import Progress
 
 
 def command() -> int:

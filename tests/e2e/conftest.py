@@ -17,9 +17,9 @@ from tests.e2e.memory import MemoryWatch
 from tests.e2e.site import cluster as site_cluster
 from tests.e2e.toolchain import provide
 from tests.e2e.toolchain.provide import Toolchain
-from validation.cache import cache_folder
+from validation.common.cache import cache_folder
+from validation.common.progress import Progress
 from validation.errors import MilvusKitError
-from validation.progress import Progress
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

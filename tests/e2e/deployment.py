@@ -15,8 +15,8 @@ from typing import Any
 from tests.e2e import evidence, host, project
 from tests.e2e.engine import Engine
 from tests.e2e.toolchain.provide import Toolchain
+from validation.common.progress import Progress
 from validation.errors import MilvusKitError
-from validation.progress import Progress
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.e2e.standins.installation import install
 from tests.e2e.toolchain.provide import Toolchain
-from validation.cache import cache_folder
+from validation.common.cache import cache_folder
 from validation.errors import MilvusKitError
 
 _SECONDS = 1500

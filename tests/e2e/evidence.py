@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from validation.common.progress import Progress
 from validation.errors import MilvusKitError
-from validation.progress import Progress
 
 if TYPE_CHECKING:
     from tests.e2e.deployment import Deployment

@@ -46,7 +46,7 @@ class MemoryWatch:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(120)
 
     def sentence(self) -> str:
         """Return the peak as a sentence."""

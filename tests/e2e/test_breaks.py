@@ -1,7 +1,8 @@
 """Deliberate breaks and accidents: each makes the run fail, with a message that names it.
 
-One stack is brought up by and by: every test plants one fault, sees how the run ends, and takes the
-fault away again; the last one shows that nothing else was in the way.
+Every test plants one fault in the same stack, sees how the run ends, and takes the fault away
+again; one that needs the stack to be in a certain state sees to that itself, so that any of them
+may be run alone or in another order. One shows that nothing else was in the way.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,8 +32,6 @@ NAMESPACE = "milvus-breaks"
 ROLES = "milvus-kit:milvus"
 STORE_PORT, MILVUS_PORT = 30930, 30560
 FIRST_ROLE = "indexnode"
-GIVEN_UP = "15"
-"""Seconds after which what does not get ready is given up, where that is what a test is about."""
 NO_IMAGE = "127.0.0.1:9/none/etcd:v0"
 pytestmark = [pytest.mark.ends_the_stack, pytest.mark.timeout(600)]
 
@@ -58,19 +58,27 @@ def deployment(request, pulumi, tools, run_folder, progress):
         made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def _failed(deployment: Deployment, fault=None, *, seconds: str | None = None) -> str:
+def _failed(deployment: Deployment, fault) -> str:
     """Bring the stack up with a fault planted, and return what the failed run says."""
     breaks.plant(deployment.pulumi.root, fault)
-    environment = dict(deployment.pulumi.environment)
-    if seconds:
-        environment["MILVUS_KIT_STANDIN_SECONDS"] = seconds
-    engine = dataclasses.replace(deployment.pulumi, environment=environment)
     try:
         with pytest.raises(MilvusKitError) as caught:
-            dataclasses.replace(deployment, pulumi=engine).up()
+            deployment.up()
     finally:
         breaks.plant(deployment.pulumi.root, None)
-    return str(caught.value)
+    return Path(caught.value.where).read_text(encoding="utf-8")
+
+
+def _with_nothing(deployment: Deployment) -> None:
+    """Have nothing of the stack on the cluster."""
+    if deployment.pulumi.resources(STACK):
+        deployment.pulumi.run("destroy", "-s", STACK, "--yes", "--skip-preview")
+
+
+def _without_roles(deployment: Deployment) -> None:
+    """Have none of Milvus's pods on the cluster."""
+    if any(pod.startswith("milvus-") for pod in _pods(deployment)):
+        _with_nothing(deployment)
 
 
 def _pods(deployment: Deployment) -> set[str]:
@@ -98,6 +106,7 @@ def test_a_user_that_the_cluster_does_not_know_is_refused_before_anything_is_dep
 
 
 def test_a_taken_node_port_and_an_image_on_no_node_are_named_at_preview(deployment):
+    _with_nothing(deployment)
     before = deployment.file.read_text(encoding="utf-8")
     images = {"pullPolicy": "Never", "overrides": {"etcd": NO_IMAGE}}
     taking = ("service", "nodeport", "taken", "--tcp=1", f"--node-port={STORE_PORT}")
@@ -116,6 +125,7 @@ def test_a_taken_node_port_and_an_image_on_no_node_are_named_at_preview(deployme
 
 
 def test_an_update_that_was_interrupted_leaves_no_process_and_no_lock(deployment):
+    _with_nothing(deployment)
     engine = deployment.pulumi
     process = subprocess.Popen(
         ["pulumi", "up", "-s", STACK, "--yes", "--skip-preview", "--non-interactive"],
@@ -142,16 +152,17 @@ def test_a_secret_and_an_image_that_are_not_there_are_named_with_their_pods(depl
     missing = {"overrides": {"etcd": NO_IMAGE}}
     deployment.edit(lambda config: config.update({"milvus-kit:images": missing}))
     try:
-        said = _failed(deployment, breaks.a_secret_of_another_name, seconds=GIVEN_UP)
+        said = _failed(deployment, breaks.a_secret_of_another_name)
     finally:
         deployment.file.write_text(before, encoding="utf-8")
-    assert re.search(rf'minio-0.*secret "{breaks.WRONG_SECRET}" not found', said), said
-    assert re.search(rf"etcd-0.*{re.escape(NO_IMAGE)}", said), said
-    assert f"pod: {NAMESPACE}/minio-0" in said
-    assert f"pod: {NAMESPACE}/etcd-0" in said
+    assert re.search(rf'pod minio-0: .*secret "{breaks.WRONG_SECRET}" not found', said), said
+    assert re.search(rf"pod etcd-0: container etcd: .*{re.escape(NO_IMAGE)}", said), said
+    assert "likely: the image is not to be had" in said
+    assert "likely: a Secret, a ConfigMap or a key in it" in said
 
 
 def test_a_policy_that_forbids_writing_is_named_by_the_action(deployment):
+    _without_roles(deployment)
     said = _failed(deployment, breaks.a_policy_that_forbids_writing)
     assert f"the key that was made for Milvus may not {breaks.FORBIDDEN}" in said
     assert "MinIO bucket milvus, policy milvus" in said
@@ -164,16 +175,34 @@ def test_a_field_that_kubernetes_does_not_know_is_named_with_its_object(deployme
 
 
 def test_a_role_that_starts_before_those_it_waits_for_is_named(deployment):
-    said = _failed(deployment, breaks.roles_in_the_reverse_order, seconds=GIVEN_UP)
-    assert f"pod: {NAMESPACE}/milvus-proxy-" in said
-    assert "find no available rootcoord" in said
+    _without_roles(deployment)
+    said = _failed(deployment, breaks.roles_in_the_reverse_order)
+    assert f"Deployment {NAMESPACE}/milvus-proxy: 0 of 1 pods are ready, for" in said
+    assert re.search("pod milvus-proxy-.* is not ready: Readiness probe failed", said), said
 
 
-def test_a_probe_of_a_wrong_path_is_named_with_its_answer(deployment):
-    said = _failed(deployment, breaks.a_manifest_with_a_wrong_path, seconds=GIVEN_UP)
-    assert f"pod: {NAMESPACE}/milvus-{FIRST_ROLE}-" in said
-    assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in said
-    assert f"asked by GET {breaks.WRONG_PATH}" in said
+def test_a_probe_of_a_wrong_path_is_named_with_its_answer_also_before_it_is_given_up(deployment):
+    said = _failed(deployment, breaks.a_manifest_with_a_wrong_path)
+    answer = "Readiness probe failed: HTTP probe failed with statuscode: 404"
+    assert f"Deployment {NAMESPACE}/milvus-{FIRST_ROLE}: still waiting: " in said
+    assert said.count(answer) >= 2, said
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (breaks.pods_of_a_user_that_the_image_does_not_know, "its user may not execute"),
+        (breaks.a_mount_over_what_the_image_ships, "container milvus: ended with exit code"),
+        (breaks.a_pod_for_which_no_node_has_room, "Insufficient cpu"),
+        (breaks.a_key_that_the_config_map_has_not, "references non-existent config key"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_a_pod_that_cannot_start_ends_the_run_with_its_words(deployment, fault, told):
+    said = _failed(deployment, fault)
+    assert f"Deployment {NAMESPACE}/milvus-{FIRST_ROLE}: pods cannot start" in said
+    assert re.search(rf"pod milvus-{FIRST_ROLE}-\S+: ", said), said
+    assert told in said
 
 
 def test_with_every_fault_taken_away_the_stack_comes_up(deployment):

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import ssl
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +24,7 @@ from tests.e2e.deployment import Deployment
 from tests.e2e.searching import ROWS, Searching
 from tests.e2e.site.cluster import CONTEXT
 from tests.e2e.site.whole import site as whole_site
+from tests.waiting import eventually
 from validation.errors import UnreachableError
 
 STACK = "ci-prod"
@@ -210,34 +210,6 @@ def test_validation_from_outside_passes(deployment):
     assert status == 0, output[-3000:]
 
 
-def test_a_snapshot_of_etcd_lands_in_the_bucket_and_can_be_restored(deployment, outside, tmp_path):
-    made = deployment.kubectl(
-        *("create", "job", "snapshot-now", "--from=cronjob/etcd-snapshot", "-n", NAMESPACE)
-    )
-    assert made.returncode == 0, made.stderr
-    waited = deployment.kubectl(
-        *("wait", "--for=condition=Complete", "job/snapshot-now", "-n", NAMESPACE),
-        "--timeout=90s",
-    )
-    assert waited.returncode == 0, "\n".join(evidence.causes(deployment))
-    with outside.store.as_root() as root:
-        found = root.list_objects_v2(Bucket=BUCKET, Prefix="etcd-snapshots/")
-        (key,) = [item["Key"] for item in found["Contents"]]
-        file = tmp_path / "etcd.db"
-        root.download_file(BUCKET, key, str(file))
-    restored = tmp_path / "restored"
-    command = [deployment.tools.command("etcdutl"), "snapshot", "restore", file]
-    done = subprocess.run(
-        [*map(str, command), "--data-dir", str(restored)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (restored / "member" / "snap" / "db").stat().st_size > 0
-    deployment.kubectl("delete", "job", "snapshot-now", "-n", NAMESPACE)
-
-
 def _eviction(deployment, pod: str) -> str:
     """Ask for a pod's eviction as a drain would, without carrying it out; return the answer."""
     request = {
@@ -300,6 +272,55 @@ def test_a_member_of_etcd_is_killed_under_searches_and_nothing_is_lost(deploymen
     assert rows[0]["count(*)"] == ROWS
     assert answered > 50
     assert failed <= 0.05 * (answered + failed)
+
+
+def _at_work(deployment) -> list[str]:
+    """Return the pods that run, or soon will; those of Jobs stay when they are complete."""
+    done = {"Succeeded", "Failed"}
+    return [name for name, pod in _pods(deployment).items() if pod["status"]["phase"] not in done]
+
+
+def _run_now(deployment, cron_job: str) -> None:
+    """Make a Job of a CronJob, wait until it is complete, and remove it."""
+    job = f"{cron_job}-now"
+    made = deployment.kubectl(
+        *("create", "job", job, f"--from=cronjob/{cron_job}", "-n", NAMESPACE)
+    )
+    assert made.returncode == 0, made.stderr
+    waited = deployment.kubectl(
+        *("wait", "--for=condition=Complete", f"job/{job}", "-n", NAMESPACE, "--timeout=120s")
+    )
+    assert waited.returncode == 0, "\n".join(evidence.causes(deployment))
+    deployment.kubectl("delete", "job", job, "-n", NAMESPACE)
+
+
+def test_etcd_is_brought_back_from_its_newest_snapshot_as_the_docs_say(
+    deployment, outside, target, access
+):
+    scale = ("scale", "-n", NAMESPACE)
+    with Searching(target["milvus"]["uri"], replicas=2, **access) as searching:
+        client: Any = searching.client
+        _run_now(deployment, "etcd-snapshot")
+        with outside.store.as_root() as root:
+            found = root.list_objects_v2(Bucket=BUCKET, Prefix="etcd-snapshots/")
+        assert len(found["Contents"]) == 1
+        client.create_collection("made_after_the_snapshot", dimension=4)
+        start = time.monotonic()
+        for what in (("deployment", "-l", "app.kubernetes.io/name=milvus"), ("statefulset/etcd",)):
+            done = deployment.kubectl(*scale, *what, "--replicas=0")
+            assert done.returncode == 0, done.stderr
+        eventually(lambda: not _at_work(deployment), seconds=90)
+        for member in range(3):
+            _run_now(deployment, f"etcd-restore-etcd-{member}")
+        deployment.kubectl(*scale, "statefulset/etcd", "--replicas=3")
+        deployment.up("--refresh")
+        searching.answers_since(time.monotonic(), 120)
+        rows = client.query("e2e_under_load", "", output_fields=["count(*)"])
+        known = client.list_collections()
+    seconds = time.monotonic() - start
+    deployment.progress.say(f"etcd restored: right answers {seconds:.0f} s after all was stopped")
+    assert rows[0]["count(*)"] == ROWS
+    assert "made_after_the_snapshot" not in known
 
 
 def test_destroy_refuses_what_prod_protects_and_touches_nothing(deployment):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import evidence
 from tests.e2e.deployment import Deployment
-from validation.progress import Progress
+from validation.common.progress import Progress
 
 POD = {
     "metadata": {"namespace": "one", "name": "milvus-0"},

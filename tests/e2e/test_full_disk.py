@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.storage import policy
-from infra.storage.minio_resources import BucketProvider, UserProvider
+from infra.storage.minio.resources import BucketProvider, UserProvider
 from tests.e2e import host
 from validation.errors import MilvusKitError, UnreachableError
 

@@ -91,13 +91,35 @@ def test_another_busybox_or_pause_makes_another_layer(monkeypatch, tmp_path):
     assert bases.pause() != first
 
 
+@pytest.mark.parametrize(("version", "owner"), [("2.3.3", 0), ("2.3.5", 999)])
+def test_nobody_but_its_owner_and_its_group_may_run_milvus(version, owner):
+    image = recipes.milvus(version, "kit/milvus:1")
+    assert image.user == f"{owner}:{owner}"
+    with tarfile.open(image.layers[-1]) as layer:
+        found = {one.name: one for one in layer if one.name.startswith("milvus")}
+    assert {"milvus/bin/milvus", "milvus/configs/milvus.yaml"} <= set(found)
+    assert {(one.mode, one.uid, one.gid) for one in found.values()} == {(0o774, owner, owner)}
+
+
 def test_the_kits_own_image_is_made_of_what_the_dockerfile_puts_there(tmp_path):
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     image = recipes.kit(tmp_path, "kit/own:1")
     with tarfile.open(image.layers[-1]) as layer:
         names = set(layer.getnames())
+        bill, lock = [
+            layer.extractfile(f"opt/milvus-kit/build/{name}").read()  # type: ignore[union-attr]
+            for name in ("sbom.cdx.json", "requirements.lock")
+        ]
     for folder in re.findall(r"^COPY (\w+) \./\1$", dockerfile, re.MULTILINE):
         assert f"opt/milvus-kit/{folder}" in names
+    said = json.loads(bill)
+    assert said["bomFormat"] == "CycloneDX"
+    assert said["metadata"]["component"]["name"] == "milvus-kit"
+    pinned = set(re.findall(r"^([a-z0-9.-]+)==", lock.decode(), re.MULTILINE))
+    assert {one["name"] for one in said["components"]} == pinned > {"numpy", "pymilvus", "grpcio"}
+    assert not {"pulumi", "ruff", "milvus"} & pinned
+    assert "/opt/milvus-kit/build/sbom.cdx.json" in dockerfile
+    assert "/opt/milvus-kit/build/requirements.lock" in dockerfile
     assert "usr/local/bin/milvus-kit" in names
     assert "usr/local/bin/python" in names  # what the Jobs' commands begin with
     assert tuple(re.findall(r"--extra (\w+)", dockerfile)) == recipes.KIT_EXTRAS

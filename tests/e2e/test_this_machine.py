@@ -86,7 +86,7 @@ def marked(monkeypatch):
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        process.wait(120)
 
 
 def test_what_a_killed_run_left_running_is_found_and_ended(marked):
@@ -167,7 +167,7 @@ def test_what_a_run_that_was_killed_left_on_this_machine_is_given_back(tools, pr
         eventually(lambda: any("/kubelet" in one for one in host.leftovers()), seconds=120)
     finally:
         run.kill()  # in the middle of it, and without a word
-        run.wait()
+        run.wait(120)
     try:
         assert host.node_record()["made"] == "no"
         with pytest.raises(OwnershipError, match="make e2e-clean"):

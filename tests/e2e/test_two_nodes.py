@@ -55,7 +55,7 @@ def test_an_update_that_is_killed_leaves_a_record_of_what_it_had_begun(nodes):
         given.write(json.dumps(plan.document()))
     running = node.run(f"until [ -S {SOCKET} ]; do sleep 0.05; done")
     update.kill()
-    update.wait()
+    update.wait(120)
     assert running.returncode == 0, running.stderr
     assert json.loads(node.run(f"cat {RECORD}").stdout)["made"] == "no"
 

@@ -18,16 +18,16 @@ from tests.e2e.container_node import ContainerNode
 from tests.e2e.deployment import Deployment
 from tests.e2e.images.bundle import chosen, image_archives
 from tests.e2e.toolchain.provide import Toolchain
-from validation.progress import Progress
+from validation.common.progress import Progress
 
 STACK = "ci-two-nodes"
 MANIFEST = "pod_network.yaml"
 CLUSTER_ONLY = [
     part
-    for name in ("node-*", "local-volumes*")
+    for name in ("guard", "node-*", "local-volumes*")
     for part in ("--target", f"urn:pulumi:{STACK}::milvus-kit::**::{name}")
 ]
-"""What of the stack is brought up: the cluster with its volumes, and nothing on it."""
+"""What of the stack is brought up: its guard, the cluster with its volumes, and nothing on it."""
 _ROLES = {"control": "control-plane", "worker": "worker"}
 _ADMIN = container_node.FOLDER / "control/root/etc/kubernetes/admin.conf"
 

@@ -28,6 +28,7 @@ CONFIG = {
     "s3SecretKey": "plantedS3SecretKeyplantedS3SecretKey",
     "logPassword": "plantedLogPassword",
     "rootPassword": "plantedRootPassword",
+    "registryLogin": "plantedRegistryLogin",
 }
 DEV: dict[str, Any] = {
     "environment": "dev",
@@ -35,7 +36,7 @@ DEV: dict[str, Any] = {
     "storage": {"type": "minio"},
     "milvus": {"version": "3.0.5", "mode": "cluster"},
     "log": {"type": "woodpecker", "mode": "embedded"},
-    "images": {"pullSecrets": ["registry"]},
+    "images": {"pullLogin": "registryLogin"},
 }
 STANDALONE = DEV | {
     "milvus": {"version": "2.3.5", "mode": "standalone", "dataVolume": {"size": "10Gi"}},
@@ -85,6 +86,8 @@ class Resource:
     name: str
     inputs: dict[str, Any]
     depends_on: tuple[str, ...]
+    protect: bool = False
+    retain: bool = False
 
     @property
     def kind(self) -> str:
@@ -168,6 +171,8 @@ class _Monitor(MockMonitor):
                     request.name,
                     _plain(inputs),
                     tuple(urn.rsplit("::", 1)[-1] for urn in request.dependencies),
+                    request.protect,
+                    request.retainOnDelete,
                 )
             )
         return answer

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
-from validation.cache import cache_folder
+from validation.common.cache import cache_folder
 
 PLUGIN = "pulumi-resource-pulumi-python"
 

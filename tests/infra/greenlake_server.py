@@ -67,6 +67,7 @@ class State:
     requests: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     unattended: list[str] = field(default_factory=list)
+    client_secret: str = CLIENT_SECRET
     polls: int = 2
     page: int = 1000
     conflicts_while_busy: bool = False
@@ -109,7 +110,7 @@ class GreenLakeServer:
             "token_url": self.token_url,
             "system_id": SYSTEM,
             "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
+            "client_secret": self.state.client_secret,
             "task_timeout": 30,
         }
 
@@ -197,7 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _token(self, body: bytes) -> None:
         form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
-        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+        if (form.get("client_id"), form.get("client_secret")) != (
+            CLIENT_ID,
+            self.state.client_secret,
+        ):
             self._answer(401, {"error": "invalid_client"})
             return
         token = secrets.token_hex(8)

@@ -1,6 +1,7 @@
 """A node whose host is a folder, made in the plugin's own process: it takes as long as it is told.
 
-The folder is named by MILVUS_KIT_SLOW_NODE. A node is being made for as long as ``hold`` is in it.
+The folder is named by MILVUS_KIT_SLOW_NODE. A node is being made for as long as ``hold`` is in it;
+``kubelet`` in it is the version of a kubelet that somebody has upgraded.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ class SlowNodeProvider(NodeProvider):
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         _stand_in()
         return super().create(props)
+
+    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
+        _stand_in()
+        return super().read(id_, props)
+
+    def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
+        _stand_in()
+        return super().update(id_, olds, news)
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         _stand_in()
@@ -51,6 +60,10 @@ def _stand_in() -> None:
         admin.write_text("a kubeconfig", encoding="utf-8")
         say("made")
 
+    def kubelet() -> str:
+        upgraded = folder / "kubelet"
+        return upgraded.read_text(encoding="utf-8") if upgraded.exists() else "v1.36.3"
+
     def give_back(_: object) -> None:
         say("given back")
         for path in (record, admin):
@@ -67,7 +80,7 @@ def _stand_in() -> None:
         teardown: {"RECORD": str(record), "give_back": give_back},
         inspection: {"inspect": inspect},
         fitness: {"problems": lambda *_: []},
-        membership: {"kubelet": lambda *_: "v1.36.3" if admin.exists() else ""},
+        membership: {"kubelet": lambda *_: kubelet() if admin.exists() else ""},
     }
     for module, names in instead.items():
         for name, value in names.items():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from declaring import DEV, PROD, STANDALONE, changed, declare, settings_of
 
@@ -66,6 +68,9 @@ def test_everything_in_the_cluster_waits_for_the_comparison():
     [
         ("2.6.20", "3.0.5", False),
         ("3.0.5", "3.0.0", False),
+        ("2.5.27", "3.0.5", True),
+        ("2.6.19", "3.0.5", True),
+        ("2.5.3", "2.6.20", True),
         ("3.0.5", "2.6.20", True),
         ("3.1.0", "3.0.5", True),
         ("2.10.0", "2.9.0", True),
@@ -76,12 +81,59 @@ def test_version_goes_forward_and_back_only_within_a_release_line(old, new, refu
     assert bool(failures(olds, olds | {"version": new})) == refused
 
 
-def test_moving_to_another_kafka_is_no_other_log():
-    own = changed(DEV, log={"type": "kafka", "mode": "create"})
-    adopted = changed(DEV, log=None) | {
-        "log": {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"]}
-    }
-    assert facts(settings_of(own))["log"] == facts(settings_of(adopted))["log"]
+KAFKA = {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"], "tls": True}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ({"type": "woodpecker", "mode": "embedded"}, KAFKA, "log.type"),
+        ({"type": "woodpecker", "mode": "embedded"}, {"type": "rocksmq"}, "log.type"),
+        ({"type": "kafka", "mode": "create"}, KAFKA, "log.type"),
+        (
+            {"type": "pulsar", "host": "p"},
+            {"type": "pulsar", "host": "p", "namespace": "other"},
+            "log.namespace",
+        ),
+    ],
+)
+def test_another_log_is_refused_until_the_rows_are_said_to_be_there(old, new, key):
+    milvus = {"version": "3.0.5", "mode": "standalone", "dataVolume": {"size": "10Gi"}}
+    document = DEV | {"milvus": milvus}
+    olds, news = (facts(settings_of(document | {"log": log})) for log in (old, new))
+    ((_, reason),) = failures(olds, news)
+    assert f"add {key} to migration.accept for one `pulumi up`" in reason
+    settings = settings_of(document | {"log": new, "migration": {"accept": [key]}})
+    accepted = {"accept": list(settings.migration.accept)}
+    found = DayZeroProvider().check(olds, news | accepted)
+    assert found.failures == []
+    assert "accept" not in found.inputs  # heeded once, not kept
+
+
+def test_what_is_accepted_says_nothing_about_the_rest():
+    olds = facts(settings_of(DEV))
+    news = olds | {"bucket": "other", "namespace": "elsewhere", "accept": ["storage.bucket"]}
+    assert [name for name, _ in failures(olds, news)] == ["namespace"]
+
+
+def test_an_older_line_is_accepted_once_the_data_is_its_own():
+    olds = facts(settings_of(DEV))
+    news = olds | {"version": "2.6.20"}
+    assert "add milvus.version to migration.accept" in failures(olds, news)[0][1]
+    assert failures(olds, news | {"accept": ["milvus.version"]}) == []
+
+
+def test_each_remedy_that_names_the_settings_is_one_that_they_take():
+    for fact in FACTS.values():
+        named = re.search(r"add (\S+) to migration.accept", fact.remedy)
+        if named:
+            settings_of(DEV | {"migration": {"accept": [named[1]]}})
+
+
+def test_a_state_that_does_not_know_whose_kafka_it_was_takes_either():
+    olds = facts(settings_of(DEV)) | {"log": "kafka"}
+    for now in ("kafka-create", "kafka-adopt"):
+        assert failures(olds, olds | {"log": now}) == []
 
 
 def test_upgrade_is_kept():

@@ -19,7 +19,7 @@ from infra.secrets.authority import Authority
 from infra.secrets.password import Password
 from infra.settings.parse import parse
 from infra.storage import policy
-from infra.storage.greenlake_resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
+from infra.storage.greenlake.resources import GreenLakeBucket, GreenLakePolicy, GreenLakeUser
 
 # A program that an engine has given up leaves a coroutine of the SDK's behind.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -36,6 +36,7 @@ class Wanted:
     """What the program declares; a test changes it."""
 
     bucket = "milvus"
+    accept: tuple[str, ...] = ()
     generation = 1
     protect = False
 
@@ -63,7 +64,9 @@ def program_of(server: GreenLakeServer) -> Any:
         )
         first_day = DayZero(
             parse(
-                DEV | {"storage": {"type": "minio", "bucket": Wanted.bucket}},
+                DEV
+                | {"storage": {"type": "minio", "bucket": Wanted.bucket}}
+                | {"migration": {"accept": list(Wanted.accept)}},
                 secrets=[],
                 source="test",
             )
@@ -71,7 +74,7 @@ def program_of(server: GreenLakeServer) -> Any:
         authority = Authority("authority")
         leaf = authority.issue("leaf", ["milvus.ns.svc"])
         password = Password("password", generation=Wanted.generation)
-        Guard([first_day, user, authority, password], protect=Wanted.protect)
+        Guard(behind=[first_day, user, authority, password], protect=Wanted.protect, name="stack")
         pulumi.export("s3", user.secret_key)
         pulumi.export("password", password.secret)
         pulumi.export("key", leaf.key)
@@ -140,11 +143,29 @@ def test_refusal_of_the_system_is_a_message_and_no_traceback(stack, server):
     assert len(server.state.things["access-policies"]["rules"]["statement"]) == len(kept)
 
 
-def test_first_days_decision_is_refused_at_preview(stack):
+def test_a_rotated_credential_is_told_apart_and_taken_over_by_an_update(stack, server):
+    """What a refresh logs in with is what the state holds."""
+    server.state.client_secret = "planted-client-secret-rotated"
+    with pytest.raises(automation.CommandError) as caught:
+        stack.refresh()
+    assert "the client credentials are refused" in str(caught.value)
+    assert "run `pulumi up` first, which takes the new ones over" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert changes(stack.up()) == {"update": 3}
+    assert changes(stack.refresh()) == {}
+
+
+def test_first_days_decision_is_refused_at_preview_until_the_data_is_said_to_be_there(stack):
     Wanted.bucket = "another"
     with pytest.raises(automation.CommandError, match=r"storage\.bucket"):
         stack.preview()
-    Wanted.bucket = "milvus"
+    Wanted.accept = ("storage.bucket",)
+    assert changes(stack.up()) == {"update": 1}
+    Wanted.accept = ()  # taken over, and not asked for again
+    assert changes(stack.up()) == {}
+    Wanted.bucket, Wanted.accept = "milvus", ("storage.bucket",)
+    stack.up()
+    Wanted.accept = ()
 
 
 def test_destroy_takes_nothing_while_the_data_is_protected(stack, server):

@@ -84,6 +84,15 @@ def test_a_second_update_changes_nothing_and_the_cluster_is_remembered(stack, cl
     assert state["cluster"]["outputs"]["uid"] == cluster.uid
 
 
+def test_the_state_holds_no_key_of_the_cluster_in_plain_text(stack, engine):
+    """An engine masks on screen all that equals a secret, whatever the state holds."""
+    assert stack.up()
+    files = [path for path in (engine[1] / "state").rglob("*") if path.is_file()]
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+    assert "::cluster" in text
+    assert "planted-token" not in text
+
+
 @pytest.mark.usefixtures("as_it_was")
 @pytest.mark.parametrize("how", ["preview", "up"])
 def test_another_shape_of_the_cluster_is_refused_and_nothing_is_touched(stack, how):

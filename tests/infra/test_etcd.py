@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import boto3
 import httpx
 import pytest
+import yaml
 from declaring import DEV, PROD, changed, declare, run, settings_of, shown
 
 from infra import program
-from infra.milvus import snapshot_upload
+from infra.milvus.dependencies import snapshot_fetch, snapshot_upload
 from validation.errors import ConfigurationError
 
 
@@ -96,14 +99,64 @@ def test_snapshots_are_taken_checked_and_uploaded_without_a_shell():
     (upload,) = pod["containers"]
     assert take["command"][0] == "etcdctl"
     assert "--cert=/etc/etcd/client/tls.crt" in take["command"]
+    # All members by one name: with the first of them away there is a snapshot all the same.
+    assert "--endpoints=https://etcd.ns.svc:2379" in take["command"]
     assert check["command"][:3] == ["etcdutl", "snapshot", "status"]
-    assert upload["command"][:3] == ["python", "-m", "infra.milvus.snapshot_upload"]
-    assert "--keep=28" in upload["command"]
+    assert upload["command"][:3] == ["python", "-m", "infra.milvus.dependencies.snapshot_upload"]
+    assert "--hours=24" in upload["command"]
     assert {item["name"] for item in upload["env"]} == {
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
     }
     assert "CronJob/etcd-snapshot" not in declare(DEV).workloads()
+
+
+def test_a_restore_is_there_for_each_member_and_runs_only_when_it_is_asked_for():
+    declared = declare(PROD)
+    started = flags(declared)
+    for n in range(3):
+        name = f"etcd-restore-etcd-{n}"
+        assert declared.one("CronJob", name)["spec"]["suspend"] is True
+        pod = shown(declared.workloads()[f"CronJob/{name}"])["spec"]
+        (fetch,), (restore,) = pod["initContainers"], pod["containers"]
+        assert "--data=/var/lib/etcd/data" in fetch["command"]
+        assert restore["command"][:4] == ["etcdutl", "snapshot", "restore", "/snapshot/etcd.db"]
+        told = dict(argument.split("=", 1) for argument in restore["command"][4:])
+        # A member that was restored under another name or cluster would not find the others.
+        assert told == {
+            key: started[key].replace("$(POD_NAME)", f"etcd-{n}")
+            for key in (
+                "--name",
+                "--data-dir",
+                "--initial-advertise-peer-urls",
+                "--initial-cluster",
+                "--initial-cluster-token",
+            )
+        }
+        (claim,) = (one for one in pod["volumes"] if one["name"] == "data")
+        assert claim["persistentVolumeClaim"]["claimName"] == f"data-etcd-{n}"
+
+
+@pytest.mark.parametrize("hours", [24, 168])
+def test_files_that_a_snapshot_names_stay_as_long_as_the_snapshot(hours):
+    declared = declare(changed(PROD, etcd={"snapshots": {"hours": hours}}))
+    found = yaml.safe_load(declared.one("ConfigMap", "milvus-mixcoord")["data"]["user.yaml"])
+    assert found["dataCoord"]["gc"]["dropTolerance"] >= hours * 3600
+    (upload,) = shown(declared.workloads()["CronJob/etcd-snapshot"])["spec"]["containers"]
+    assert f"--hours={hours}" in upload["command"]
+
+
+def test_without_snapshots_milvus_removes_files_when_it_means_to():
+    declared = declare(changed(PROD, etcd={"snapshots": None}))
+    found = yaml.safe_load(declared.one("ConfigMap", "milvus-mixcoord")["data"]["user.yaml"])
+    assert "gc" not in found["dataCoord"]
+
+
+def test_nobody_else_says_how_long_files_stay_that_snapshots_name():
+    own = {"dataCoord": {"gc": {"dropTolerance": 60}}}
+    with pytest.raises(ConfigurationError, match="the kit writes this key"):
+        settings_of(changed(PROD, milvus={"configuration": own}))
+    settings_of(changed(DEV, milvus={"configuration": own}))
 
 
 @pytest.fixture
@@ -127,12 +180,24 @@ def keys(client) -> list[str]:
     return sorted(item["Key"] for item in found)
 
 
-def test_the_uploader_keeps_the_newest_and_touches_nothing_of_others(store, tmp_path, capsys):
+def named(hours_ago: float) -> str:
+    taken = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours_ago)
+    return f"snap/etcd-{taken:%Y%m%dT%H%M%S}Z.db"
+
+
+def test_the_uploader_keeps_what_is_young_enough_and_touches_nothing_of_others(
+    store, tmp_path, capsys
+):
     endpoint, client = store
-    for day in (1, 2, 3):
-        key = f"snap/etcd-2026010{day}T000000Z.db"
+    young, *old = [named(hours) for hours in (1.9, 2.1, 500)]
+    for key in (young, *old):
         client.put_object(Bucket="milvus", Key=key, Body=b"old")
-    for key in ("snap/notes.txt", "snap/other/etcd-x.db", "files/insert_log/1"):
+    for key in (
+        "snap/notes.txt",
+        "snap/etcd-20200101T000000Z.db.kept",
+        "snap/other/etcd-x.db",
+        "files/insert_log/1",
+    ):
         client.put_object(Bucket="milvus", Key=key, Body=b"not ours")
     file = tmp_path / "etcd.db"
     file.write_bytes(b"snapshot" * 1000)
@@ -143,15 +208,20 @@ def test_the_uploader_keeps_the_newest_and_touches_nothing_of_others(store, tmp_
             "--region=us-east-1",
             "--bucket=milvus",
             "--prefix=snap",
-            "--keep=2",
+            "--hours=2",
         ]
     )
     assert code == 0
     left = keys(client)
-    assert "snap/etcd-20260103T000000Z.db" in left
-    assert "snap/etcd-20260101T000000Z.db" not in left
-    assert {"snap/notes.txt", "snap/other/etcd-x.db", "files/insert_log/1"} <= set(left)
-    newest = next(key for key in reversed(left) if key.startswith("snap/etcd-"))
+    assert young in left
+    assert not set(old) & set(left)
+    assert {
+        "snap/notes.txt",
+        "snap/etcd-20200101T000000Z.db.kept",
+        "snap/other/etcd-x.db",
+        "files/insert_log/1",
+    } <= set(left)
+    newest = next(key for key in reversed(left) if key.endswith("Z.db"))
     body = client.get_object(Bucket="milvus", Key=newest)["Body"].read()
     assert body == file.read_bytes()
     assert "removed 2" in capsys.readouterr().out
@@ -173,5 +243,30 @@ def test_a_snapshot_that_arrived_short_removes_nothing(store, tmp_path, monkeypa
     monkeypatch.setattr(snapshot_upload.boto3, "client", lambda *_, **__: Short())
     arguments = [f"--file={file}", f"--endpoint={endpoint}", "--region=us-east-1"]
     with pytest.raises(RuntimeError, match="4 bytes stored, 8 sent"):
-        snapshot_upload.main([*arguments, "--bucket=milvus", "--prefix=snap", "--keep=1"])
+        snapshot_upload.main([*arguments, "--bucket=milvus", "--prefix=snap", "--hours=1"])
     assert "snap/etcd-20260101T000000Z.db" in keys(client)
+
+
+def test_a_restore_takes_the_newest_snapshot_and_moves_what_was_there_aside(store, tmp_path):
+    endpoint, client = store
+    for hours, body in ((1, b"newest"), (2, b"older")):
+        client.put_object(Bucket="milvus", Key=named(hours), Body=body)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "member").write_text("lost")
+    arguments = [f"--endpoint={endpoint}", "--region=us-east-1", "--bucket=milvus"]
+    arguments += [f"--file={tmp_path / 'etcd.db'}", f"--data={data}"]
+    assert snapshot_fetch.main([*arguments, "--prefix=snap"]) == 0
+    assert (tmp_path / "etcd.db").read_bytes() == b"newest"
+    assert not data.exists()
+    assert [one.read_text() for one in tmp_path.glob("before-*/member")] == ["lost"]
+
+
+def test_without_a_snapshot_a_restore_leaves_what_is_there(store, tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    arguments = [f"--endpoint={store[0]}", "--region=us-east-1", "--bucket=milvus"]
+    arguments += [f"--file={tmp_path / 'etcd.db'}", f"--data={data}"]
+    assert snapshot_fetch.main([*arguments, "--prefix=snap"]) == 1
+    assert data.exists()
+    assert "s3://milvus/snap/ holds no snapshot" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from infra import images
 from infra.images import lock, lock_file, resolve
 from infra.settings.services import Images
+from tests.e2e.toolchain import parts
 from validation.cli.config import app
 from validation.errors import ConfigurationError
 
@@ -118,6 +119,11 @@ def test_kits_own_lock_is_right_and_pins_every_version():
     assert {"milvus", "milvus-gpu", "etcd", "minio", "kafka", "milvus-kit"} <= set(found)
     for image in found.values():
         assert "latest" not in {pin.tag for pin in image.versions.values()}
+
+
+def test_the_etcd_that_the_end_to_end_tests_run_is_the_one_that_stacks_ship():
+    lock.cache_clear()
+    assert next(iter(lock().images["etcd"].versions)) == parts.STACKS_ETCD_VERSION
 
 
 def test_override_of_an_image_that_nobody_uses_is_refused():

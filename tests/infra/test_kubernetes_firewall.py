@@ -89,7 +89,7 @@ def host(request, monkeypatch, tmp_path):
         yield Namespace(HOST, (*inside, "/bin/sh", "-ec", _SHELL))
     finally:
         holder.kill()
-        holder.wait()
+        holder.wait(120)
 
 
 def _await_namespace(pid: int) -> None:

@@ -246,7 +246,7 @@ def test_shims_of_a_node_in_a_container_on_the_same_host_are_left_alone(tmp_path
     finally:
         for process in (own, other):
             process.kill()
-            process.wait()
+            process.wait(120)
 
 
 def _child(pid: int) -> int:

@@ -135,12 +135,20 @@ def test_a_host_that_cannot_be_reached_is_an_error(plan):
 
 
 @PLANS
-def test_a_kubelet_of_another_version_is_drift_that_replaces_nothing(hosts, plan):
+def test_a_kubelet_of_another_version_is_a_change_that_replaces_nothing_and_is_noted_once(
+    hosts, plan, monkeypatch
+):
+    monkeypatch.setattr(bootstrap, "adapt", lambda *_: None)
     hosts.kubectl("echo v1.36.9")
     found = read(plan).outs or {}
     assert found["kubelet"] == "v1.36.9"
     news = {"plan": json.dumps(plan.document())}
-    assert not NodeProvider().diff("id", found, news).changes
+    seen = NodeProvider().diff("id", found, news)
+    assert (seen.changes, seen.replaces) == (True, [])
+    noted = NodeProvider().update("id", found, news).outs or {}
+    assert not NodeProvider().diff("id", noted, news).changes
+    again = NodeProvider().read("id", {**news, **noted}).outs or {}
+    assert not NodeProvider().diff("id", again, news).changes
 
 
 # A node that the state does not know

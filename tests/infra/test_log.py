@@ -18,14 +18,13 @@ from declaring import (
 )
 
 from infra import program
-from infra.milvus import woodpecker
+from infra.milvus.dependencies import woodpecker
 from validation.errors import ConfigurationError
+from validation.milvus import vulnerabilities
 
 
 def milvus_yaml(document, role: str) -> dict:
-    return yaml.safe_load(
-        declare(document).one("ConfigMap", f"milvus-{role}")["data"]["milvus.yaml"]
-    )
+    return yaml.safe_load(declare(document).one("ConfigMap", f"milvus-{role}")["data"]["user.yaml"])
 
 
 def replaced(document, **log) -> dict:
@@ -42,6 +41,15 @@ ADOPTED = replaced(
     tls=True,
     ca={"existingSecret": {"name": "kafka-ca", "key": "root.pem"}},
     sasl={"user": "milvus", "password": {"config": "logPassword"}},
+)
+OLD = changed(
+    ADOPTED,
+    milvus={
+        "version": "2.3.5",
+        "acceptedRisks": dict.fromkeys(
+            [one.id for one in vulnerabilities.of("2.3.5")], "an old version, for this test"
+        ),
+    },
 )
 PULSAR = replaced(PROD, type="pulsar", host="p.example.com", port=6651, tls=True)
 PULSAR["log"]["token"] = {"config": "logPassword"}
@@ -112,8 +120,7 @@ def test_an_adopted_kafka_is_reached_with_tls_and_a_password_by_reference():
 
 
 def test_a_milvus_without_tls_settings_for_kafka_hands_the_ca_to_its_library():
-    old = changed(ADOPTED, milvus={"version": "2.3.5"})
-    kafka = milvus_yaml(old, "datanode")["kafka"]
+    kafka = milvus_yaml(OLD, "datanode")["kafka"]
     where = {"ssl": {"ca": {"location": "/milvus/tls/log/ca.crt"}}}
     assert kafka["consumer"] == kafka["producer"] == where
     assert "consumer" not in milvus_yaml(ADOPTED, "datanode")["kafka"]
@@ -128,12 +135,11 @@ def notes_of(document) -> list[str]:
 
 
 def test_the_target_warns_of_a_milvus_that_tells_kafkas_password_to_its_log():
-    old = changed(ADOPTED, milvus={"version": "2.3.5"})
-    without = replaced(old, **{**ADOPTED["log"], "sasl": None})
+    without = replaced(OLD, **{**ADOPTED["log"], "sasl": None})
     newer = changed(ADOPTED, milvus={"version": "2.5.27"})
     told = [
         any("Kafka's password" in note for note in notes_of(document))
-        for document in (old, without, newer)
+        for document in (OLD, without, newer)
     ]
     assert told == [True, False, False]
 
@@ -153,9 +159,10 @@ def test_the_woodpecker_service_is_a_quorum_that_milvus_knows_by_name():
     found = milvus_yaml(PROD, "streamingnode")["woodpecker"]
     assert found["storage"]["type"] == "service"
     pools = yaml.safe_load(found["client"]["quorum"]["quorumBufferPools"])
-    assert pools[0]["seeds"] == [f"woodpecker-{n}.woodpecker.ns.svc:18080" for n in range(3)]
+    assert pools[0]["seeds"] == [f"woodpecker-{n}.woodpecker.ns.svc:18080" for n in range(4)]
     declared = declare(PROD)
-    assert declared.one("StatefulSet", "woodpecker")["spec"]["replicas"] == 3
+    assert declared.one("StatefulSet", "woodpecker")["spec"]["replicas"] == 4
+    assert found["client"]["quorum"]["quorumSelectStrategy"]["replicas"] == 3
     assert declared.one("PodDisruptionBudget", "woodpecker")["spec"]["maxUnavailable"] == 1
 
 
@@ -163,11 +170,11 @@ def test_woodpeckers_key_is_written_into_memory_and_nowhere_else(tmp_path):
     pod = shown(declare(PROD).workloads()["StatefulSet/woodpecker"])["spec"]
     volume = next(item for item in pod["volumes"] if item["name"] == "configuration")
     assert volume["emptyDir"]["medium"] == "Memory"
-    text = declare(PROD).one("ConfigMap", "woodpecker")["data"]["woodpecker.yaml"]
+    text = declare(PROD).one("ConfigMap", "woodpecker")["data"]["user.yaml"]
     template, config = tmp_path / "template", tmp_path / "config"
     template.mkdir()
     config.mkdir()
-    (template / "woodpecker.yaml").write_text(text, encoding="utf-8")
+    (template / "user.yaml").write_text(text, encoding="utf-8")
     script = woodpecker.KEY_SCRIPT.replace(woodpecker.TEMPLATE, str(template))
     script = script.replace(woodpecker.CONFIG, str(config))
     key, secret = "AK/+=IA", "s/e+c=r&et\\n$HOME'\""
@@ -176,12 +183,45 @@ def test_woodpeckers_key_is_written_into_memory_and_nowhere_else(tmp_path):
         env={"PATH": "/usr/bin:/bin", "S3_ACCESS_KEY": key, "S3_SECRET_KEY": secret},
         check=True,
     )
-    written = yaml.safe_load(Path(config / "woodpecker.yaml").read_text(encoding="utf-8"))
+    written = yaml.safe_load(Path(config / "user.yaml").read_text(encoding="utf-8"))
     keys = {"accessKeyID": key, "secretAccessKey": secret}
     assert written["minio"] == yaml.safe_load(text)["minio"] | keys
-    assert {name: written[name] for name in ("woodpecker", "etcd", "log")} == {
-        name: yaml.safe_load(text)[name] for name in ("woodpecker", "etcd", "log")
-    }
+    assert written["log"] == yaml.safe_load(text)["log"]
+
+
+def test_one_server_of_woodpecker_may_be_away_on_a_host_of_its_own():
+    spec = declare(PROD).one("StatefulSet", "woodpecker")["spec"]
+    pod = spec["template"]["spec"]
+    assert spec["minReadySeconds"] == 30  # its health page says 200 before the others know it
+    apart = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart[0]["topologyKey"] == "kubernetes.io/hostname"
+    with pytest.raises(ConfigurationError, match=r"log\.replicas"):
+        declare(replaced(PROD, type="woodpecker", mode="service", replicas=3))
+
+
+def test_the_images_own_script_starts_woodpecker_and_nothing_that_it_ships_is_replaced():
+    declared = declare(PROD)
+    pod = shown(declared.workloads()["StatefulSet/woodpecker"])["spec"]
+    container = pod["containers"][0]
+    assert "command" not in container
+    assert "args" not in container
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert env["ADVERTISE_GOSSIP_ADDR"] == "$(NODE_NAME).woodpecker.ns.svc:17946"
+    assert len(env["SERVICE_SEEDS"].split(",")) == 4
+    assert next(item["name"] for item in container["env"]) == "NODE_NAME"  # others refer to it
+    assert set(declared.one("ConfigMap", "woodpecker")["data"]) == {"user.yaml"}
+    written = yaml.safe_load(declared.one("ConfigMap", "woodpecker")["data"]["user.yaml"])
+    assert set(written) == {"minio", "log"}
+
+
+def test_woodpeckers_servers_have_no_business_with_etcd():
+    declared = declare(PROD)
+    pod = shown(declared.workloads()["StatefulSet/woodpecker"])["spec"]
+    assert "etcd" not in str(pod)
+    spec = declared.one("NetworkPolicy", "milvus-kit-woodpecker")["spec"]
+    assert 2379 not in [port["port"] for rule in spec["egress"] for port in rule["ports"]]
+    clients = declared.one("NetworkPolicy", "milvus-kit-etcd")["spec"]["ingress"][0]["from"]
+    assert "woodpecker" not in str(clients)
 
 
 @pytest.mark.parametrize(

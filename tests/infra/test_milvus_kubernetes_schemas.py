@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from infra.kubernetes.fit import OLDEST
-from infra.milvus import topology
+from infra.milvus.roles import topology
 from validation.errors import ConfigurationError
 
 VERSION = "1.36"
@@ -26,9 +26,13 @@ FULL = changed(
         "clientsFrom": ["apps"],
         "access": {"type": "LoadBalancer", "host": "m.example.com", "sourceRanges": ["10.0.0.0/8"]},
     },
-    observability={"podMonitors": True, "dashboard": True, "scrapeFrom": ["monitoring"]},
+    observability={
+        "podMonitors": True,
+        "dashboard": True,
+        "scrapeFrom": [{"namespace": "monitoring"}],
+    },
     validation={"enabled": True},
-    images={"requireDigest": False, "pullSecrets": ["registry"]},
+    images={"requireDigest": False, "pullLogin": "registryLogin"},
 )
 WITH_JOB = changed(CLUSTER_23, milvus={"auth": {"enabled": True}, "tls": {"mode": "server"}})
 
@@ -120,7 +124,7 @@ def documents(draw):
     etcd = {"members": draw(st.sampled_from([1, 3])), "tls": draw(st.booleans())}
     etcd["auth"] = draw(st.booleans())
     if draw(st.booleans()):
-        etcd["snapshots"] = {"keep": 3}
+        etcd["snapshots"] = {"hours": 3}
     document = changed(DEV, milvus=milvus, etcd=etcd)
     document["milvus"] = milvus
     document["log"] = log

@@ -28,7 +28,8 @@ def peer(rule: dict) -> str:
         return rule["ipBlock"]["cidr"]
     if "namespaceSelector" in rule:
         space = rule["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-        return f"{space}/{rule.get('podSelector', {}).get('matchLabels', {}).get('k8s-app', '*')}"
+        labels = rule.get("podSelector", {}).get("matchLabels", {})
+        return f"{space}/{','.join(labels.values()) or '*'}"
     return rule["podSelector"]["matchLabels"][NAME]
 
 
@@ -101,9 +102,9 @@ def test_a_cluster_of_23_has_exactly_the_flows_it_needs():
 
 
 def test_production_has_exactly_the_flows_it_needs():
-    internal = (53100, 19531, 13333, 22222, 21123, 21124, 19529)
+    internal = (53100, 22222, 21123, 21124, 19529)
     gossip = ("TCP 18080", "TCP 17946", "UDP 17946")
-    assert flows(changed(PROD, observability={"scrapeFrom": ["monitoring"]})) == (
+    assert flows(changed(PROD, observability={"scrapeFrom": [{"namespace": "monitoring"}]})) == (
         DNS
         | both(internal)
         | {
@@ -113,16 +114,14 @@ def test_production_has_exactly_the_flows_it_needs():
             ("milvus", "egress", "anyone", "TCP 443"),
             ("etcd", "ingress", "milvus", "TCP 2379"),
             ("etcd", "ingress", "etcd-snapshot", "TCP 2379"),
-            ("etcd", "ingress", "woodpecker", "TCP 2379"),
             ("etcd", "ingress", "etcd", "TCP 2380"),
             ("etcd", "egress", "etcd", "TCP 2380"),
             ("woodpecker", "ingress", "milvus", "TCP 18080"),
-            ("woodpecker", "egress", "etcd", "TCP 2379"),
             ("woodpecker", "egress", "anyone", "TCP 443"),
             ("etcd-snapshot", "egress", "etcd", "TCP 2379"),
             ("etcd-snapshot", "egress", "anyone", "TCP 443"),
-            ("ours", "ingress", "monitoring/*", "TCP 9091"),
-            ("ours", "ingress", "monitoring/*", "TCP 2381"),
+            ("ours", "ingress", "monitoring/prometheus", "TCP 9091"),
+            ("ours", "ingress", "monitoring/prometheus", "TCP 2381"),
         }
         | {
             ("woodpecker", way, "woodpecker", port)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.milvus import topology
+from infra.milvus.roles import topology
 from validation.errors import ConfigurationError
 
 
@@ -50,6 +50,11 @@ def test_mixcoord_runs_all_coordinators_in_one_process():
         "-datacoord",
         "-indexcoord",
     )
+    assert topology.role_ports(mixcoord) == {"metrics": 9091, "rootcoord": 53100}
+
+
+def test_until_25_each_coordinator_in_mixcoord_listens_for_itself():
+    mixcoord = next(role for role in topology.roles("2.5.27", "cluster") if role.coordinator)
     assert topology.role_ports(mixcoord) == {
         "metrics": 9091,
         "rootcoord": 53100,
@@ -88,13 +93,26 @@ def test_from_25_to_26_streaming_comes_first_and_index_nodes_leave_last():
 
 
 def test_going_back_from_3_to_26_is_refused():
-    with pytest.raises(ConfigurationError, match="cannot be rolled back"):
+    with pytest.raises(ConfigurationError, match="validated by nobody"):
         topology.change("3.0.0", "2.6.20")
 
 
 def test_26_is_reached_through_a_late_25():
-    with pytest.raises(ConfigurationError, match=r"go to 2\.5\.16 or later first"):
+    with pytest.raises(ConfigurationError, match=r"go to 2\.5\.16 or later") as caught:
         topology.change("2.5.3", "2.6.20")
+    assert "in one step" in str(caught.value)
+
+
+@pytest.mark.parametrize("current", ["2.5.16", "2.5.27", "2.6.0", "2.6.19"])
+def test_3_is_reached_through_a_late_26(current):
+    with pytest.raises(ConfigurationError, match=r"go to 2\.6\.20 or later") as caught:
+        topology.change(current, "3.0.5")
+    assert "in one step" in str(caught.value)
+
+
+def test_from_26_to_3_no_role_comes_or_goes():
+    step = topology.change("2.6.20", "3.0.5")
+    assert (step.add, step.remove) == ((), ())
 
 
 @pytest.mark.parametrize("version", ["latest", "2", "2.2.16", "1.1.0", ""])
@@ -109,8 +127,23 @@ def test_what_is_no_supported_version_is_refused(version):
         ("2.3.5", "standalone", {"rocksmq", "kafka", "pulsar"}),
         ("2.5.27", "cluster", {"kafka", "pulsar"}),
         ("2.6.20", "standalone", {"rocksmq", "kafka", "pulsar", "woodpecker-embedded"}),
+        ("2.6.20", "cluster", {"kafka", "pulsar", "woodpecker-embedded"}),
+        ("3.0.0", "cluster", {"kafka", "pulsar", "woodpecker-embedded"}),
+        ("3.0.1", "cluster", {"kafka", "pulsar", "woodpecker-embedded", "woodpecker-service"}),
         ("3.0.5", "cluster", {"kafka", "pulsar", "woodpecker-embedded", "woodpecker-service"}),
     ],
 )
 def test_each_version_and_mode_has_its_logs(version, mode, expected):
     assert topology.logs(version, mode) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "server"), [("3.0.1", "0.1.40"), ("3.0.2", "0.1.42"), ("3.0.5", "0.1.42")]
+)
+def test_woodpeckers_servers_are_of_the_version_that_the_client_in_milvus_is(version, server):
+    assert topology.woodpecker_server(version) == server
+
+
+def test_no_server_of_woodpecker_is_older_than_the_one_that_keeps_acknowledgements():
+    for _, server in topology.WOODPECKER_SERVERS:
+        assert tuple(map(int, server.split("."))) >= (0, 1, 37)

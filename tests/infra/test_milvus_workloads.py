@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import yaml
 from declaring import (
     CLUSTER_23,
     DEV,
@@ -15,9 +16,12 @@ from declaring import (
     shown,
 )
 
-from infra.milvus.capacity import plan
+from infra.milvus.capacity.planning import plan
+from infra.milvus.roles import image
 from validation.errors import ConfigurationError
 
+STOP = "gracefulStopTimeout"
+OLD_COORDINATORS = {"rootCoord", "queryCoord", "dataCoord"}
 ALL = {"dev": DEV, "standalone": STANDALONE, "cluster-2.3": CLUSTER_23, "prod": PROD}
 
 
@@ -76,7 +80,9 @@ def test_every_image_has_a_version(declared):
 
 
 def test_every_pod_pulls_with_the_declared_secret():
-    document = changed(PROD, images={"requireDigest": False, "pullSecrets": ["registry"]})
+    there = {"createNamespace": False}
+    images = {"requireDigest": False, "pullSecrets": ["registry"]}
+    document = changed(PROD, images=images, kubernetes=there)
     for name, template in templates(declare(document)).items():
         assert template["spec"]["imagePullSecrets"] == [{"name": "registry"}], name
 
@@ -88,7 +94,41 @@ def test_each_milvus_pod_writes_only_to_volumes_of_its_own(declared):
         }
         for path in ("/var/lib/milvus", "/milvus/logs", "/run/milvus", "/tmp"):
             assert "readOnly" not in mounts[path], name
-        assert mounts["/milvus/configs"]["readOnly"] is True, name
+        assert mounts["/milvus/configs/user.yaml"]["readOnly"] is True, name
+        for path in image.facts(version_of(declared)).written:
+            assert path in mounts, name
+
+
+def version_of(declared: Declared) -> str:
+    return declared.of("DayZero")["day-zero"].inputs["version"]
+
+
+def test_nothing_that_the_image_ships_beside_the_configuration_is_hidden(declared):
+    for name, template in milvus_pods(declared).items():
+        mounts = template["spec"]["containers"][0]["volumeMounts"]
+        paths = {item["mountPath"] for item in mounts}
+        assert "/milvus/configs" not in paths, name
+        shipped = image.facts(version_of(declared)).shipped
+        assert not paths & {f"/milvus/configs/{file}" for file in shipped}, name
+        # A file that takes the place of nothing in a folder can only be mounted by its name.
+        (ours,) = [item for item in mounts if item["mountPath"].startswith("/milvus/configs")]
+        assert ours["subPath"] == "user.yaml", name
+        assert set(declared.one("ConfigMap", f"milvus-{name}")["data"]) == {"user.yaml"}
+
+
+def test_each_milvus_pod_may_execute_what_is_for_its_owner_and_group_alone(declared):
+    assert image.facts("2.6.20").mode & 0o007 == 0o004  # others may not
+    for name, template in milvus_pods(declared).items():
+        context = template["spec"]["securityContext"]
+        groups = {context["runAsGroup"], *context["supplementalGroups"]}
+        for line in image.LINES:
+            assert context["runAsUser"] == line.owner or line.owner in groups, name
+
+
+def test_only_milvus_gets_the_groups_of_its_image(declared):
+    for name, template in templates(declared).items():
+        if "milvus-" not in name or "milvus-validation" in name:
+            assert "supplementalGroups" not in template["spec"]["securityContext"], name
 
 
 def test_each_milvus_pod_is_ready_when_it_says_so_and_alive_when_it_listens(declared):
@@ -110,7 +150,7 @@ def test_roles_are_declared_in_order_each_after_the_one_before():
     ):
         deployments = declare(document).of("Deployment")
         for before, after in itertools.pairwise(order):
-            assert f"milvus-{before}" in deployments[f"milvus-{after}"].depends_on
+            assert f"milvus-{before}-started" in deployments[f"milvus-{after}"].depends_on
         assert "etcd" in deployments[f"milvus-{order[0]}"].depends_on
 
 
@@ -119,13 +159,13 @@ def test_a_service_is_waited_for_only_once_its_pods_are_there(document):
     declared = declare(document)
     last = "milvus-standalone" if document is STANDALONE else "milvus-proxy"
     for name in ("milvus", "milvus-metrics"):
-        assert last in declared.of("Service")[name].depends_on, name
+        assert f"{last}-started" in declared.of("Service")[name].depends_on, name
 
 
 def test_an_upgrade_to_26_declares_the_new_streaming_nodes_first():
     document = changed(DEV, milvus={"version": "2.6.20", "upgradeFrom": "2.5.27"})
     deployments = declare(document).of("Deployment")
-    assert "milvus-streamingnode" in deployments["milvus-mixcoord"].depends_on
+    assert "milvus-streamingnode-started" in deployments["milvus-mixcoord"].depends_on
     assert "milvus-mixcoord" not in deployments["milvus-streamingnode"].depends_on
 
 
@@ -145,12 +185,16 @@ def test_two_standalone_servers_are_never_up_together():
 
 
 def test_a_coordinator_that_is_replaced_waits_for_the_old_one():
-    for document, file, section in (
-        (CLUSTER_23, "milvus-rootcoord", "rootCoord"),
-        (PROD, "milvus-mixcoord", "mixCoord"),
+    kafka = {"log": {"type": "kafka", "mode": "create"}}
+    for document, role, sections in (
+        (CLUSTER_23, "rootcoord", OLD_COORDINATORS),
+        (changed(DEV, milvus={"version": "2.5.27"}) | kafka, "mixcoord", OLD_COORDINATORS),
+        (PROD, "mixcoord", OLD_COORDINATORS | {"mixCoord"}),
     ):
-        text = declare(document).one("ConfigMap", file)["data"]["milvus.yaml"]
-        assert f"{section}:\n  enableActiveStandby: true" in text
+        text = declare(document).one("ConfigMap", f"milvus-{role}")["data"]["user.yaml"]
+        found = yaml.safe_load(text)
+        standing = {name for name, part in found.items() if part.get("enableActiveStandby")}
+        assert standing == sections
 
 
 def test_production_gives_minutes_to_drain_and_milvus_gives_up_before_kubernetes_does():
@@ -158,16 +202,38 @@ def test_production_gives_minutes_to_drain_and_milvus_gives_up_before_kubernetes
     for name, template in milvus_pods(declared).items():
         grace = template["spec"]["terminationGracePeriodSeconds"]
         assert grace >= 60, name
-        text = declared.one("ConfigMap", f"milvus-{name}")["data"]["milvus.yaml"]
+        text = declared.one("ConfigMap", f"milvus-{name}")["data"]["user.yaml"]
         seconds = int(text.split("gracefulStopTimeout: ")[1].split()[0])
         pause = 15 if name == "proxy" else 0
         assert seconds + pause < grace, name
     short = changed(PROD, milvus={"roles": {"proxy": {"terminationGraceSeconds": 30}}})
-    text = declare(short).one("ConfigMap", "milvus-proxy")["data"]["milvus.yaml"]
+    text = declare(short).one("ConfigMap", "milvus-proxy")["data"]["user.yaml"]
     assert "gracefulStopTimeout: 5\n" in text
     assert milvus_pods(declared)["querynode"]["spec"]["terminationGracePeriodSeconds"] == 600
     stop = milvus_pods(declared)["proxy"]["spec"]["containers"][0]["lifecycle"]["preStop"]
     assert stop == {"sleep": {"seconds": 15}}
+
+
+@pytest.mark.parametrize(
+    ("version", "role", "sections"),
+    [
+        ("3.0.5", "mixcoord", ["dataCoord", "queryCoord", "rootCoord"]),
+        ("3.0.5", "proxy", ["proxy"]),
+        ("3.0.5", "querynode", ["queryNode"]),
+        ("3.0.5", "streamingnode", ["queryNode"]),
+        ("3.0.5", "datanode", ["dataNode"]),
+        ("2.5.27", "indexnode", ["indexNode"]),
+        ("2.3.5", "datanode", []),  # it has no key of its own
+    ],
+)
+def test_each_role_is_told_how_long_it_may_stop_by_its_own_key(version, role, sections):
+    roles = {role: {"terminationGraceSeconds": 100}}
+    kafka = {"type": "kafka", "mode": "create"}
+    document = changed(DEV, milvus={"version": version, "roles": roles}) | {"log": kafka}
+    text = declare(document).one("ConfigMap", f"milvus-{role}")["data"]["user.yaml"]
+    found = yaml.safe_load(text)
+    told = {name: part["gracefulStopTimeout"] for name, part in found.items() if STOP in part}
+    assert told == dict.fromkeys(["common", *sections], 75)
 
 
 def test_a_new_pod_proves_itself_in_production_before_the_next_one_is_replaced():
@@ -221,7 +287,7 @@ def test_resources_can_be_declared_down_to_next_to_nothing():
         assert resources["requests"] == {"cpu": "10m", "memory": "256Mi"}, name
 
 
-def test_gpus_go_to_the_roles_that_search_and_build_with_the_gpu_image():
+def test_gpus_go_to_the_roles_that_search_and_build_and_their_image_to_all():
     document = changed(DEV, milvus={"gpu": {"enabled": True, "runtimeClass": "nvidia"}})
     pods = milvus_pods(declare(document))
     for name, template in pods.items():
@@ -229,7 +295,8 @@ def test_gpus_go_to_the_roles_that_search_and_build_with_the_gpu_image():
         limits = container["resources"].get("limits", {})
         expected = name in {"querynode", "datanode"}
         assert (limits.get("nvidia.com/gpu") == "1") is expected, name
-        assert container["image"].endswith("-gpu") is expected, name
+        # The proxy and the coordinators check an index's type against their own binary's list.
+        assert container["image"].endswith("-gpu"), name
         assert (template["spec"].get("runtimeClassName") == "nvidia") is expected, name
 
 
@@ -242,9 +309,16 @@ def test_diskann_gets_a_local_volume_that_lives_and_dies_with_the_pod():
     spec = data["ephemeral"]["volumeClaimTemplate"]["spec"]
     assert spec["storageClassName"] == "local-nvme"
     proxy = next(item for item in pods["proxy"]["spec"]["volumes"] if item["name"] == "data")
-    assert proxy["emptyDir"] == {}
-    text = declared.one("ConfigMap", "milvus-querynode")["data"]["milvus.yaml"]
-    assert "queryNode:\n  enableDisk: true" in text
+    assert proxy["emptyDir"] == {"sizeLimit": "20Gi"}
+    room = {
+        name: {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+        for name, pod in pods.items()
+    }
+    assert room["querynode"]["LOCAL_STORAGE_SIZE"] == "500"
+    assert room["proxy"]["LOCAL_STORAGE_SIZE"] == "20"
+    text = declared.one("ConfigMap", "milvus-querynode")["data"]["user.yaml"]
+    assert yaml.safe_load(text)["queryNode"]["enableDisk"] is True
+    assert "indexNode" not in yaml.safe_load(text)
 
 
 def test_the_command_can_be_set_for_an_image_of_another_layout():

@@ -71,8 +71,7 @@ def test_panels_do_not_overlap():
 
 def test_logs_go_to_standard_output_and_to_no_file():
     for name, item in declare(PROD).of("ConfigMap").items():
-        if name.startswith("milvus-") and "milvus.yaml" in item.inputs["data"]:
-            text = item.inputs["data"]["milvus.yaml"]
+        if name.startswith("milvus-") and "user.yaml" in item.inputs["data"]:
+            text = item.inputs["data"]["user.yaml"]
             assert "stdout: true" in text, name
             assert "rootPath: ''" in text, name
-            assert "--logtostderr=true" in item.inputs["data"]["glog.conf"], name

@@ -14,8 +14,8 @@ import yaml
 from test_storage_minio_server import server  # noqa: F401  (a fixture)
 
 from infra.kubernetes.portforward import forwarded
-from infra.storage.minio_resources import BucketProvider
-from validation.errors import ConfigurationError, UnreachableError
+from infra.storage.minio.resources import BucketProvider
+from validation.errors import ConfigurationError, CredentialsError
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -147,18 +147,19 @@ def test_large_bodies_pass_whole(api):
             got = b""
             while len(got) < len(sent):
                 got += pod.recv(65536)
-            writer.join()
+            writer.join(120)
         assert got == sent
 
 
 def test_refusal_names_pod_and_permission(api):
     _, access = api(0)
     with (
-        pytest.raises(UnreachableError, match="pods/portforward") as caught,
+        pytest.raises(CredentialsError, match="answers 403 Forbidden") as caught,
         forwarded(access, "minio-0", 9000),
     ):
         pass
     assert "ns/minio-0" in str(caught.value)
+    assert "pods/portforward" in str(caught.value)
     assert "planted-token" not in str(caught.value)
 
 

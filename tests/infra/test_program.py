@@ -17,6 +17,7 @@ from pulumi.runtime import mocks
 from infra import program
 from validation import target
 from validation.errors import ConfigurationError
+from validation.milvus import vulnerabilities
 
 PEM = PROD["storage"]["ca"]["pem"]
 SIZES = st.sampled_from(["1Gi", "20Gi", "1Ti"])
@@ -91,6 +92,9 @@ def milvuses(draw, prod, version, mode, log):
         milvus["gpu"] = {"enabled": True}
     if draw(st.booleans()):
         milvus["dataset"] = {"vectors": 100_000, "dim": 128}
+    if prod and version == "2.3.5":
+        ids = [one.id for one in vulnerabilities.of(version)]
+        milvus["acceptedRisks"] = dict.fromkeys(ids, "an old version, for this test")
     if not prod:
         milvus["auth"] = {"enabled": draw(st.booleans())}
         milvus["tls"] = {"mode": draw(st.sampled_from(["off", "server"]))}

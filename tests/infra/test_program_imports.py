@@ -36,8 +36,8 @@ def test_a_program_is_imported_without_the_clients_that_only_its_providers_talk_
 @pytest.mark.parametrize(
     ("module", "client"),
     [
-        ("infra.storage.greenlake", "httpx"),
-        ("infra.storage.minio_admin", "botocore"),
+        ("infra.storage.greenlake.declared", "httpx"),
+        ("infra.storage.minio.admin", "botocore"),
         ("infra.secrets.x509", "cryptography"),
     ],
 )

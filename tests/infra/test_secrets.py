@@ -18,8 +18,8 @@ from infra.secrets.password import KEY_LETTERS, LETTERS, PasswordProvider
 PROVIDERS = {
     "infra.secrets.password": "PasswordProvider",
     "infra.secrets.authority": "AuthorityProvider CertificateProvider",
-    "infra.storage.minio_resources": "BucketProvider UserProvider",
-    "infra.storage.greenlake_resources": (
+    "infra.storage.minio.resources": "BucketProvider UserProvider",
+    "infra.storage.greenlake.resources": (
         "GreenLakeBucketProvider GreenLakePolicyProvider GreenLakeUserProvider"
     ),
     "infra.day_zero": "DayZeroProvider",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import yaml
 
 from infra.settings import PROJECT, Settings, reference
 from infra.settings.defaults import filled
-from infra.settings.model import Section, bytes_of, cores_of, secrets_in, version_of
+from infra.settings.model import secrets_in, version_of
 from infra.settings.parse import _sections, from_file, from_pulumi, parse
-from infra.settings.rules import registry
+from infra.settings.quantities import bytes_of, cores_of
+from infra.settings.rules import registry, remarks
 from validation.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,7 +152,7 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (DEV, "milvus.roles", {"standalone": {"replicas": 2}}, "a standalone is one pod"),
     (DEV, "milvus.roles", {"standalone": {"env": {"MY_TOKEN": "x"}}}, "plain text"),
     (DEV, "milvus.roles", {"standalone": {"env": {"MINIO_ADDRESS": "x"}}}, "kit's to set"),
-    (DEV, "milvus.configuration", {"minio": {"address": "x"}}, "other sections"),
+    (DEV, "milvus.configuration", {"minio": {"address": "x"}}, "the kit writes this key"),
     (DEV, "milvus.configuration", {"common": {"security": {}}}, "milvus.auth and milvus.tls"),
     (DEV, "milvus.configuration", {"x": {"password": "y"}}, "ConfigMap"),
     (
@@ -238,12 +238,28 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (PROD, "milvus.image", "docker.io/milvusdb/milvus:v3.0.5", "has no digest"),
     (PROD, "validation", {"image": "registry.example.com/milvus-kit:1"}, "has no digest"),
     (DEV, "log.mode", "service", "cannot use this log"),
-    (DEV, "milvus.upgradeFrom", "2.4.1", "go to 2.5.16 or later first"),
+    (DEV, "milvus.upgradeFrom", "2.5.27", "go to 2.6.20 or later"),
+    (PROD, "milvus.version", "2.6.20", "cannot use this log"),
+    (PROD, "milvus.version", "3.0.0", "cannot use this log"),
+    (PROD, "log.replicas", 3, "greater than or equal to 4"),
+    (
+        with_(PROD, "images.requireDigest", False),
+        "images.overrides",
+        {"woodpecker": "registry.example.com/woodpecker:v0.1.36"},
+        "goes with servers of 0.1.42",
+    ),
+    (
+        with_(with_(DEV, "milvus.installer", "operator"), "milvus.dataVolume", {"size": "1Gi"}),
+        "log",
+        {"type": "rocksmq"},
+        "gives its pods no group",
+    ),
+    (DEV, "milvus.upgradeFrom", "2.4.1", "go to 2.5.16 or later"),
     (
         with_(DEV, "milvus.version", "2.6.20"),
         "milvus.upgradeFrom",
         "3.0.5",
-        "cannot be rolled back",
+        "validated by nobody",
     ),
     (DEV, "etcd", {"auth": True}, "authenticates its clients by certificate"),
     (DEV, "etcd", {"snapshots": {"schedule": "61 * * * *"}}, "this is not minute"),
@@ -255,6 +271,75 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
     (DEV, "milvus.configuration", {"log": {"level": "debug"}}, "would be passed over"),
     (DEV, "milvus.configuration", {"common": {"session": {"ttl": 1}}}, "common.session.ttl"),
     (DEV, "milvus.configuration", {"x": [{"password": "y"}]}, "ConfigMap"),
+    (DEV, "milvus.configuration", {"Minio": {"address": "x"}}, "the kit writes this key"),
+    (DEV, "milvus.configuration", {"minio.address": "x"}, "the kit writes this key"),
+    (DEV, "milvus.configuration", {"MINIO_ADDRESS": "x"}, "the kit writes this key"),
+    (
+        DEV,
+        "milvus.configuration",
+        {"minio.ssl": {"tlsCACert": "x"}},
+        "chosen of it stands in storage",
+    ),
+    (DEV, "milvus.configuration", {"kafka.brokerList": "x", "mq.type": "kafka"}, "stands in log"),
+    (DEV, "images.pullSecrets", ["registry"], "give the login itself in images.pullLogin"),
+    (PROD, "storage.endpoint", "https://minio.storage.svc", "network.store: this is a Service"),
+    (
+        PROD,
+        "log",
+        {"type": "kafka", "mode": "adopt", "brokers": ["k.kafka.svc:9093"], "tls": True},
+        "network.log: this is a Service",
+    ),
+    (DEV, "network.store", [{"ports": [9000]}], "the kit makes these pods itself"),
+    (
+        with_(DEV, "milvus.dataVolume", {"size": "9Gi"}),
+        "milvus.roles",
+        {"standalone": {"localStorage": "1Gi"}},
+        "its data folder is milvus.dataVolume",
+    ),
+    (
+        DEV,
+        "milvus.dataset",
+        {"vectors": 1, "dim": 8, "index": "AISAQ"},
+        "searched on local NVMe volumes",
+    ),
+    (
+        with_(with_(DEV, "log", {"type": "pulsar", "host": "p"}), "milvus.version", "2.3.5"),
+        "milvus.dataset",
+        {"vectors": 1, "dim": 8, "mmap": True},
+        "for Milvus 2.5 and later",
+    ),
+    (OPERATED, "kubernetes.podUser", "assigned", "does not hand this on"),
+    (
+        PROD,
+        "milvus.configuration",
+        {"common.security.authorizationEnabled": False},
+        "milvus.auth and milvus.tls",
+    ),
+    (
+        PROD,
+        "milvus.configuration",
+        {"Common": {"SECURITY": {"tlsMode": 0}}},
+        "milvus.auth and milvus.tls",
+    ),
+    (
+        PROD,
+        "milvus.configuration",
+        {"common_security_authorizationenabled": False},
+        "milvus.auth and milvus.tls",
+    ),
+    (DEV, "milvus.configuration", {"LOG.Level": "debug"}, "would be passed over"),
+    (DEV, "milvus.configuration", {"log": "debug"}, "would be passed over"),
+    (DEV, "milvus.configuration", {"a.b": 1, "A": {"B": 2}}, "a.b stands here twice"),
+    (DEV, "milvus.configuration", {"x.password": "y"}, "ConfigMap"),
+    (DEV, "milvus.roles", {"standalone": {"env": {"MINIOADDRESS": "x"}}}, "kit's to set"),
+    (DEV, "milvus.roles", {"standalone": {"env": {"PROXY_PORT": "1"}}}, "kit's to set"),
+    (DEV, "milvus.roles", {"standalone": {"env": {"METRICS_PORT": "1"}}}, "kit's to set"),
+    (
+        PROD,
+        "milvus.roles",
+        {"proxy": {"env": {"COMMONSECURITY_AUTHORIZATIONENABLED": "false"}}},
+        "kit's to set",
+    ),
     (DEV, "milvus.roles", {"standalone": {"env": {"PULSAR_AUTH_PARAMS": "x"}}}, "kit's to set"),
     (DEV, "milvus.roles", {"standalone": {"env": {"SSL_CERT_FILE": "/x"}}}, "kit's to set"),
     (
@@ -294,6 +379,22 @@ MISTAKES: list[tuple[dict[str, Any], str, Any, str]] = [
         "autoscaling.minReplicas: one pod is one failure",
     ),
     (PROD, "images", {"overrides": {"etcd": "quay.io/coreos/etcd:v3"}}, "has no digest"),
+    (PROD, "milvus.version", "2.6.4", "CVE-2025-64513: whoever reaches the proxy"),
+    (PROD, "milvus.version", "2.6.9", "use 2.5.27, 2.6.10 or later of its line, or a later line"),
+    (DEV, "milvus.acceptedRisks", {"CVE-2020-12345": "we live with it"}, "nothing to accept"),
+    (
+        PROD,
+        "milvus.configuration",
+        {"proxy": {"http": {"enablePprof": True}}},
+        "milvus.configuration.proxy.http.enablePprof: the kit writes this key",
+    ),
+]
+REMARKS: list[tuple[dict[str, Any], str, Any, str]] = [
+    (DEV, "milvus.version", "2.6.4", "CVE-2025-64513"),
+    (PROD, "storage.ca", None, "storage.ca: an X10000's certificate is usually"),
+    (PROD, "storage.endpoint", "https://milvus.s3.example.com", "it would be named twice"),
+    (DEV, "milvus.version", "3.0.0", "milvus-backup refuses this version"),
+    (PROD, "milvus.dataset", {"vectors": 10**9, "dim": 768}, "gives each member 50Gi"),
 ]
 
 
@@ -313,6 +414,35 @@ def test_every_rule_has_been_seen_to_fail():
                 found = list(rule(**{name: sections[name] for name in needed}))
                 failed |= {rule.__name__} if found else set()
     assert failed == {rule.__name__ for rule in registry.RULES}
+
+
+@pytest.mark.parametrize(("document", "path", "value", "expected"), REMARKS)
+def test_what_is_worth_a_word_is_said_and_refuses_nothing(document, path, value, expected):
+    assert expected in "\n".join(remarks(dict(settings(with_(document, path, value)))))
+
+
+def test_every_remark_has_been_seen():
+    told = set()
+    for document, path, value, _ in REMARKS:
+        sections = dict(settings(with_(document, path, value)))
+        for remark in registry.REMARKS:
+            needed = inspect.signature(remark).parameters
+            told |= {remark for _ in remark(**{name: sections[name] for name in needed})}
+    assert told == set(registry.REMARKS)
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_vulnerable_version_may_run_where_the_settings_say_why(environment):
+    prod = with_(PROD, "log", OPERATED["log"])
+    document = with_(prod if environment == "prod" else DEV, "milvus.version", "2.6.9")
+    reason = {"CVE-2026-26190": "port 9091 is behind a firewall of our own"}
+    found = settings(with_(document, "milvus.acceptedRisks", reason))
+    assert "CVE" not in "\n".join(remarks(dict(found)))
+
+
+def test_a_risk_is_not_accepted_without_a_reason():
+    document = with_(DEV, "milvus.acceptedRisks", {"CVE-2026-26190": "ok"})
+    assert "milvus.acceptedRisks.CVE-2026-26190" in problems(document)
 
 
 def test_insecure_endpoint_is_accepted_when_told():
@@ -551,23 +681,6 @@ def test_file_that_is_not_there_is_named(tmp_path):
 def test_reference_is_what_the_models_say():
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     assert page == reference.markdown(), "run `milvus-kit config reference > docs/settings.md`"
-
-
-def sections(of: type[Section] = Section) -> list[type[Section]]:
-    return [one for sub in of.__subclasses__() for one in (sub, *sections(sub))]
-
-
-def test_every_setting_decides_something():
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.py"))
-    settings = {
-        name: section.__name__
-        for section in sections()
-        if section.__module__.startswith("infra.settings")
-        for name in section.model_fields
-    }
-    assert len(settings) > 100
-    # As an attribute, or as a key of what was dumped for Kubernetes.
-    assert {name for name in settings if not re.search(rf'(\.|get\("){name}\b', code)} == set()
 
 
 def test_reference_names_every_key_and_every_default_of_prod():

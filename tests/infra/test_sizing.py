@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from infra.milvus import nodes, sizing
-from infra.milvus.nodes import NodeGroup
-from infra.milvus.sizing import GIB, Declared, Index, Workload
+from infra.milvus.capacity import nodes, sizing
+from infra.milvus.capacity.indexes import GIB, Index, VectorType, Workload, index_size
+from infra.milvus.capacity.nodes import NodeGroup
+from infra.milvus.capacity.sizing import Declared
+from infra.milvus.roles import topology
 from validation.cli import size as command
 from validation.errors import ConfigurationError, UsageError
 
@@ -35,14 +37,76 @@ def test_hnsw_is_sized_as_the_published_formula_says():
         (Index.IVF_FLAT, RAW + 128 * 3072, 0),
         (Index.IVF_SQ8, RAW / 4 + 128 * 3072, 0),
         (Index.IVF_PQ, RAW / 4 + 128 * 3072, 0),
+        (Index.IVF_RABITQ, RAW / 32 + 128 * 3072, 0),
         (Index.SCANN, RAW * 1.125, 0),
         (Index.DISKANN, RAW / 4, (1 + 56 / 768) * RAW),
     ],
 )
 def test_each_index_has_its_published_memory_and_disk(index, memory, disk):
     work = Workload(vectors=100_000_000, dim=768, index=index)
-    found_memory, found_disk, _ = sizing.index_size(work)
+    found_memory, found_disk, _ = index_size(work)
     assert (found_memory, found_disk) == (pytest.approx(memory), pytest.approx(disk))
+
+
+@pytest.mark.parametrize(
+    ("index", "memory", "disk"),
+    [
+        (Index.HNSW_SQ, RAW / 4 + 2 * 30 / 768 * RAW, 0),
+        (Index.AISAQ, RAW / 40, (1 + 56 / 768 + 1 / 4) * RAW),
+    ],
+)
+def test_indexes_without_a_published_formula_are_put_together_from_those_that_have_one(
+    index, memory, disk
+):
+    work = Workload(vectors=100_000_000, dim=768, index=index)
+    found_memory, found_disk, _ = index_size(work)
+    assert (found_memory, found_disk) == (pytest.approx(memory), pytest.approx(disk))
+    hnsw, diskann = (
+        index_size(Workload(vectors=100_000_000, dim=768, index=one))
+        for one in (Index.HNSW, Index.DISKANN)
+    )
+    assert found_memory < (hnsw if index is Index.HNSW_SQ else diskann)[0]
+
+
+@pytest.mark.parametrize("kind", [VectorType.FLOAT16, VectorType.BFLOAT16])
+def test_half_a_float_halves_the_vectors_and_neither_edges_nor_codes(kind):
+    half = Workload(vectors=100_000_000, dim=768, vector_type=kind)
+    assert half.raw == RAW / 2
+    assert index_size(half)[0] == pytest.approx(RAW / 2 + 2 * 30 / 768 * RAW)
+    codes = Workload(vectors=100_000_000, dim=768, vector_type=kind, index=Index.IVF_SQ8)
+    assert index_size(codes)[0] == pytest.approx(RAW / 4 + 128 * 3072)
+
+
+def test_what_is_mapped_from_disk_needs_the_disk_and_a_tenth_of_the_memory():
+    work = Workload(vectors=100_000_000, dim=768, scalar_bytes=100)
+    mapped = sizing.size(Workload(**{**vars(work), "mmap": True}))
+    index, scalars = index_size(work)[0], 100_000_000 * 100
+    assert mapped.loading_bytes == pytest.approx((index / 10 + 2 * GIB) * 1.15 + scalars / 10)
+    assert mapped.disk_bytes == pytest.approx(index + scalars)
+    assert mapped.bucket_bytes == sizing.size(work).bucket_bytes
+    assert any("mapped from disk" in step.formula for step in mapped.steps)
+
+
+@pytest.mark.parametrize(
+    ("version", "log", "servers"),
+    [
+        ("2.5.27", None, {"kafka"}),
+        ("3.0.5", None, {"woodpecker"}),
+        ("3.0.5", "kafka", {"kafka"}),
+        ("3.0.5", "woodpecker-embedded", set()),
+        ("3.0.5", "pulsar", set()),
+    ],
+)
+def test_the_servers_of_the_log_are_those_of_this_log(version, log, servers):
+    found = sizing.size(Workload(vectors=10**8, dim=768), version=version, log=log).nodes
+    assert {"kafka", "woodpecker"} & set(found) == servers
+
+
+def test_an_index_is_not_sized_for_a_version_that_does_not_have_it():
+    work = Workload(vectors=10**6, dim=768, index=Index.IVF_RABITQ)
+    with pytest.raises(ConfigurationError, match=r"came with Milvus 2\.6"):
+        sizing.size(work, version="2.5.27")
+    sizing.size(work, version="2.6.20")
 
 
 def test_diskann_adds_no_segments_to_its_loading_memory():
@@ -102,12 +166,24 @@ def test_a_bucket_is_never_smaller_than_the_published_minimum():
 
 
 def test_versions_before_streaming_get_index_nodes():
-    old = sizing.size(Workload(vectors=1_000_000, dim=128), index_nodes=True).nodes
+    old = sizing.size(Workload(vectors=1_000_000, dim=128), version="2.5.27").nodes
     new = sizing.size(Workload(vectors=1_000_000, dim=128)).nodes
     assert "indexnode" in old
     assert "streamingnode" not in old
     assert "indexnode" not in new
     assert "streamingnode" in new
+
+
+@pytest.mark.parametrize("version", ["2.3.5", "2.4.24", "2.5.27", "2.6.20", "3.0.5"])
+@pytest.mark.parametrize("vectors", [1_000_000, 10_000_000, 1_000_000_000])
+def test_every_role_of_a_version_has_a_size_that_follows_the_data(version, vectors):
+    nodes = sizing.size(Workload(vectors=vectors, dim=768), version=version).nodes
+    roles = {role.name for role in topology.roles(version, "cluster")}
+    assert set(nodes) - {"etcd", "kafka", "woodpecker"} == roles
+    coordinators = [role.name for role in topology.roles(version, "cluster") if role.coordinator]
+    assert all(nodes[name].memory_gib >= 4 for name in coordinators)
+    if vectors > 100_000_000:
+        assert all(nodes[name].memory_gib >= 16 for name in coordinators)
 
 
 def test_a_standalone_has_one_replica():

@@ -23,9 +23,10 @@ from typer.testing import CliRunner
 
 from infra import images, program
 from infra.settings.parse import from_file
-from validation import rules, target
+from validation import target
 from validation.cli.config import app
 from validation.errors import ConfigurationError, UsageError
+from validation.verdicts import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = ROOT / "stacks"
@@ -290,7 +291,7 @@ def test_another_process_renders_the_same_bytes():
         )
         for seed in ("0", "1")
     ]
-    hashes = {one.communicate()[0] for one in running}
+    hashes = {one.communicate(timeout=120)[0] for one in running}
     assert [one.returncode for one in running] == [0, 0]
     assert len(hashes) == 1
 

@@ -114,7 +114,6 @@ def test_path_style_region_tls_and_ca_reach_milvus(case):
     assert f"useSSL: {str(contract.secure).lower()}" in configuration
     virtual = str(contract.addressing == "virtual").lower()
     assert f"useVirtualHost: {virtual}" in configuration
-    assert ("tlsCACert" in configuration) == contract.secure
 
 
 def test_private_ca_is_mounted_in_every_pod_of_milvus(case):
@@ -152,6 +151,21 @@ def test_minio_user_has_the_policy_of_its_bucket_alone(minio):
     user = minio.one("MinioUser", "milvus-user")
     assert user["policy"] == policy.for_bucket("milvus")
     assert "s3:*" not in repr(user["policy"])
+
+
+def test_what_lives_in_minios_volume_is_put_there_again_when_the_server_is_made_anew(monkeypatch):
+    real = declaring._Remembers.new_resource
+
+    def with_uid(self, args):
+        id_, outputs = real(self, args)
+        if args.typ.endswith(":StatefulSet") and args.name == "minio":
+            outputs["metadata"] = {**outputs["metadata"], "uid": "11111111-aaaa"}
+        return id_, outputs
+
+    monkeypatch.setattr(declaring._Remembers, "new_resource", with_uid)
+    declared = declare(DEV)
+    for kind, name in (("MinioBucket", "milvus-bucket"), ("MinioUser", "milvus-user")):
+        assert declared.one(kind, name)["server_uid"] == "11111111-aaaa"
 
 
 def test_minio_is_reached_by_a_name_that_no_service_link_turns_into_configuration(minio):

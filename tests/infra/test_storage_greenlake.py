@@ -12,9 +12,10 @@ from greenlake_server import (
     Store,
 )
 
-from infra.storage import greenlake_session, policy
-from infra.storage.greenlake import TaskFailedError
-from infra.storage.greenlake_resources import (
+from infra.storage import policy
+from infra.storage.greenlake import session as greenlake_session
+from infra.storage.greenlake.declared import TaskFailedError
+from infra.storage.greenlake.resources import (
     GreenLakeBucketProvider,
     GreenLakePolicyProvider,
     GreenLakeUserProvider,

@@ -16,9 +16,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.secrets import x509
-from infra.storage import minio_key, policy
-from infra.storage.minio_admin import Reply
-from infra.storage.minio_resources import BucketProvider, UserProvider, admin
+from infra.storage import policy
+from infra.storage.minio import key as minio_key
+from infra.storage.minio.admin import Reply
+from infra.storage.minio.resources import BucketProvider, UserProvider, admin
 from tests.local.s3_servers import minio_binary
 from validation.errors import CredentialsError, OwnershipError, UnreachableError
 

@@ -18,21 +18,23 @@ from declaring import (
 
 from infra import program
 from infra.images import lock_file
-from validation import in_cluster
+from tests.builders import build
 from validation import target as targets
+from validation.common.resources import rules_file
 from validation.errors import ConfigurationError, UnreachableError
-from validation.profiles import PROFILES
-from validation.resources import rules_file
-from validation.s3.client import connect
-from validation.stored_runs import (
+from validation.runs import in_cluster
+from validation.runs.in_bucket import (
     LAST,
     begin,
     fetch,
+    read_all,
     require_last,
     require_of,
     stored_runs,
     upload,
 )
+from validation.runs.profiles import PROFILES
+from validation.s3.client.boto import connect
 from validation.target import SecretRef, Storage
 
 RULES = """schema: milvus-kit/slo/1
@@ -110,7 +112,7 @@ def test_it_has_no_right_in_the_cluster_and_holds_no_secret(declared):
 def test_it_runs_once_and_after_everything_it_validates(declared):
     job = declared.of("Job")["milvus-validation"]
     assert job.inputs["spec"]["backoffLimit"] == 0
-    assert {"milvus-proxy", "milvus"} <= set(job.depends_on)
+    assert {"milvus-proxy-started", "milvus"} <= set(job.depends_on)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "acceptance", "soak"])
@@ -243,10 +245,10 @@ def test_a_run_is_not_the_last_once_the_job_has_begun_another(
     upload(make_run(tmp_path / "there", name), storage, "results")
     require_last(storage, "results", "prod", name)  # of a release that did not tell
     for begun in ("20251231T235959Z", "20260101T000000Z"):
-        monkeypatch.setattr("validation.stored_runs.stamp", lambda begun=begun: begun)
+        monkeypatch.setattr("validation.runs.in_bucket.stamp", lambda begun=begun: begun)
         begin(storage, "results", "prod")
         require_last(storage, "results", "prod", name)
-    monkeypatch.setattr("validation.stored_runs.stamp", lambda: "20260101T000001Z")
+    monkeypatch.setattr("validation.runs.in_bucket.stamp", lambda: "20260101T000001Z")
     begin(storage, "results", "another")
     require_last(storage, "results", "prod", name)
     begin(storage, "results", "prod")
@@ -279,6 +281,20 @@ def test_a_file_that_would_leave_the_runs_folder_is_refused(storage, bucket, tmp
     with pytest.raises(ConfigurationError, match="strange name"):
         fetch(storage, "results", tmp_path / "here")
     assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_every_run_in_the_bucket_is_read_and_what_is_none_is_named(storage, tmp_path):
+    wanted = [build(tmp_path / f"2026010{day}T000000Z-prod").verdict for day in (1, 2)]
+    for folder in sorted(tmp_path.iterdir()):
+        upload(folder, storage, "results")
+    upload(make_run(tmp_path, "20260103T000000Z-prod"), storage, "results")
+    found, left_out = read_all(storage, "results")
+    assert [one.verdict for one in found] == wanted
+    assert len(left_out) == 1
+    assert left_out[0].startswith("20260103T000000Z-prod: these are not results")
+    with pytest.raises(ConfigurationError, match="no run in the bucket"):
+        read_all(storage, "elsewhere")
 
 
 @pytest.mark.usefixtures("bucket")

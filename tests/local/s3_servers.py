@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from validation.cache import cache_folder, filling
+from validation.common.cache import cache_folder, filling
+from validation.common.progress import Progress
 from validation.local import ports
-from validation.progress import Progress
 from validation.target import SecretRef, Storage
 
 ACCESS, SECRET = "kit-test-key", "kit-test-secret-key"
@@ -82,7 +82,7 @@ def running(command, *, port, environment, log: Path, scheme="http", ready="", h
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(120)
 
 
 def _await(url: str, process: subprocess.Popen, log: Path, *, healthy: bool) -> None:

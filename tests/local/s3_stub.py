@@ -24,9 +24,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from s3_stub_model import Bucket, S3Error
 from s3_stub_store import Operations
 
-from validation.s3.checksums import ALGORITHMS, checksum, content_md5
-from validation.s3.endpoint import Keys
-from validation.s3.signing import Payload, Signer
+from validation.s3.client.checksums import ALGORITHMS, checksum, content_md5
+from validation.s3.client.endpoint import Keys
+from validation.s3.client.signing import Payload, Signer
 
 REGION = "us-east-1"
 OUTSIDER = Keys("outsider-key", "outsider-secret-key")
@@ -67,6 +67,8 @@ class Stub(ThreadingHTTPServer):
         """By key, how many have checked that it is absent and are about to write it."""
         self.completing: Counter[str] = Counter()
         """By key, how many uploads are being completed."""
+        self.completed: dict[str, str] = {}
+        """By upload that is done, the ETag of what it made."""
         self.uploaded: set[str] = set()
         """Keys that an upload was begun for."""
         self.read: set[str] = set()
@@ -113,7 +115,7 @@ def serving(keys: Keys) -> Iterator[Stub]:
     finally:
         stub.shutdown()
         stub.server_close()
-        thread.join()
+        thread.join(120)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,8 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         del format, args  # requests are many, and checked by their answers
 
     def _serve(self) -> None:
-        length = int(self.headers.get("content-length") or 0)
-        self.raw = self.rfile.read(length)
+        self.raw = self._received()
         self.lower = {name.lower(): value for name, value in self.headers.items()}
         parts = urlsplit(self.path)
         self.encoded_path = parts.path
@@ -149,6 +150,17 @@ class Handler(BaseHTTPRequestHandler):
                 Operations(self).run()
         except S3Error as error:
             self.fail(error)
+
+    def _received(self) -> bytes:
+        """Return the body as it came, without the chunks of its transfer."""
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  (the base's names)
 
@@ -227,6 +239,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _presigned(self) -> None:
         server, query = self.server, dict(self.query)
+        if server.broken("no link works"):
+            raise S3Error(403, "AccessDenied")
         signature = query.pop("X-Amz-Signature")
         made = _parsed(query["X-Amz-Date"])
         until = made + timedelta(seconds=int(query["X-Amz-Expires"]))
@@ -294,6 +308,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _unframed(self, payload: Payload) -> bytes:
         server, rest, parts, previous = self.server, self.raw, [], self.seed
+        if server.broken("no body in chunks is taken"):
+            raise S3Error(501, "NotImplemented")
+        self._refuse_part(payload)
         while True:
             line, _, rest = rest.partition(b"\r\n")
             size_text, _, mark = line.partition(b";chunk-signature=")
@@ -302,7 +319,8 @@ class Handler(BaseHTTPRequestHandler):
             if payload is not Payload.UNSIGNED_TRAILER and self.signer is not None:
                 previous = self.signer.chunk(previous, data)
                 if mark.decode() != previous and not server.broken("integrity.tampered-chunk"):
-                    raise S3Error(403, "SignatureDoesNotMatch")
+                    odd = server.broken("what is refused is answered with 500")
+                    raise S3Error(500 if odd else 403, "SignatureDoesNotMatch")
                 previous = mark.decode()
             if not size:
                 break
@@ -312,7 +330,7 @@ class Handler(BaseHTTPRequestHandler):
         for line in rest.split(b"\r\n"):
             name, _, value = line.decode().partition(":")
             if name.startswith("x-amz-checksum-"):
-                right = checksum(name.removeprefix("x-amz-checksum-"), body) == value
+                right = checksum(name.removeprefix("x-amz-checksum-"), body) == value.strip()
                 if not right and not server.broken("integrity.wrong-trailer"):
                     raise S3Error(400, "BadDigest")
         faults = {
@@ -320,7 +338,19 @@ class Handler(BaseHTTPRequestHandler):
             Payload.CHUNKS_TRAILER: "integrity.signed-trailer",
             Payload.UNSIGNED_TRAILER: "integrity.unsigned-trailer",
         }
-        return self.raw if server.broken(faults[payload]) else body
+        other = "partNumber" in self.query or "if-none-match" in self.lower
+        return self.raw if server.broken(faults[payload]) and not other else body
+
+    def _refuse_part(self, payload: Payload) -> None:
+        """Refuse a part with a trailer, as stores do that want to know its length beforehand."""
+        if "partNumber" not in self.query:
+            return
+        streamed = "transfer-encoding" in self.lower
+        if streamed and self.server.broken("integrity.cpp-parts"):
+            raise S3Error(411, "MissingContentLength")
+        signed = payload is Payload.CHUNKS_TRAILER
+        if signed and self.server.broken("integrity.go-parts"):
+            raise S3Error(400, "XAmzContentSHA256Mismatch")
 
 
 def _parsed(timestamp: str) -> datetime:

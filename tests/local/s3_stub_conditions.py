@@ -29,12 +29,15 @@ class Conditions(Request):
             if self.key in self.bucket.tombs and self.broken("conditional.after-delete"):
                 raise S3Error(412, "PreconditionFailed")
             if current is not None and not self._ignored(current, multipart=multipart):
-                if self.body == b"second" and self.broken("conditional.create"):
-                    self.keep(self.body)
                 raise S3Error(412, "PreconditionFailed")
-        match = self.headers.get("if-match")
-        outdated = match and (current is None or current.etag != match)
-        if outdated and not self.broken("conditional.if-match"):
+        match = self.headers.get("if-match", "")
+        bare = match.strip('"')
+        outdated = match and (current is None or current.etag.strip('"') != bare)
+        if bare != match and self.broken("conditional.if-match"):
+            outdated = False
+        if bare == match != "" and self.broken("conditional.if-match-bare"):
+            outdated = True
+        if outdated:
             raise S3Error(412, "PreconditionFailed")
 
     def _ignored(self, current: Version, *, multipart: bool) -> bool:
@@ -45,7 +48,8 @@ class Conditions(Request):
         return (
             (multipart and not raced and self.broken("conditional.multipart"))
             or (last == "0.blk" and self.broken("conditional.fence-race"))
-            or (fences == ["true", "true"] and self.broken("conditional.fence"))
+            or (fences == ["true", "true"] and last == "3.blk" and self.broken("conditional.fence"))
+            or ("conditional_write_test" in last and self.broken("conditional.detection"))
             or (
                 raced
                 and self.key not in self.stub.uploaded

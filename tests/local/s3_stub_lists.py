@@ -76,13 +76,27 @@ class Lists(Request):
         young = datetime.now(UTC) - timedelta(milliseconds=50)
         return {key: one for key, one in found.items() if one.time < young}
 
+    def _emptied(self, prefix: str) -> list[str]:
+        """Return deleted keys below a prefix whose folders are still listed."""
+        below = f"{prefix}emptied/" if self.broken("listing.emptied-folder") else prefix
+        stay = self.broken("listing.emptied-folder") or self.broken("emptied folders stay")
+        return [key for key in self.bucket.tombs if stay and key.startswith(below)]
+
+    def _break(self) -> None:
+        breaks = self.broken("one listing of ten breaks") and not next(self.stub.listings) % 10
+        if breaks or self.broken("listings break"):
+            raise S3Error(500, "InternalError")
+
     def list_objects(self) -> None:
+        self._break()
         query, second = self.query, self.query.get("list-type") == "2"
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         token = base64.b64decode(query.get("continuation-token", "")).decode()
         after = token or query.get("start-after" if second else "marker", "")
         visible = self._visible(prefix)
         names = _names(visible, prefix, delimiter)
+        if gone := self._emptied(prefix) if delimiter else []:
+            names = sorted({*names, *_names(gone, prefix, delimiter)})
         if delimiter and self.broken(f"listing.v{1 + second}-delimiter"):
             names = [name for name in names if name not in visible]
         left = [name for name in names if name > after]

@@ -152,11 +152,16 @@ class Operations(Lists, Uploads):
                 self.http.answer(headers={"ETag": one.etag})
                 return
             one = self.keep(self.body)
-            self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": one.id})
+            told = "of-this-write" if self.broken("each write is told a version") else one.id
+            self.http.answer(headers={"ETag": one.etag, "x-amz-version-id": told})
 
     def _refuse_name(self) -> None:
         if self.broken("objects.key-unusual") and set(self.key) & set('<>"^`|\\'):
             raise S3Error(400, "InvalidObjectName")
+        above = {self.key[:at] for at, one in enumerate(self.key) if one == "/"}
+        below = any(key.startswith(f"{self.key}/") for key in self.bucket.objects)
+        if self.broken("objects.beside-folder") and (below or above & self.bucket.objects.keys()):
+            raise S3Error(409, "ObjectParentIsFile")
         if self.broken("objects.key-length") and len(self.key.encode()) > 1_000:
             raise S3Error(400, "KeyTooLongError")
 
@@ -204,6 +209,12 @@ class Operations(Lists, Uploads):
         return self.bucket.tombs.get(self.key) if cached else None
 
     def head_object(self) -> None:
+        folder = f"{self.key.rstrip('/')}/"
+        below = any(key.startswith(folder) for key in self.bucket.objects)
+        absent = self.key not in self.bucket.objects
+        if absent and below and self.broken("objects.head-prefix"):
+            self.http.answer()
+            return
         one = self._found()
         size = len(one.body)
         size -= size == 12_345 and self.broken("objects.head")
@@ -257,8 +268,13 @@ class Operations(Lists, Uploads):
     def _as_read(self, one: Version) -> bytes:
         """Return an object's content as this server gives it back, faults and all."""
         body = one.body
-        damaged = {4_095: "objects.body", 300_000: "objects.large"}.get(len(body))
-        if damaged and self.broken(damaged):
+        damaged = {
+            4_095: "objects.body",
+            299_999: "conditional.block",
+            300_000: "objects.large",
+        }.get(len(body))
+        in_one = "-" not in one.etag  # parts of that size are the integrity checks'
+        if damaged and in_one and self.broken(damaged):
             return bytes([body[0] ^ 1]) + body[1:]
         if not body and self.broken("objects.zero-byte"):
             return b"\n"
@@ -272,7 +288,7 @@ class Operations(Lists, Uploads):
 
     def delete_object(self) -> None:
         if "uploadId" in self.query:
-            kept = ("multipart.abort", "an aborted upload can be completed")
+            kept = ("multipart.abort", "an aborted upload can be completed", "uploads stay listed")
             if not any(map(self.broken, kept)):
                 self.bucket.uploads.pop(self.query["uploadId"], None)
             self.http.answer(204)

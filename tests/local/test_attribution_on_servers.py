@@ -23,7 +23,8 @@ from validation.milvus.objects import listed
 from validation.milvus.ownership import collection_name, drop_ours
 from validation.s3.faults.proxy import FaultProxy
 from validation.s3.faults.script import Fault, Kind
-from validation.selftest.slow_link import stalling
+from validation.selftest.wire.fault import WireFault
+from validation.selftest.wire.proxy import WireProxy
 
 COMMAND = Path(sys.executable).with_name("milvus-kit")
 ROWS = 3_000
@@ -114,9 +115,9 @@ def test_a_slow_proxy_before_milvus_does_not_turn_the_answer_to_storage(
     embedded_target, collection
 ):
     name = collection[1]
-    host, _, port = embedded_target.milvus.uri.removeprefix("http://").partition(":")
-    with stalling(host, int(port), every=1, seconds=0.05) as slow:
-        uri = f"http://127.0.0.1:{slow}"
+    with WireProxy(embedded_target.milvus.uri.removeprefix("http://")) as proxy:
+        proxy.arm(WireFault(frozenset({"Search"}), seconds=0.05))
+        uri = f"http://{proxy.address}"
         milvus = embedded_target.milvus.model_copy(update={"uri": uri})
         dataset = generate(ROWS, 64, queries=20)
         with connect(embedded_target.model_copy(update={"milvus": milvus})) as connection:

@@ -17,7 +17,7 @@ from validation.drill.keys import KeyRing
 from validation.errors import MeasurementError, UnsupportedError
 from validation.local import minio, servers, state, trust
 from validation.local.process import Owner
-from validation.s3.client import connect
+from validation.s3.client.boto import connect
 from validation.s3.faults.proxy import FaultProxy
 from validation.target import SecretRef, Tls
 
@@ -28,15 +28,16 @@ NO_TRAFFIC: Any = None
 def stack(tmp_path_factory):
     """A MinIO as the embedded stack starts it, without a Milvus."""
     folder = tmp_path_factory.mktemp("stack")
+    server = minio.S3Server("cache", "minio", s3_servers.minio_binary())
     found = state.State(
         name="drill",
         server=folder,
         version="",
         ports={"s3": s3_servers.free_port()},
-        s3=minio.S3Server("cache", "minio", s3_servers.minio_binary()),
+        s3=server,
         owner=Owner.this_process(),
     )
-    found = servers.start_s3(folder, found)
+    found = servers.start_s3(folder, found, server)
     access, secret = state.key_files(folder)
     storage = s3_servers.storage(
         f"http://127.0.0.1:{found.ports['s3']}",

@@ -5,7 +5,8 @@ import contextlib
 import numpy as np
 import pytest
 
-from validation import rules
+from validation.common.progress import Progress
+from validation.common.resources import find
 from validation.datasets.generated import generate
 from validation.drill import bench as benches
 from validation.drill import damage, recovery, trial
@@ -14,11 +15,10 @@ from validation.drill.faults import Scripted
 from validation.drill.runner import PROFILE, RULES, observe
 from validation.local import process, state
 from validation.milvus import loading, objects, searching
-from validation.progress import Progress
-from validation.recorder import Recorder
-from validation.resources import find
-from validation.s3.client import connect
+from validation.runs.recorder import Recorder
+from validation.s3.client.boto import connect
 from validation.s3.faults.script import Fault, Kind
+from validation.verdicts import rules
 
 FEW = 7
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def after_recovery(monkeypatch, doing):
 
 def far_rows(bench):
     """Return rows that are no query's neighbours, so that no answer changes without them."""
-    near = np.unique(bench.live.truth(bench.dataset).rows)
+    near = np.unique(bench.live.expected(bench.dataset).truth.rows)
     return [int(row) for row in np.flatnonzero(bench.live.acknowledged) if row not in near]
 
 
@@ -194,7 +194,7 @@ def test_searches_that_are_blind_to_what_was_written_meanwhile_are_wrong(
         found = trial.run_trial(bench, after_recovery(patched, sighted))
     seen = verdicts(found)
     assert set(seen["fail"]) == {"drill.wrong_answers"}
-    assert "a nearer row is left out" in seen["fail"]["drill.wrong_answers"]
+    assert "nearer rows left out" in seen["fail"]["drill.wrong_answers"]
 
 
 def test_wrong_answers_of_static_are_noticed_as_soon_as_it_is_loaded_again(

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from validation.cli import drill as command
+from validation.common.progress import Progress
 from validation.datasets.generated import generate
 from validation.drill import bench as benches
 from validation.drill import exercise, recovery, trial
@@ -13,7 +14,6 @@ from validation.drill.acts import scripted
 from validation.drill.faults import FAULTS, Scripted
 from validation.drill.runner import PROFILE
 from validation.errors import ExitCode, MeasurementError
-from validation.progress import Progress
 from validation.report.store import read_results
 from validation.s3.faults.script import Fault, Kind
 

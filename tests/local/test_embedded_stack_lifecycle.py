@@ -18,11 +18,11 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from tests.waiting import eventually
+from validation.common.progress import Progress
 from validation.errors import EmbeddedStackError, UsageError
 from validation.local import ports, state
 from validation.local.stack import EmbeddedStack, restart
 from validation.local.state import State
-from validation.progress import Progress
 
 HOLDER = """
 import sys, time
@@ -78,7 +78,7 @@ def holders(tmp_path) -> Iterator[dict[Path, subprocess.Popen[str]]]:
     finally:
         for holder in both.values():
             holder.kill()
-            holder.communicate()
+            holder.communicate(timeout=120)
         for folder in both:
             EmbeddedStack(folder, progress=Progress(quiet=True)).stop(kill=True)
 
@@ -101,13 +101,13 @@ def test_two_stacks_side_by_side_do_not_meet_and_a_crashed_or_interrupted_parent
 
     assert len(processes_of(one)) >= 5  # the holder, two supervisors, two servers
     first.kill()
-    first.communicate()
+    first.communicate(timeout=120)
     eventually(lambda: not processes_of(one))
     assert not EmbeddedStack(one).status().running
     assert EmbeddedStack(two).status().running
 
     os.killpg(second.pid, signal.SIGINT)  # as Ctrl-C in a terminal
-    _, said = second.communicate()
+    _, said = second.communicate(timeout=120)
     assert "KeyboardInterrupt" in said  # it was not swallowed
     assert processes_of(two) == []
     assert not EmbeddedStack(two).status().servers
@@ -118,7 +118,7 @@ def test_ctrl_c_while_a_server_starts_leaves_nothing(tmp_path, sign):
     holder = hold(tmp_path)
     eventually((tmp_path / f"{sign}.pid").exists)
     os.killpg(holder.pid, signal.SIGINT)
-    holder.communicate()
+    holder.communicate(timeout=120)
     eventually(lambda: not processes_of(tmp_path))
 
 

@@ -24,6 +24,13 @@ def test_the_embedded_server_is_reached_and_says_its_version(embedded_target):
         assert not connection.is_lite
 
 
+def test_a_proxy_that_the_environment_names_is_not_asked(embedded_target, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with connect(embedded_target) as connection:
+        assert connection.client.list_collections() is not None
+
+
 def test_a_server_that_is_too_old_is_refused_by_its_version(embedded_target):
     with connect(embedded_target) as connection:
         connection.require_version("2.3")
@@ -54,6 +61,11 @@ def test_a_database_that_does_not_exist_is_named(embedded_target):
     milvus = embedded_target.milvus.model_copy(update={"database": "nowhere"})
     with pytest.raises(ConfigurationError, match=r"database.*nowhere"):
         connect(embedded_target.model_copy(update={"milvus": milvus}))
+
+
+def test_a_database_in_the_path_of_the_uri_is_the_one_that_is_meant(embedded_target):
+    with pytest.raises(ConfigurationError, match=r"database.*t_absent"):
+        connect(target(f"{embedded_target.milvus.uri}/t_absent"))
 
 
 def test_tls_to_a_server_without_it_says_so(embedded_target):
@@ -107,8 +119,6 @@ def test_a_server_that_hangs_up_leads_to_tls():
 @pytest.mark.parametrize(
     ("milvus", "said"),
     [
-        ({"uri": "milvus.example:19530"}, "not the address"),
-        ({"uri": "http://milvus:port"}, "not the address"),
         ({"uri": "/no/such/folder/a.db"}, "folder .* does not exist"),
         ({"uri": "http://a:1", "tls": {"mode": "server", "ca_file": "/no/ca.pem"}}, "ca_file"),
         ({"uri": "http://a:1", "tls": {"mode": "mutual"}}, "client_certificate_file"),

@@ -6,20 +6,22 @@ import threading
 import numpy as np
 import pytest
 
+from validation.answers.checking import check
+from validation.answers.model import Expected
+from validation.answers.precision import Precision
 from validation.datasets.generated import generate, selecting
-from validation.datasets.ground_truth import exact
+from validation.datasets.ground_truth import exact, exact_under
 from validation.datasets.model import Condition, Filter, Queries
 from validation.errors import MeasurementError, OwnershipError, UnsupportedError
-from validation.load.open_loop import open_loop
+from validation.load.loops import open_loop, serial
 from validation.load.plan import search_plan
-from validation.load.serial import serial
 from validation.local.stack import EmbeddedStack
 from validation.milvus import (
     capabilities,
     indexing,
     loading,
     manifest,
-    overlap,
+    objects,
     ownership,
     reading,
     schema,
@@ -107,26 +109,23 @@ def test_rows_that_nobody_expects_are_read_although_ranges_were_cut_for_others(
     assert (found.missing, found.unexpected, found.changed) == (0, 1_600, 0)
 
 
-def test_a_range_whose_answer_is_refused_is_read_page_by_page(server, loaded, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_PAGE", 700)
-    whole = wire.Wire.call
-    refused = []
-
-    def too_large(self, method, request, **options):
-        if method == "Query" and " < " in request.expr and not request.query_params:
-            refused.append(request.expr)
-            raise MeasurementError("the answer is too large")
-        return whole(self, method, request, **options)
-
-    monkeypatch.setattr(wire.Wire, "call", too_large)
-    sent = manifest.sent(DATASET)
-    assert manifest.stored(server, loaded.name, like=sent).digest == sent.digest
-    assert refused
+def test_rows_below_another_prefix_than_was_declared_are_told_and_not_missed(server, loaded):
+    store = server.target.storage
+    found = objects.inventory(server, loaded.name, store)
+    assert found.objects["insert_log"] > 0
+    unknown = store.model_copy(update={"root_path": None})
+    assert objects.inventory(server, loaded.name, unknown).objects == found.objects
+    wrong = store.model_copy(update={"root_path": "file"})
+    with pytest.raises(MeasurementError, match=r"below file/ .* lies below files/") as caught:
+        objects.inventory(server, loaded.name, wrong)
+    assert "storage.root_path: files" in caught.value.remedy
 
 
 def test_a_flat_index_finds_the_exact_neighbours(server, loaded):
     answers = searching.search(server, loaded.name, DATASET.queries.vectors, k=10)
-    assert (overlap.ann_overlap(answers, TRUTH, DATASET, 10) == 1).all()
+    found = check(answers, Expected(DATASET, TRUTH, precision=Precision("L2"), exhaustive=True))
+    assert (found.overlap == 1).all()
+    assert not found.wrong.any(), found.examples
     np.testing.assert_allclose(answers.distances, TRUTH.distances, rtol=1e-5)
 
 
@@ -135,8 +134,8 @@ def test_filtered_search_finds_the_exact_neighbours_that_match(server, loaded, s
     wanted = selecting(share)
     truth = exact(DATASET.vectors, DATASET.queries.vectors, 10, mask=wanted.mask(DATASET.scalars))
     answers = searching.search(server, loaded.name, DATASET.queries.vectors, k=10, filter=wanted)
-    assert overlap.filter_violations(answers, DATASET, wanted).counts.sum() == 0
-    assert (overlap.ann_overlap(answers, truth, DATASET, 10) == 1).all()
+    found = check(answers, Expected(DATASET, truth, wanted, exhaustive=True))
+    assert not found.wrong.any(), found.examples
 
 
 def test_a_filter_finds_just_what_it_names_whatever_characters_are_in_it(server, monkeypatch):
@@ -168,8 +167,9 @@ def test_a_filter_finds_just_what_it_names_whatever_characters_are_in_it(server,
 def test_filters_of_single_queries_are_kept_apart(server, loaded):
     filters = [None, selecting(0.01)] * 25
     answers = searching.search(server, loaded.name, DATASET.queries.vectors, k=10, filter=filters)
-    assert overlap.filter_violations(answers, DATASET, filters).counts.sum() == 0
-    assert (overlap.ann_overlap(answers, TRUTH, DATASET, 10)[::2] == 1).all()
+    truth = exact_under(DATASET, 10, filters)
+    found = check(answers, Expected(DATASET, truth, filters, exhaustive=True))
+    assert not found.wrong.any(), found.examples
 
 
 def test_searches_under_load_are_complete(server, loaded):
@@ -196,7 +196,7 @@ def test_another_index_takes_the_place_of_the_first_and_keeps_the_rows(server, l
     answers = searching.search(
         server, loaded.name, DATASET.queries.vectors, k=10, params=index.search
     )
-    assert overlap.ann_overlap(answers, TRUTH, DATASET, 10).mean() > 0.9
+    assert check(answers, Expected(DATASET, TRUTH)).overlap.mean() > 0.9
     assert manifest.stored(server, loaded.name).digest == manifest.sent(DATASET).digest
 
 

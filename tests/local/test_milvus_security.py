@@ -1,19 +1,31 @@
 """A real server with TLS and users: what a wrong certificate and a wrong password look like."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
+import numpy as np
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pymilvus.grpc_gen import milvus_pb2
 
+from validation.common.progress import Progress
 from validation.errors import CredentialsError, UnreachableError
+from validation.load.engine import Engine
+from validation.load.plan import Plan
+from validation.load.record import Feed
+from validation.load.replies import read
 from validation.local import milvus, ports, process
 from validation.milvus.connection import connect
+from validation.milvus.wire import Endpoint
 from validation.target import Target
+from validation.upgrade import differing, making
 
 SERVER_NAME = "milvus.internal"
 _S3 = {"host": "127.0.0.1", "port": 1, "bucket": "none", "root_path": "none"}
@@ -121,6 +133,58 @@ def test_a_ca_given_as_text_works_and_leaves_no_file_behind(secured, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def searched(endpoint):
+    """Search a collection that is not there, as load does, and return how that failed."""
+    request = milvus_pb2.SearchRequest(collection_name="absent", nq=1)
+    plan = Plan(endpoint, (request.SerializeToString(),), (1,))
+    with Engine(plan) as engine:
+        record = engine.run(Feed(np.arange(1)))
+    return read(plan, np.arange(1), record.failures, record.replies).failures[0]
+
+
+def test_load_takes_the_same_ca_name_and_password(secured):
+    with connect(target(secured)) as connection:
+        endpoint = connection.wire.endpoint
+    assert "not found" in searched(endpoint)
+    stranger = dataclasses.replace(endpoint, token="root:wrong")
+    assert searched(stranger) == "gRPC UNAUTHENTICATED"
+    other = pem(certificate("another CA"))[0].encode()
+    unknown = dataclasses.replace(endpoint, root_certificates=other)
+    assert searched(unknown) == "TLS: unable to get local issuer certificate"
+    named = dataclasses.replace(endpoint, server_name="")
+    assert searched(named).startswith("TLS: IP address mismatch")
+    plain = dataclasses.replace(endpoint, secure=False)
+    assert searched(plain).startswith(("connection lost", "HTTP/2"))
+
+
+def test_load_shows_a_certificate_of_its_own_where_one_is_wanted():
+    authority = certificate("a CA of this test")
+    alternatives = [x509.DNSName(SERVER_NAME)]
+    shown, private = pem(certificate(SERVER_NAME, issuer=authority, alternatives=alternatives))
+    root = pem(authority)[0].encode()
+    pair = (private.encode(), shown.encode())
+    credentials = grpc.ssl_server_credentials([pair], root, require_client_auth=True)
+    server = grpc.server(ThreadPoolExecutor(2))
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    ours, key = pem(certificate("a client", issuer=authority))
+    endpoint = Endpoint(
+        "here",
+        f"127.0.0.1:{port}",
+        secure=True,
+        root_certificates=root,
+        certificate=ours.encode(),
+        key=key.encode(),
+        server_name=SERVER_NAME,
+    )
+    try:
+        assert searched(endpoint) == "gRPC UNIMPLEMENTED"
+        refused = searched(dataclasses.replace(endpoint, certificate=None, key=None))
+        assert refused.startswith(("TLS: ", "connection lost"))
+    finally:
+        server.stop(0)
+
+
 @pytest.mark.parametrize(
     "auth", [{"user": "root", "password": {"value": "not-this-one"}}, None], ids=["wrong", "none"]
 )
@@ -157,3 +221,23 @@ def test_handshakes_that_fail_print_nothing(secured, capfd):
     with contextlib.suppress(UnreachableError):
         connect(target(secured, tls={"mode": "server"}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_manifest_names_users_and_roles_and_what_a_role_was_given(secured, tmp_path):
+    with connect(target(secured)) as connection:
+        client = connection.client
+        client.create_user("reader", "a password of 12")
+        client.create_role("readers")
+        client.grant_role("reader", "readers")
+        before, after = tmp_path / "before", tmp_path / "after"
+        made = making.make(connection, before, Progress(quiet=True))
+        assert made.users == {"reader": ["readers"], "root": []}
+        assert sorted(made.roles or ()) == ["admin", "public", "readers"]
+        client.grant_privilege("readers", "Collection", "Query", "*")
+        making.make(connection, after, Progress(quiet=True))
+        client.revoke_privilege("readers", "Collection", "Query", "*")
+        client.drop_user("reader")
+        client.drop_role("readers")
+    (said,) = differing.differ(before, after).found
+    assert said.startswith("roles: readers was [], now ")
+    assert "Query" in said

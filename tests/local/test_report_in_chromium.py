@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import build
+from tests.stores import installed
 from validation.report import html
 from validation.report.results import Check, State
 
@@ -170,3 +171,39 @@ def test_the_page_prints_with_its_evidence(opened):
     printed = page.pdf()
     assert printed.startswith(b"%PDF")
     assert len(printed) > 50_000
+
+
+@pytest.mark.slow  # axe-core comes from npm
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing_that_shuts_a_reader_out(opened, width, scheme):
+    page = opened(width=width, scheme=scheme, scripts=True)
+    page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    page.evaluate(installed.axe_core().read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert found["passes"]
+    assert [f"{one['impact']}: {one['id']}: {one['help']}" for one in found["violations"]] == []
+
+
+def test_every_link_and_fold_is_reached_by_the_tab_key_alone(opened):
+    page = opened(scripts=True)
+    wanted = page.locator("a, summary").count()
+    seen = set()
+    for _ in range(wanted + 5):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.evaluate(
+                "[...document.querySelectorAll('a, summary')].indexOf(document.activeElement)"
+            )
+        )
+    shut = page.locator("details:not([open]) a").count()  # reached once their fold is open
+    assert len(seen - {-1}) == wanted - shut
+
+
+def test_a_link_to_evidence_opens_what_it_leads_to(opened):
+    page = opened(scripts=True)
+    link = page.locator("a[href^='#evidence-']").first
+    place = page.locator(link.get_attribute("href"))
+    assert not place.is_visible()
+    link.click()
+    assert place.is_visible()

@@ -15,17 +15,17 @@ import s3_servers
 import s3_stub
 from test_s3_tls import LIGHT, certificate
 
-from validation.s3.client import connect
-from validation.s3.conformance.addresses import _pairs
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys, addresses_of, endpoint_of
+from validation.s3.conformance.access.addresses import _pairs
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
-from validation.s3.endpoint import Keys, addresses_of, endpoint_of
 from validation.s3.faults.proxy import Certificate, FaultProxy
 from validation.s3.faults.script import Fault, Kind
-from validation.s3.preflight import preflight
+from validation.s3.preflight.run import preflight
 from validation.s3.workspace import opened
 from validation.target import Tls
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 NAME = "s3.kit.test"
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")

@@ -11,18 +11,19 @@ import s3_servers
 import s3_stub
 
 from validation.errors import ConfigurationError, CredentialsError, ExitCode, UnreachableError
-from validation.s3 import console
-from validation.s3.client import connect
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys, endpoint_of
+from validation.s3.client.failures import translated
+from validation.s3.client.wire import Reply
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
-from validation.s3.endpoint import Keys, endpoint_of
-from validation.s3.failures import translated
-from validation.s3.preflight import preflight
-from validation.s3.reach import _ask, reach
-from validation.s3.wire import Reply
+from validation.s3.preflight import console
+from validation.s3.preflight.contract import Options, chosen
+from validation.s3.preflight.reach import _ask, reach
+from validation.s3.preflight.run import preflight
 from validation.s3.workspace import Effort, Permissions, opened
 from validation.target import SecretRef
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<html>hi</html>"
 LOOP = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"
@@ -57,7 +58,7 @@ def answering(reply: bytes | None):
             if connection.recv(65_536) and reply is not None:
                 connection.sendall(reply)
                 return
-            over.wait()
+            over.wait(120)
 
     return serving(one)
 
@@ -125,10 +126,13 @@ def test_a_missing_bucket_is_a_mistake_in_the_configuration(stub):
     assert caught.value.exit_code is ExitCode.USAGE
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "ftp://x", "http://h/b"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["127.0.0.1:9000", "ftp://x", "http://h/b", "http://h:0", "http://h:70000", "http://h?x"],
+)
 def test_an_endpoint_must_be_a_url_without_path(endpoint):
-    with pytest.raises(ConfigurationError, match="not a URL"):
-        reach(s3_servers.storage(endpoint))
+    with pytest.raises(ConfigurationError, match=r"endpoint: .*write http\(s\)://HOST:PORT"):
+        chosen(target=None, stack=None, endpoint=endpoint, options=Options(bucket="b"))
 
 
 @pytest.mark.parametrize("name", ["", "a bucket", "b/c"])
@@ -146,7 +150,7 @@ def test_a_redirect_to_a_port_that_only_begins_as_ours_leads_elsewhere(monkeypat
     endpoint = "http://127.0.0.1:808"
     storage = s3_servers.storage(endpoint)
     reply = Reply(301, {"location": f"{endpoint}0/milvus"}, b"")
-    monkeypatch.setattr("validation.s3.reach.exchange", lambda *_, **__: reply)
+    monkeypatch.setattr("validation.s3.preflight.reach.exchange", lambda *_, **__: reply)
     with pytest.raises(UnreachableError, match="elsewhere"):
         _ask(storage, endpoint_of(storage), 1.0)
 

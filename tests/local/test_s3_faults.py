@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from types import SimpleNamespace
 
 import botocore.exceptions as boto
 import httpx
@@ -13,16 +14,17 @@ import s3_servers
 import s3_stub
 from test_s3_stub import EFFORT, PERMISSIONS
 
-from validation.s3.client import connect
-from validation.s3.conformance.objects import noise
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys
+from validation.s3.client.failures import error_code
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import CHECKS
-from validation.s3.endpoint import Keys
-from validation.s3.failures import error_code
+from validation.s3.conformance.writing.objects import noise
+from validation.s3.faults import exchange
 from validation.s3.faults.proxy import FaultProxy
 from validation.s3.faults.script import Fault, Kind, Script
 from validation.s3.workspace import opened
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 BODY = noise(3_000_000)
 
@@ -106,7 +108,9 @@ def test_an_error_is_answered_in_the_stores_place_as_often_as_asked(
 
 
 @pytest.mark.parametrize(
-    "kind", [Kind.RESET, Kind.TRUNCATE, Kind.CORRUPT, Kind.CORRUPT_UPLOAD], ids=str
+    "kind",
+    [Kind.RESET, Kind.TRUNCATE, Kind.CORRUPT, Kind.CORRUPT_UPLOAD, Kind.STALLED_UPLOAD],
+    ids=str,
 )
 def test_a_request_without_a_body_to_damage_goes_well_and_counts_as_no_fault(client, proxy, kind):
     proxy.script.arm(Fault(kind))
@@ -150,6 +154,22 @@ def test_one_bit_of_an_upload_is_wrong_and_a_store_that_checks_refuses_it(client
     proxy.script.arm(Fault(Kind.CORRUPT_UPLOAD, times=1))
     with pytest.raises(boto.ClientError, match="XAmzContentSHA256Mismatch"):
         client.put_object(Bucket="milvus", Key="files/new", Body=BODY)
+
+
+def test_an_upload_stops_in_its_middle_and_arrives_whole_in_the_end(
+    client, proxy, stub, monkeypatch
+):
+    stops = []
+
+    def stop(seconds):
+        stops.append((seconds, "files/slow" in stub.buckets["milvus"].objects))
+
+    monkeypatch.setattr(exchange, "time", SimpleNamespace(sleep=stop))
+    proxy.script.arm(Fault(Kind.STALLED_UPLOAD, seconds=12.0))
+    client.put_object(Bucket="milvus", Key="files/slow", Body=BODY)
+    assert stops == [(12.0, False)]
+    assert stub.buckets["milvus"].current("files/slow").body == BODY
+    assert proxy.script.injected == {Kind.STALLED_UPLOAD: 1}
 
 
 def test_an_answer_is_lost_after_the_store_did_what_was_asked(client, proxy, stub):

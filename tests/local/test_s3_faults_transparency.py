@@ -66,7 +66,7 @@ def store(serve):
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join()
+        thread.join(120)
 
 
 def connected(endpoint):
@@ -397,6 +397,6 @@ def test_over_tls_bodies_pass_both_ways_at_once_and_end_in_order(tmp_path):
         sending = threading.Thread(target=tls.sendall, args=(put(body),))
         sending.start()
         found, how = received(tls)
-        sending.join()
+        sending.join(120)
     assert (found.endswith(body), how) == (True, "closed")
     assert inner.script.failed == proxy.script.failed == {}

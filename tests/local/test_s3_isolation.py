@@ -9,18 +9,18 @@ import pytest
 import s3_servers
 
 from validation.errors import ExitCode, UsageError
-from validation.s3.client import connect
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys, endpoint_of
 from validation.s3.conformance.table import TABLE
-from validation.s3.contract import outsider
-from validation.s3.endpoint import Keys, endpoint_of
-from validation.s3.preflight import preflight
-from validation.s3.profile import load
+from validation.s3.preflight.contract import outsider
+from validation.s3.preflight.profile import load
+from validation.s3.preflight.run import preflight
 from validation.s3.workspace import Permissions
 from validation.target import SecretRef
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 minio_admin = pytest.importorskip(
-    "infra.storage.minio_admin", reason="missing tool: milvus-kit[infra]"
+    "infra.storage.minio.admin", reason="missing tool: milvus-kit[infra]"
 )
 CHECK, NAMES = TABLE["access.other-prefix"], TABLE["access.other-names"]
 ROOT = Keys(s3_servers.ACCESS, s3_servers.SECRET)
@@ -174,7 +174,7 @@ def test_an_other_key_that_may_not_write_there_either_proves_nothing(tenant):
 
 
 def test_what_the_other_key_could_not_remove_again_is_told(tenant, monkeypatch):
-    from validation.s3.conformance import access  # noqa: PLC0415  (patched here alone)
+    from validation.s3.conformance.access import access  # noqa: PLC0415  (patched here alone)
 
     real = access.Workspace.client
 

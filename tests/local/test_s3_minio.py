@@ -13,12 +13,12 @@ import s3_servers
 import yaml
 
 from infra.settings import parse
-from validation.s3.client import connect
-from validation.s3.preflight import preflight
-from validation.s3.profile import load, save
+from validation.s3.client.boto import connect
+from validation.s3.preflight.profile import load, save
+from validation.s3.preflight.run import preflight
 from validation.s3.workspace import Effort, Permissions
 from validation.target import Wal
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 FOREIGN = {"files/insert_log/1/2/3": b"a row", "other/thing": b"not ours"}
 
@@ -59,7 +59,8 @@ def objects(storage):
 
 def test_minio_can_carry_milvus_with_woodpecker_on_it(profile):
     broken = [one.id for one in profile.findings if one.outcome is Outcome.FAIL]
-    assert broken == ["objects.key-slashes"]  # it takes no a//b
+    # It takes no a//b, and forgets an upload with its completion.
+    assert broken == ["objects.key-slashes", "multipart.repeated-completion"]
     assert profile.verdict is Outcome.PASS, profile.reason
     assert profile.decisions.woodpecker == "safe"
     assert profile.decisions.wal.choice == "woodpecker-embedded"

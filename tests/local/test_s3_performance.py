@@ -18,20 +18,21 @@ import s3_stub
 from rich.console import Console
 
 from validation.errors import ExitCode, MeasurementError, UnsupportedError
-from validation.s3 import client_load, console, fast_client, milvus_sizes, performance
-from validation.s3.client import connect
-from validation.s3.client_load import ClientLoad
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
-from validation.s3.endpoint import Keys
-from validation.s3.milvus_sizes import written_by_milvus
-from validation.s3.performance import OPERATIONS, Meter, Plan
-from validation.s3.points import BODY
-from validation.s3.preflight import preflight
-from validation.s3.speed import measured
-from validation.s3.speed_table import legend, rows
+from validation.s3.preflight import console
+from validation.s3.preflight.run import preflight
+from validation.s3.speed import client_load, fast_client, milvus_sizes, performance
+from validation.s3.speed.client_load import ClientLoad
+from validation.s3.speed.figures import measured
+from validation.s3.speed.milvus_sizes import written_by_milvus
+from validation.s3.speed.performance import OPERATIONS, Meter, Plan
+from validation.s3.speed.points import BODY
+from validation.s3.speed.table import legend, rows
 from validation.s3.workspace import opened
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 ROOT = Path(__file__).parents[2]
 PLAN = Plan(sizes=(1_000, 3_000_000), levels=(1, 2), requests=8, seconds=20)
@@ -87,6 +88,9 @@ def test_the_table_shows_of_each_sweep_the_single_request_and_the_knee(space):
     assert "n < N: so few requests, in their time and bytes, have no such percentile" in legend(
         speeds
     )
+    sampled = sum(speed.sampled for speed in speeds)
+    assert sampled >= 3 * len([speed for speed in speeds if speed.operation in BODY])
+    assert f"{sampled} bodies were compared with what was written, byte for byte" in legend(speeds)
 
 
 def test_the_first_byte_of_a_get_has_the_same_figures_as_its_total(space):
@@ -134,6 +138,25 @@ def test_a_short_body_is_an_error(space, stub):
     for versions in stub.buckets["milvus"].objects.values():
         versions[-1].body = versions[-1].body[:-1]
     assert meter.point("GET", 1_000, 1, PLAN).errors == {"ValueError": 8}
+
+
+@pytest.mark.parametrize("operation", BODY)
+def test_bodies_that_come_back_changed_void_a_point_however_long_they_are(
+    space, monkeypatch, operation
+):
+    meter = Meter(space)
+    good = meter.point(operation, 1_000_000, 1, PLAN)
+    assert (good.sampled, good.changed, good.void) == (3, 0, "")
+    get = s3_stub.Operations.get_object
+
+    def damaged(self):
+        self.bucket.objects[self.key][-1].body = bytes(1_000_000)
+        get(self)
+
+    monkeypatch.setattr(s3_stub.Operations, "get_object", damaged)
+    found = meter.point(operation, 1_000_000, 1, PLAN)
+    assert (found.errors, found.changed) == ({}, 3)
+    assert found.void == "3 of 3 bodies that were compared had changed"
 
 
 @pytest.mark.parametrize(
@@ -351,7 +374,7 @@ def test_a_client_certificate_is_said_to_be_out_of_the_fast_clients_reach():
 
 GREEDY = """
 import runpy, sys, obstore
-from validation.s3 import performance
+from validation.s3.speed import performance
 kept = []
 async def get(store, key, body, size):
     kept.append(await (await obstore.get_async(store, key)).bytes_async())

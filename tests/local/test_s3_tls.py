@@ -23,24 +23,25 @@ from test_s3_bad_endpoints import serving
 
 from tests.waiting import eventually
 from validation.errors import ConfigurationError, ExitCode, UnreachableError
-from validation.s3.client import connect
+from validation.s3.client.boto import connect
+from validation.s3.client.wire import exchange
 from validation.s3.conformance.runner import run
 from validation.s3.conformance.table import TABLE
 from validation.s3.faults.proxy import Certificate, FaultProxy
-from validation.s3.performance import Meter, Plan
-from validation.s3.preflight import preflight
-from validation.s3.reach import reach
-from validation.s3.wire import exchange
+from validation.s3.preflight.reach import reach
+from validation.s3.preflight.run import preflight
+from validation.s3.speed.performance import Meter, Plan
 from validation.s3.workspace import Effort, Workspace, opened
 from validation.target import Tls
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 
-def certificate(folder, *, names=("127.0.0.1",), days=30, issuer=None):
+def certificate(folder, *, names=("127.0.0.1",), days=30, issuer=None, signs=False):
     """Write a certificate signed by a private CA into a folder as MinIO wants it."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     ca_key, ca = issuer or (key, None)
+    signs = signs or ca is None
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if ca else "Kit CA")])
     builder = (
         x509.CertificateBuilder()
@@ -50,7 +51,7 @@ def certificate(folder, *, names=("127.0.0.1",), days=30, issuer=None):
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=60))
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
         .add_extension(
             x509.SubjectAlternativeName(
                 [
@@ -65,7 +66,7 @@ def certificate(folder, *, names=("127.0.0.1",), days=30, issuer=None):
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
         )
     )
-    if ca is None:
+    if signs:
         usage = dict.fromkeys(
             ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
         )
@@ -137,6 +138,36 @@ def test_a_store_behind_a_private_ca_passes_and_the_ca_is_in_the_configuration(t
     assert profile.finding("tls.trusted").evidence["system_store"] is False
     assert profile.decisions.tls.choice == "ca-file"
     assert "BEGIN CERTIFICATE" in profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"]
+
+
+def test_the_issuing_ca_alone_is_trusted_by_every_client_whatever_stands_beside_it(
+    tmp_path, authority
+):
+    issuing = certificate(
+        tmp_path / "issuing", names=("issuing-ca",), issuer=authority[1], signs=True
+    )
+    file = tmp_path / "ca.pem"
+    pem = (tmp_path / "issuing" / "public.crt").read_bytes()
+    file.write_bytes("# Zertifikat für Köln\n".encode("latin-1") + pem)
+    with behind(tmp_path / "store", (file, issuing)) as storage:
+        connect(storage).create_bucket(Bucket="milvus")
+        profile = preflight(storage, effort=LIGHT)
+        with opened(storage) as space:
+            point = Meter(space).point("GET", 1_000, 1, Plan(requests=4))
+    assert profile.verdict is Outcome.PASS, profile.reason
+    assert profile.decisions.stack["milvus-kit:storage"]["ca"]["pem"] == pem.decode()
+    assert (point.succeeded, point.errors) == (4, {})
+
+
+@pytest.mark.parametrize("content", [None, b"no PEM", b"\xff\xfe"], ids=["absent", "text", "bytes"])
+def test_a_ca_file_without_a_certificate_is_a_mistake_in_the_configuration(tmp_path, content):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    storage = s3_servers.storage("https://127.0.0.1:1", tls={"mode": "server", "ca_file": file})
+    with pytest.raises(ConfigurationError) as caught:
+        connect(storage)
+    assert str(file) in caught.value.where
 
 
 @pytest.mark.parametrize("where", ["SSL_CERT_FILE", "SSL_CERT_DIR"])

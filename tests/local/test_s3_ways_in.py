@@ -20,13 +20,15 @@ from validation.errors import (
     MilvusKitError,
     UnreachableError,
 )
-from validation.s3.client import connect
-from validation.s3.endpoint import Keys
-from validation.s3.preflight import preflight
-from validation.s3.reach import reach
-from validation.s3.wire import exchange
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import Keys
+from validation.s3.client.wire import exchange
+from validation.s3.conformance.runner import run
+from validation.s3.conformance.table import TABLE
+from validation.s3.preflight.reach import reach
+from validation.s3.preflight.run import preflight
 from validation.s3.workspace import Effort, opened
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 NAME = "s3.kit.test"
 
@@ -222,16 +224,16 @@ def test_an_answer_that_is_cut_short_is_no_answer():
     ],
 )
 def test_only_the_contract_says_how_the_store_is_reached(stub, monkeypatch, tmp_path, name, value):
-    from validation.s3 import client  # noqa: PLC0415  (its one session is made anew here)
+    from validation.s3.client import boto  # noqa: PLC0415  (its one session is made anew here)
 
     (tmp_path / "config").write_text("this is [no configuration")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, value)
-    client._session.cache_clear()
+    boto._session.cache_clear()
     storage = s3_servers.storage(stub.endpoint)
     assert reach(storage).server == "stub"
     connect(storage).put_object(Bucket="milvus", Key="files/one", Body=b"1")
-    client._session.cache_clear()
+    boto._session.cache_clear()
 
 
 # --- a store that changes while it is measured
@@ -271,7 +273,19 @@ def test_a_page_that_tells_of_maintenance_is_a_store_that_went_away(stub, monkey
     profile = preflight(s3_servers.storage(stub.endpoint), effort=FEW)
     assert {one.id: one.reason for one in profile.findings if one.outcome is Outcome.FAIL} == {}
     assert profile.verdict is Outcome.INCONCLUSIVE
-    assert "the store went away: WebPageError" in profile.reason
+    assert "the store went away: " in profile.reason
+    assert " was answered 200 with a web page" in profile.reason
+
+
+def test_a_page_that_tells_of_a_failure_does_not_hide_its_status(stub, monkeypatch):
+    page = b"<!doctype html><html>it failed</html>"
+    html = {"Content-Type": "text/html"}
+    with opened(s3_servers.storage(stub.endpoint)) as space, monkeypatch.context() as patch:
+        failing = lambda self: self.http.answer(500, page, html)  # noqa: E731
+        patch.setattr(s3_stub.Operations, "get_object", failing)
+        (finding,) = run(space, [TABLE["objects.body"]])
+    assert finding.outcome is Outcome.FAIL
+    assert finding.reason.startswith("GetObject answered 500")
 
 
 def test_a_listing_that_cannot_be_read_does_not_keep_objects_from_being_removed(stub, monkeypatch):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import eventually
+from validation.common.resources import find
 from validation.errors import ExitCode
-from validation.resources import find
+from validation.milvus.connection import connect
 
 COMMAND = Path(sys.executable).with_name("milvus-kit")
 
@@ -73,6 +74,35 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_every_server(start, tmp_path):
     assert re.match(r"INCONCLUSIVE|FAIL", said.rstrip().splitlines()[-1])
     assert "Traceback" not in said + everything
     await_nothing_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "sent"),
+    [((), signal.SIGHUP), ((signal.SIGHUP,), signal.SIGTERM)],
+    ids=["a closed terminal", "kill under nohup"],
+)
+def test_what_tells_a_run_to_end_leaves_its_report_and_no_collection(
+    start, tmp_path, embedded_stack, ignored, sent
+):
+    running = start(
+        *("validate", "--target", str(embedded_stack.status().target_file), "--profile", "smoke"),
+        *("--rows", "2000", "--family", "data", "--family", "latency"),
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_IGN) for one in ignored],
+    )
+    for line in running.stderr:
+        if "the generated rows are complete" in line and "…" not in line:
+            for one in (*ignored, sent):
+                running.send_signal(one)
+            break
+    said, more = running.communicate(timeout=120)
+    assert running.returncode == ExitCode.INTERRUPTED, said + more
+    assert "Traceback" not in said + more
+    results = json.loads((tmp_path / "runs" / "latest" / "results.json").read_text())
+    assert results["state"] == "interrupted"
+    assert (tmp_path / "runs" / "latest" / "report.html").exists()
+    with connect(embedded_stack.target) as connection:
+        names = connection.client.list_collections()
+    assert [name for name in names if results["run"][:15].replace("-", "_") in name] == []
 
 
 def test_ctrl_c_while_servers_start_leaves_nothing(start, tmp_path):

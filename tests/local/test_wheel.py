@@ -70,6 +70,15 @@ def test_the_installed_command_is_the_wheels_own(installed, tmp_path):
     assert Path(found.stdout.strip()).is_relative_to(installed)
 
 
+def test_every_module_is_installed(installed):
+    modules = {
+        path.relative_to(ROOT)
+        for room in ("validation", "infra")
+        for path in (ROOT / room).rglob("*.py")
+    }
+    assert {path for path in modules if not (installed / path).exists()} == set()
+
+
 def test_the_installed_command_answers(command):
     said = command("--version")
     assert said.returncode == 0, said.stderr

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from concurrent import futures
 
 import grpc
@@ -13,13 +14,16 @@ from validation.milvus.wire import Endpoint
 
 
 class SearchServer(milvus_pb2_grpc.MilvusServiceServicer):
-    """Answers with `hits` hits, after `delay(number)` seconds, with `code`."""
+    """Answers with `hits` hits, after `delay(number)` seconds, with `code` (until a request)."""
 
     def __init__(self):
-        self.hits, self.code, self.hang_from = 10, 0, None
-        self.delay = lambda number: 0.0  # noqa: ARG005  (tests put in their own)
+        self.hits, self.code = 10, 0
+        self.hang_from: int | None = None
+        self.code_until: int | None = None
+        self.delay: Callable[[int], float] = lambda _: 0.0
         self.seen = []
         self.metadata = []
+        self.peers = set()
         self.over = threading.Event()
         self._lock = threading.Lock()
 
@@ -28,12 +32,14 @@ class SearchServer(milvus_pb2_grpc.MilvusServiceServicer):
             number = len(self.seen)
             self.seen.append(request)
             self.metadata.append(dict(context.invocation_metadata()))
+            self.peers.add(context.peer())
         if self.hang_from is not None and number >= self.hang_from:
             self.over.wait(60)
         time.sleep(self.delay(number))
         answer = milvus_pb2.SearchResults()
-        answer.status.code = self.code
-        answer.status.reason = "told to" if self.code else ""
+        if self.code_until is None or number < self.code_until:
+            answer.status.code = self.code
+            answer.status.reason = "told to" if self.code else ""
         answer.results.CopyFrom(
             schema_pb2.SearchResultData(num_queries=1, top_k=10, topks=[self.hits])
         )
@@ -41,12 +47,16 @@ class SearchServer(milvus_pb2_grpc.MilvusServiceServicer):
 
 
 @contextlib.contextmanager
-def running(threads=8):
+def running(threads=8, *, port=0, options=(), credentials=None):
     """Yield a server and the address it listens on."""
     servicer = SearchServer()
-    server = grpc.server(futures.ThreadPoolExecutor(threads))
+    server = grpc.server(futures.ThreadPoolExecutor(threads), options=options)
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = f"127.0.0.1:{port}"
+    if credentials is None:
+        port = server.add_insecure_port(address)
+    else:
+        port = server.add_secure_port(address, credentials)
     server.start()
     try:
         yield servicer, f"127.0.0.1:{port}"

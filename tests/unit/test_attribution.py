@@ -14,11 +14,11 @@ from validation.attribution.bounds import TRACKING, load_part, search_part, slow
 from validation.attribution.flight import Sample
 from validation.attribution.model import Bound, ColdLoad, Cost, Part, Replay, Searches
 from validation.attribution.slo import Slo, slo_of
-from validation.judging import judge
 from validation.milvus.objects import Stored
 from validation.milvus.storage_reads import Ended, StorageReads
-from validation.statistics.intervals import estimate
-from validation.verdict import Observation, Outcome, Rule
+from validation.verdicts.intervals import estimate
+from validation.verdicts.judging import judge
+from validation.verdicts.verdict import Observation, Outcome, Rule
 
 REPLAY = Replay(bytes=1_000_000, requests=10, seconds=0.5, request_seconds=2.0)
 

@@ -7,7 +7,7 @@ import pytest
 
 from validation import cli
 from validation.errors import ExitCode
-from validation.plugin import FAMILIES
+from validation.suite.plugin import FAMILIES
 from validation.target import Wal
 
 HEAVY = ("numpy", "scipy", "pymilvus", "boto3", "pydantic", "rich", "altair", "pulumi")
@@ -69,6 +69,37 @@ def test_help_imports_nothing_heavy():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["local", "down", "--delete-data", "--folder", ""], "the value of --folder is empty"),
+        (["local", "down", "--folder="], "the value of --folder is empty"),
+        (["validate", "--target", ""], "the value of --target is empty"),
+        (["try", "--runs", ""], "the value of --runs is empty"),
+        (["corpus", "manifest", ""], "it is empty"),
+    ],
+)
+def test_an_empty_value_is_not_taken_for_the_current_folder(command, arguments, said):
+    code, _, shown = command(*arguments)
+    assert code == ExitCode.USAGE
+    assert said in shown
+    assert "a variable of the shell" in shown
+
+
+def test_an_empty_root_path_is_the_bucket_s_root(command):
+    _, _, said = command("preflight", "--endpoint", "http://127.0.0.1:1", "--root-path", "")
+    assert "--endpoint needs --bucket" in said
+
+
+def test_nothing_is_said_to_be_deleted_where_nothing_was(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").touch()
+    code, said, _ = command("local", "down", "--delete-data", "--folder", "mine")
+    assert code == ExitCode.PASS
+    assert "nothing was deleted: there is no stack in" in said
+    assert (tmp_path / "mine" / "note").exists()
+
+
 def test_an_unknown_option_is_a_usage_error(command):
     code, _, said = command("try", "--nonsense")
     assert code == ExitCode.USAGE
@@ -113,6 +144,20 @@ def test_a_rules_file_with_unknown_keys_is_refused_before_anything_starts(comman
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("name", ["try", "validate --target t.yaml"])
+@pytest.mark.parametrize("sizes", ["--dim 1000000", "--rows 2000000000"])
+def test_rows_that_do_not_fit_here_are_refused_before_anything_starts(
+    command, tmp_path, name, sizes
+):
+    (tmp_path / "t.yaml").write_text(
+        "schema: milvus-kit/target/1\nname: t\nmilvus: {uri: 'http://127.0.0.1:1'}\n"
+    )
+    code, _, said = command(*name.split(), *sizes.split())
+    assert code == ExitCode.USAGE
+    assert "dimensions of 4 bytes =" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_unknown_profile_names_those_there_are(command):
     code, _, said = command("try", "--profile", "quick")
     assert code == ExitCode.USAGE
@@ -136,3 +181,20 @@ def test_a_stack_without_pulumi_says_what_to_do(command, monkeypatch):
     code, _, said = command("validate", "-s", "prod")
     assert code == ExitCode.USAGE
     assert "--target" in said
+
+
+def test_a_site_is_laid_down_once_and_nothing_is_overwritten(command, tmp_path):
+    code, said, _ = command("init", "mine")
+    assert code == ExitCode.PASS
+    for name in ("Pulumi.yaml", "program/__main__.py", "stacks/Pulumi.prod.yaml", "README.md"):
+        assert name in said
+        assert (tmp_path / "mine" / name).stat().st_size > 0
+    (tmp_path / "mine" / "README.md").write_text("changed")
+    code, _, said = command("init", "mine")
+    assert code == ExitCode.USAGE
+    assert "not empty" in said
+    assert (tmp_path / "mine" / "README.md").read_text() == "changed"
+    (tmp_path / "file").touch()
+    code, _, said = command("init", "file")
+    assert code == ExitCode.USAGE
+    assert "Not a directory" in said

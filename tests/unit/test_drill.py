@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from validation import rules
+from validation.answers.model import Answers
+from validation.common.progress import Progress
+from validation.common.resources import find
 from validation.datasets.generated import generate
-from validation.datasets.ground_truth import exact
+from validation.datasets.ground_truth import distances_to, exact
 from validation.drill import bench as benches
 from validation.drill import faults, recovery, runner, traffic
-from validation.drill.answers import K, what_is_wrong
 from validation.drill.bench import INDEXES, Bench, last_words
-from validation.drill.collection import Collection
+from validation.drill.collection import Collection, K
 from validation.drill.findings import Findings, conclude
 from validation.drill.proof import Proof
 from validation.drill.runner import PROFILE, RULES, observe, observe_nothing
-from validation.drill.traffic import Traffic
+from validation.drill.traffic import Searches, Traffic, Writes
 from validation.errors import (
     ConfigurationError,
     EmbeddedStackError,
@@ -29,71 +30,16 @@ from validation.errors import (
     UnsupportedError,
 )
 from validation.local import milvus, supervisor
-from validation.milvus import loading
-from validation.milvus.searching import Answers
-from validation.progress import Progress
-from validation.recorder import Recorder
-from validation.resources import find
+from validation.milvus import loading, searching
+from validation.runs.recorder import Recorder
 from validation.s3.faults.script import Script
 from validation.target import Milvus, Target
-from validation.verdict import Outcome
+from validation.verdicts import rules
+from validation.verdicts.verdict import Outcome
 
 DATASET = generate(400, 8, queries=3)
 SURE = 300
 """How many of the rows are surely there."""
-TRUTH = exact(
-    DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric, mask=np.arange(400) < SURE
-)
-
-
-def answered(rows, distances=None, found=K):
-    ids = np.full((1, K), -1, dtype=np.int64)
-    ids[0, : len(rows)] = rows
-    said = np.full((1, K), np.nan)
-    said[0, : len(rows)] = TRUTH.distances[0] if distances is None else distances
-    return Answers(ids, said, np.array([found]))
-
-
-def wrong(answers, *, rows=SURE):
-    return what_is_wrong(DATASET, 0, answers, 0, TRUTH, rows=rows)
-
-
-def distance_of(row):
-    return float(np.square(DATASET.vectors[row] - DATASET.queries.vectors[0]).sum())
-
-
-def test_the_exact_answer_is_right():
-    assert wrong(answered(TRUTH.rows[0])) == ""
-
-
-def test_a_newer_row_that_is_nearer_is_right_and_a_row_from_nowhere_is_wrong():
-    everything = exact(DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric)
-    query = next(at for at in range(3) if (everything.rows[at] >= SURE).any())
-    answers = Answers(everything.rows[[query]], everything.distances[[query]], np.array([K]))
-    assert what_is_wrong(DATASET, query, answers, 0, TRUTH, rows=400) == ""
-    said = what_is_wrong(DATASET, query, answers, 0, TRUTH, rows=SURE)
-    assert said == "a row that was never sent"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda rows, _: answered(rows[:7], TRUTH.distances[0][:7], found=7), "7 of 10 hits"),
-        (lambda rows, d: answered(rows, d * 1.01), "a distance that is not the row's"),
-        (lambda rows, d: answered(rows, [*d[:-1], np.nan]), "a distance that is not the row's"),
-        (lambda rows, d: answered(rows[::-1], d[::-1]), "out of order"),
-        (lambda rows, d: answered([rows[0], *rows[:-1]], [d[0], *d[:-1]]), "a row twice"),
-    ],
-    ids=["incomplete", "wrong distance", "no distance", "unordered", "twice"],
-)
-def test_a_wrong_answer_is_called_what_it_is(change, said):
-    assert wrong(change(TRUTH.rows[0], TRUTH.distances[0])) == said
-
-
-def test_leaving_out_a_nearer_row_is_wrong():
-    more = exact(DATASET.vectors[:SURE], DATASET.queries.vectors, K + 1, DATASET.metric)
-    rows = more.rows[0, 1:]
-    assert wrong(answered(rows, [distance_of(row) for row in rows])) == "a nearer row is left out"
 
 
 @pytest.mark.parametrize("name", ["reset", "truncated", "corrupted"])
@@ -125,24 +71,50 @@ def test_a_writer_without_rows_left_is_the_drill_s_end_and_no_failure_of_milvus(
     assert writing.writes.newer().tolist() == list(range(340, 390))
 
 
-def test_leaving_out_a_row_that_was_acknowledged_before_the_search_is_wrong():
-    everything = exact(DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric)
-    query = next(at for at in range(3) if (everything.rows[at] >= SURE).any())
-    old = Answers(TRUTH.rows[[query]], TRUTH.distances[[query]], np.array([K]))
-    new = Answers(everything.rows[[query]], everything.distances[[query]], np.array([K]))
+def searched(monkeypatch, rows, *, sent, acknowledged=()):
+    """What the drill says of an answer with these rows while others are written."""
+    query = next(at for at in range(3) if (EVERYTHING.rows[at] >= SURE).any())
+    rows = rows[query] if rows.ndim > 1 else rows
+    ids, vectors = np.full((1, K), -1, dtype=np.int64), DATASET.vectors[rows]
+    distances = np.full((1, K), np.nan)
+    ids[0, : len(rows)] = rows
+    distances[0, : len(rows)] = distances_to(DATASET.queries.vectors[query], vectors)
+    answers = Answers(ids, distances, np.array([len(rows)]))
+    monkeypatch.setattr(searching, "search", lambda *_, **__: answers)
+    writes = Writes(sent)
+    writes.acknowledged += [(row, row + 1) for row in acknowledged]
+    nobody: Any = None
+    here = Collection.of_first("live", INDEXES["live"], SURE, DATASET)
+    asked = Searches(nobody, here, DATASET, writes)
+    for _ in range(query + 1):
+        asked.ask()
+    return asked.wrong[-1]
 
-    def said(answers, newer):
-        return what_is_wrong(
-            DATASET, query, answers, 0, TRUTH, rows=400, newer=np.array(newer, dtype=np.int64)
-        )
 
-    acknowledged = range(SURE, 400)
-    assert said(old, []) == ""
-    assert said(old, acknowledged) == "a nearer row is left out"
-    assert said(new, acknowledged) == ""
-    away = exact(DATASET.vectors, DATASET.queries.vectors, 400, DATASET.metric)
-    farther = away.rows[query][away.distances[query] > TRUTH.distances[query, -1]]
-    assert said(old, [row for row in farther if row >= SURE]) == ""
+EVERYTHING = exact(DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric)
+SURELY = exact(
+    DATASET.vectors, DATASET.queries.vectors, K, DATASET.metric, mask=np.arange(400) < SURE
+)
+
+
+def test_the_exact_answer_is_right_and_one_that_ends_early_is_called_so(monkeypatch):
+    assert searched(monkeypatch, SURELY.rows, sent=SURE) == ""
+    said = searched(monkeypatch, SURELY.rows[:, :7], sent=SURE)
+    assert "live, query" in said
+    assert "3 hits too few" in said
+
+
+def test_a_newer_row_that_is_nearer_is_right_and_a_row_from_nowhere_is_wrong(monkeypatch):
+    assert searched(monkeypatch, EVERYTHING.rows, sent=400) == ""
+    assert "never sent" in searched(monkeypatch, EVERYTHING.rows, sent=SURE)
+
+
+def test_leaving_out_a_row_that_was_acknowledged_before_the_search_is_wrong(monkeypatch):
+    newer = range(SURE, 400)
+    assert searched(monkeypatch, SURELY.rows, sent=400) == ""
+    said = searched(monkeypatch, SURELY.rows, sent=400, acknowledged=newer)
+    assert "nearer rows left out" in said
+    assert searched(monkeypatch, EVERYTHING.rows, sent=400, acknowledged=newer) == ""
 
 
 def test_a_drill_in_which_nothing_goes_wrong_is_refused():
@@ -281,6 +253,26 @@ def test_a_server_s_last_words_are_found_among_its_stack_traces(tmp_path):
     assert last_words(log) == "panic: CRC check failed"
     log.write_text(f"panic: before\n{supervisor.START_MARK}\n[INFO] starting\n")
     assert last_words(log) == "it ended without a word"
+
+
+def test_a_host_that_stalled_is_not_taken_for_the_drill_s_own_doing(tmp_path):
+    log = tmp_path / "milvus.log"
+    log.write_text("[ERROR] QueryCoord disconnected from etcd, process will exit\npanic: x\n")
+    assert last_words(log) == benches.STALLED
+    log.write_text(f"disconnected from etcd\n{supervisor.START_MARK}\npanic: later\n")
+    assert last_words(log) == "panic: later"
+
+
+def test_of_a_host_that_stalled_what_milvus_keeps_and_answers_is_judged_and_its_end_is_not(
+    recorder,
+):
+    stalled = dataclasses.replace(GOOD, restarts=1, lost=1.0, stalled=benches.STALLED)
+    found = outcomes(recorder, stalled)
+    assert found["drill.rows_lost"] == {Outcome.FAIL}
+    for gate in ("drill.restarts", "drill.recovery", "drill.requests_failed"):
+        assert found[gate] == {Outcome.NOT_MEASURED}
+    said = [one.not_measured for one in recorder.part.observations if one.not_measured]
+    assert set(said) == {benches.STALLED}
 
 
 def test_a_server_that_ends_once_is_counted_once_however_many_starts_it_takes(tmp_path):

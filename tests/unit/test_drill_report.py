@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from validation import rules
+from validation.common.resources import find
 from validation.drill import faults
 from validation.drill.findings import Findings
 from validation.drill.runner import PROFILE, RULES, _close, observe, observe_nothing
-from validation.metrics import CATALOGUE
-from validation.recorder import Recorder
 from validation.report.html import render
 from validation.report.terminal import print_summary
-from validation.resources import find
-from validation.runs import assemble, publish
+from validation.runs.folder import assemble, publish
+from validation.runs.recorder import Recorder
 from validation.target import Milvus, Target
+from validation.verdicts import rules
+from validation.verdicts.catalogue import CATALOGUE
 
 WHY = "it never recovered: load static: not done within 15 s"
 

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from validation.files import partial_of, replacing, write_secret, write_whole
+from validation.common.files import partial_of, replacing, write_secret, write_whole
 
 
 def mode_of(path):

@@ -1,12 +1,15 @@
+import dataclasses
+
 import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from validation.datasets import ground_truth, threads
+from validation.datasets import nearest, threads
 from validation.datasets.generated import generate
-from validation.datasets.ground_truth import distances_to, exact
+from validation.datasets.ground_truth import distances_to, exact, joined
+from validation.datasets.nearest import Nearest
 
 METRICS = ("L2", "IP", "COSINE")
 
@@ -50,9 +53,24 @@ def test_rows_and_distances_are_those_of_brute_force_with_ties_masks_and_few_mat
     vectors, asked, k, mask = problem
     found = exact(vectors, asked, k, metric, mask=mask)
     rows, distances = naive(vectors, asked, k, metric, mask)
-    assert found.matches == mask.sum()
+    assert (found.matches == mask.sum()).all()
     np.testing.assert_array_equal(found.rows, rows)
     np.testing.assert_array_equal(found.distances, distances)
+
+
+@pytest.mark.parametrize("metric", ["L2", "IP"])
+@settings(max_examples=100, deadline=None)
+@given(problem=problems(), pieces=st.integers(2, 9))
+def test_rows_that_come_in_pieces_have_the_neighbours_of_the_whole(metric, problem, pieces):
+    vectors, asked, k, _ = problem
+    # Later pieces are far longer, so that what rounds off their scores is more than it was.
+    vectors = vectors * np.linspace(1, 64, len(vectors), dtype=np.float32).round()[:, None]
+    found = Nearest(asked, k, metric)
+    for piece in np.array_split(vectors, pieces):
+        found.add(piece)
+    whole = exact(vectors, asked, k, metric)
+    np.testing.assert_array_equal(found.rows, whole.rows)
+    np.testing.assert_array_equal(found.distances, whole.distances)
 
 
 @settings(max_examples=100, deadline=None)
@@ -137,12 +155,39 @@ def test_blas_has_its_threads_back_afterwards_even_after_an_error():
 def test_lost_candidates_stop_it_rather_than_shorten_the_truth(monkeypatch):
     random = np.random.default_rng(1)
     vectors = random.normal(size=(5_000, 4)).astype(np.float32)
-    whole = ground_truth._candidates
+    whole = nearest._candidates
 
     def hasty(scores, best, rounding):
         who, which = whole(scores, best, rounding)
         return who[::2], which[::2]
 
-    monkeypatch.setattr(ground_truth, "_candidates", hasty)
+    monkeypatch.setattr(nearest, "_candidates", hasty)
     with pytest.raises(IndexError):
         exact(vectors, vectors[:5], 200)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("late", [0, 3, 30, 900])
+def test_rows_that_come_later_take_their_places_in_the_truth(metric, late):
+    dataset = dataclasses.replace(generate(2_000, 16, queries=6), metric=metric)
+    newer = np.random.default_rng(late).permutation(2_000)[:late]
+    there = np.ones(2_000, dtype=bool)
+    there[newer] = False
+    asked = dataset.queries.vectors
+    before = exact(dataset.vectors, asked, 10, metric, mask=there)
+    wanted = exact(dataset.vectors, asked, 10, metric)
+    after = joined(before, dataset, np.array([1, 4]), newer)
+    for query in range(6):
+        right = wanted if query in {1, 4} else before
+        np.testing.assert_array_equal(after.distances[query], right.distances[query])
+        assert after.matches[query] == right.matches[query]
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1.0, 1e20, 1e36])
+def test_cosine_knows_no_length_however_small_or_large(scale):
+    data = generate(500, 8, queries=20)
+    right = exact(data.vectors, data.queries.vectors, 5, "COSINE")
+    found = exact(data.vectors * np.float32(scale), data.queries.vectors, 5, "COSINE")
+    assert found.distances == pytest.approx(right.distances, abs=1e-6)
+    clear = np.diff(right.distances, axis=1).min(axis=1) > 1e-5
+    assert (found.rows[clear] == right.rows[clear]).all()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation.judging import judge, judge_all, overall
-from validation.verdict import Observation, Outcome, Rule, Verdict
+from validation.verdicts.judging import judge, judge_all, overall
+from validation.verdicts.verdict import Observation, Outcome, Rule, Verdict
 
 RECALL = Rule(gate="recall", metric="ann_overlap@10", min=0.95, unit="ratio")
 MISSING = Rule(gate="missing", metric="data.rows_missing", max=0, unit="rows")
@@ -203,6 +203,33 @@ def test_a_rule_that_matches_nothing_is_not_measured_and_names_what_there_was():
     assert "local: ann_overlap@10[index=HNSW]" in found.reason
 
 
+def test_a_rule_for_another_kind_of_server_is_not_waited_for():
+    ours = MISSING.model_copy(update={"server": "milvus-lite"})
+    rule = RECALL.model_copy(update={"server": "milvus"})
+    lite = [
+        (seen(rule, [0.4], server="milvus-lite"), np.array([0.4])),
+        (seen(ours, [0.0], server="milvus-lite"), np.zeros(1)),
+    ]
+    missing, recall = judge_all([ours, rule], lite)
+    assert (missing.outcome, recall.outcome) == (Outcome.PASS, Outcome.NOT_MEASURED)
+    assert not recall.required
+    assert recall.reason == "the rule is for milvus, which no target of this run is"
+    assert overall([missing, recall]) is Outcome.PASS
+    assert overall(judge_all([rule], lite)) is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("server", ["milvus", None])
+def test_a_rule_for_the_kind_of_server_that_was_measured_is_waited_for(server):
+    rule = RECALL.model_copy(update={"server": "milvus"})
+    beside = [
+        (seen(rule, [0.4], server="milvus-lite"), np.array([0.4])),
+        (seen(MISSING, [0.0], server=server), np.zeros(1)),
+    ]
+    assert judge_all([rule], beside)[0].required
+    assert judge_all([rule], [])[0].required
+    assert judged(rule, np.full(400, 0.5), server=server).outcome is Outcome.FAIL
+
+
 def test_a_rule_of_another_target_s_metric_matches_nothing():
     elsewhere = RECALL.model_copy(update={"where": {"target": "prod"}})
     (found,) = judge_all([elsewhere], [(seen(RECALL, np.ones(400)), np.ones(400))])
@@ -234,3 +261,17 @@ def test_the_run_passes_only_if_every_required_gate_passes_and_there_is_one(gate
 def test_a_run_without_gates_is_inconclusive():
     assert overall([]) is Outcome.INCONCLUSIVE
     assert overall([gate(Outcome.PASS, required=False)]) is Outcome.INCONCLUSIVE
+
+
+def test_a_rule_may_wait_only_for_targets_that_declare_what_it_is_about():
+    always = Rule(gate="tls", metric="security.let_in", max=0, unit="strangers")
+    declared = always.model_copy(update={"if_declared": True})
+    undeclared = {"not_measured": "the target declares no TLS", "undeclared": True}
+    for rule, waits in ((always, True), (declared, False)):
+        found = judged(rule, [], **undeclared)
+        assert found.outcome is Outcome.NOT_MEASURED
+        assert found.required is waits
+    # What is declared and could not be asked is waited for, and what is wrong fails.
+    assert judged(declared, [], not_measured="it does not answer").required
+    assert judged(declared, [1.0]).required
+    assert overall([judged(MISSING, [0.0]), judged(declared, [1.0])]) is Outcome.FAIL

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from validation.common.progress import Progress
 from validation.errors import MissingToolError, UsageError
 from validation.local import minio, minio_build
-from validation.progress import Progress
 
 QUIET = Progress(quiet=True)
 

@@ -36,7 +36,7 @@ def test_a_port_that_another_run_drew_is_not_drawn_while_it_lives(monkeypatch):
     monkeypatch.setattr(ports, "RANGE", range(port, port + 1))
     with pytest.raises(EmbeddedStackError, match="no free port"):
         ports.pick(["a"])
-    other.communicate("\n")
+    other.communicate("\n", timeout=60)
     assert ports.pick(["a"]) == {"a": port}
 
 

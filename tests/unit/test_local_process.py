@@ -121,7 +121,7 @@ def owned_elsewhere(tmp_path: Path, what: str) -> tuple[subprocess.Popen[str], R
 def test_a_server_ends_with_its_owner_however_that_ends(tmp_path, number):
     owner, running, child = owned_elsewhere(tmp_path, "keep")
     owner.send_signal(number)
-    owner.communicate()
+    owner.communicate(timeout=120)
     eventually(lambda: not runs(child) and not running.alive())
 
 
@@ -129,7 +129,7 @@ def test_a_released_server_outlives_its_owner_and_can_be_stopped_by_others(tmp_p
     owner, running, child = owned_elsewhere(tmp_path, "release")
     eventually(lambda: "runs on without its owner" in running.log_end())
     owner.kill()
-    owner.communicate()
+    owner.communicate(timeout=120)
     time.sleep(3 * supervisor.POLL_SECONDS)  # an owner's end would have been seen by now
     assert running.alive()
     process.stop(running)

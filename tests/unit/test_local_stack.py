@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from validation import target as targets
+from validation.common.progress import Progress
 from validation.errors import (
     ConfigurationError,
     EmbeddedStackError,
@@ -24,7 +25,6 @@ from validation.local.lite import lite_target
 from validation.local.process import Owner, Running
 from validation.local.stack import EmbeddedStack, from_state, restart
 from validation.local.state import State
-from validation.progress import Progress
 
 DEAD = Owner(2**22 + 1, "1")
 
@@ -125,7 +125,7 @@ def test_a_start_that_fails_leaves_no_server(stack, monkeypatch):
     pytest.importorskip("milvus", reason="needs the Python package milvus")
     seen: list[Running] = []
 
-    def broken(folder: Path, found: State) -> State:
+    def broken(folder: Path, found: State, _server: minio.S3Server) -> State:
         running = process.start(
             "s3", ["sleep", "600"], folder=folder, environment={}, owner=found.owner
         )
@@ -261,6 +261,13 @@ def test_a_server_that_is_merely_not_installed_is_not_replaced_in_silence(stack,
     monkeypatch.setattr(milvus, "wheel", lambda: None)
     with pytest.raises(MissingToolError, match=r"milvus-kit\[embedded\]"):
         stack.start()
+
+
+def test_where_there_is_no_server_tls_and_users_are_refused_and_not_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(milvus, "exists_here", lambda: False)
+    with pytest.raises(MissingToolError, match="no Milvus server for this platform"):
+        EmbeddedStack(tmp_path, secure=True).start()
+    assert not (tmp_path / "target.yaml").exists()
 
 
 def test_the_lite_target_is_named_and_labelled(tmp_path):

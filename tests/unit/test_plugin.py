@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.waiting import eventually
-from validation import fixtures, rules
-from validation import progress as progress_shown
+from validation.common import progress as progress_shown
+from validation.common.progress import Progress
 from validation.errors import ExitCode
-from validation.milvus import loading
-from validation.progress import Progress
+from validation.milvus import loading, ownership
 from validation.report.results import State
-from validation.runs import assemble
-from validation.suite import exit_code
-from validation.verdict import Outcome
+from validation.runs.folder import assemble
+from validation.runs.pytest_run import exit_code
+from validation.suite import fixtures
+from validation.verdicts import rules
+from validation.verdicts.verdict import Outcome
 
 TARGET = """
 schema: milvus-kit/target/1
@@ -306,7 +307,7 @@ def waiting_load(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(fixtures, "progress", lambda *, quiet: Progress(shown, quiet=quiet))
     monkeypatch.setattr(progress_shown, "SIGN_OF_LIFE_SECONDS", 0.02)
-    monkeypatch.setattr(fixtures, "drop_ours", lambda *_: None)
+    monkeypatch.setattr(ownership, "drop_ours", lambda *_: None)
 
     def told(report, detail):
         report(detail)
@@ -347,3 +348,42 @@ def test_a_long_load_and_a_long_build_tell_how_far_they_are(run, waiting_load):
     assert any("… nowhere: index IVF_FLAT: 100 of 200 rows indexed" in line for line in shown)
     assert any(line.startswith("✓ nowhere: load 1,024 rows ") for line in shown)
     assert [phase.name for phase in results.phases] == ["load 1,024 rows", "index IVF_FLAT"]
+
+
+ANSWERS_CHECK = """
+    import numpy as np
+    from validation.answers.model import Answers
+    from validation.datasets.ground_truth import exact
+    from validation.milvus.indexes import index_named
+    def test_answers(generated, answers_gate):
+        queries = generated.queries.vectors
+        truth = exact(generated.vectors, queries, 10)
+        answers = Answers(truth.rows, truth.distances, np.full(len(queries), 10))
+        for part in (answers.ids, answers.distances):
+            part[30] = part[30][[0] * TWICE + list(range(1, 11 - TWICE))]
+        assert answers_gate(answers, generated, index_named("FLAT")).overlap[0] == 1
+    """
+ANSWERS_RULES = """
+schema: milvus-kit/slo/1
+rules:
+  once: {metric: answers.duplicates, max: 0, unit: hits}
+  exact: {metric: exact_search.misses, max: 0, unit: neighbours}
+"""
+
+
+@pytest.mark.parametrize(
+    ("twice", "outcome", "seen"), [("1", Outcome.PASS, 0), ("3", Outcome.FAIL, 2)]
+)
+def test_a_site_s_own_check_looks_at_answers_as_the_kit_s_checks_do(run, twice, outcome, seen):
+    _, results = run(
+        ANSWERS_CHECK.replace("TWICE", twice),
+        "--milvus-rows=1024",
+        "--milvus-dim=4",
+        rules_text=ANSWERS_RULES,
+    )
+    once = gate(results, "once")
+    assert (once.outcome, once.observed) == (outcome, seen)
+    assert gate(results, "exact").outcome is Outcome.PASS
+    (observed,) = [one for one in results.observations if one.metric == "answers.duplicates"]
+    named = [example["query"] for example in observed.evidence["examples"]]
+    assert named == ["q30"] * seen

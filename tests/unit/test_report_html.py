@@ -20,7 +20,7 @@ from validation.report import charts, drawing, html
 from validation.report.results import Check, State
 from validation.report.store import read_results, write_results
 from validation.report.svg import cleaned
-from validation.verdict import Observation
+from validation.verdicts.verdict import Observation
 
 HOSTILE = "</pre></style><script>alert(1)</script><img src=x onerror=alert(1)>'\"&{{7*7}}\x1b\u202e"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -103,7 +103,48 @@ def test_the_page_runs_nothing_and_loads_nothing(which, request):
     } & {tag for tag, _ in page.elements}
     for _, attrs in page.elements:
         assert not [key for key in attrs if key.startswith("on") or key in {"src", "style"}]
-        assert attrs.get("href", "./").startswith("./")
+        assert attrs.get("href", "./").startswith(("./", "#"))
+
+
+@pytest.mark.parametrize("which", ["passing", "hostile"])
+def test_a_link_within_the_page_leads_somewhere(which, request):
+    page = Page(request.getfixturevalue(which))
+    places = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    links = {attrs["href"][1:] for attrs in page.all("a") if attrs["href"].startswith("#")}
+    assert links - places == set()
+    assert len(links) > 20
+
+
+def test_a_family_is_a_line_and_a_gate_leads_to_its_evidence_and_remedy(tmp_path):
+    text = rendered(tmp_path, missing_rows=3)
+    page = Page(text)
+    assert "Data ✗ FAIL 1 of 2 passed, 1 failed" in page.text
+    gate = re.search(r'<a href="#(evidence-\d+)"><code>data.complete</code>', text)
+    assert gate is not None
+    evidence = text[text.index(f'<div id="{gate[1]}">') :].split("</details>")[0]
+    for said in ("data.complete", "required", "≤ 0 rows", "→", "samples/", "first missing"):
+        assert said in evidence
+
+
+def test_the_page_shows_what_is_deployed_and_what_the_store_explains(tmp_path):
+    results = build(tmp_path)
+    seen = results.observations[0].model_copy(
+        update={
+            "evidence": {
+                "answer": "undecided",
+                "low": 0.0,
+                "high": 0.0303,
+                "bound": "compute-bound",
+                "arithmetic": "at most 1 s / 33 s",
+            }
+        }
+    )
+    observations = (seen, *results.observations[1:])
+    write_results(tmp_path, results.model_copy(update={"observations": observations}))
+    page = Page(html.render(tmp_path).read_text(encoding="utf-8"))
+    assert "Log rocksmq" in page.text
+    assert "S3 store minio bucket milvus at http://127.0.0.1:9000" in page.text
+    assert "0 % to 3.03 % compute-bound at most 1 s / 33 s" in page.text
 
 
 def test_the_policy_allows_the_page_s_own_style_and_nothing_else(hostile):
@@ -168,7 +209,8 @@ def test_what_was_measured_is_said(passing):
 
 
 def test_links_lead_to_samples_that_are_there(tmp_path):
-    links = {attrs["href"] for attrs in Page(rendered(tmp_path)).all("a")}
+    hrefs = {attrs["href"] for attrs in Page(rendered(tmp_path)).all("a")}
+    links = {one for one in hrefs if not one.startswith("#")}
     assert "./results.json" in links
     assert len(links) > 15
     assert all((tmp_path / unquote(link)).is_file() for link in links)

@@ -10,7 +10,7 @@ import pytest
 from tests.builders import build
 from validation.report import junit
 from validation.report.results import Check, State
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 # The elements and attributes that Jenkins' and GitLab's readers know, and their order.
 SUITE = {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"}

@@ -10,11 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.builders import build, latencies
-from validation.judging import judge
-from validation.metrics import CATALOGUE
 from validation.report import wording
+from validation.report.families import family
 from validation.report.results import Check, State
-from validation.verdict import Observation, Outcome, Rule
+from validation.verdicts.catalogue import CATALOGUE
+from validation.verdicts.judging import judge
+from validation.verdicts.verdict import Observation, Outcome, Rule
 
 P99 = Rule(gate="p99", metric="search.latency.serial", statistic="p99", max=50, unit="ms")
 RECALL = Rule(gate="recall", metric="ann_overlap@10", min=0.95, unit="ratio")
@@ -148,9 +149,9 @@ def test_no_text_keeps_a_control_character(text):
 
 def test_each_metric_has_a_family_and_a_claim():
     for metric in CATALOGUE:
-        assert wording.family(metric) not in {"other", "site"}
+        assert family(metric) not in {"other", "site"}
         assert wording.claim(metric)
-    assert wording.family("site.tickets") == "site"
+    assert family("site.tickets") == "site"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,9 @@ def test_what_no_rule_asks_for_is_listed_with_its_reason(tmp_path):
     unruled = Observation(
         metric="mrr@10", target="local", unit="ratio", not_measured="the server has no BM25"
     )
-    results = results.model_copy(update={"observations": (*results.observations, unruled)})
+    no_tls = unruled.model_copy(update={"not_measured": "no TLS", "undeclared": True})
+    seen = (*results.observations, unruled, no_tls)
+    results = results.model_copy(update={"observations": seen})
     assert wording.unmeasured(results) == [
         "mrr@10 at local: the server has no BM25",
         "checks/a.py::b: left out by smoke",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from validation import resources
 from validation.cli import config
+from validation.common import resources
 from validation.errors import ConfigurationError
 
 

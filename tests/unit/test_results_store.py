@@ -16,11 +16,12 @@ from pydantic import ValidationError
 
 from tests.builders import PROFILE, build, parsed_rules, targets
 from validation.errors import ConfigurationError
-from validation.recorder import Part, Recorder
+from validation.report import store
 from validation.report.results import Results, State
 from validation.report.store import read_results, read_samples, write_results, write_samples
-from validation.runs import judged
-from validation.verdict import Observation, Outcome
+from validation.runs.folder import judged
+from validation.runs.recorder import Part, Recorder
+from validation.verdicts.verdict import Observation, Outcome
 
 
 def observation(**changes):
@@ -93,9 +94,6 @@ def test_columns_that_cannot_be_read_back_are_refused_and_leave_nothing(tmp_path
 @pytest.mark.parametrize("text", ["", "time\n1\n", "value\nfast\n"])
 def test_a_damaged_samples_file_is_named(tmp_path, text):
     (tmp_path / "x.csv").write_text(text)
-    if not text:
-        assert read_samples(tmp_path, observation(samples_file="x.csv")).size == 0
-        return
     with pytest.raises(ConfigurationError, match=r"raw samples of .* cannot be read") as caught:
         read_samples(tmp_path, observation(samples_file="x.csv"))
     assert "x.csv" in caught.value.where
@@ -168,6 +166,21 @@ def edited(folder, change):
     path.write_text(json.dumps(document))
 
 
+@pytest.mark.parametrize("embedded", [False, True])
+def test_of_a_run_that_was_killed_is_said_what_is_there_and_what_to_do(tmp_path, embedded):
+    (tmp_path / "rules.slo.yaml").touch()
+    if embedded:
+        (tmp_path / "stack").mkdir()
+    write_samples(tmp_path, observation(), {"value": [1.0]})
+    with pytest.raises(ConfigurationError) as caught:
+        read_results(tmp_path)
+    said = str(caught.value)
+    assert "was killed" in said
+    assert "raw samples of 1 observations" in said
+    assert "local.search.latency.serial" in said
+    assert (f"delete {tmp_path}" if embedded else "milvus-kit clean --target") in said
+
+
 def test_a_verdict_that_its_gates_do_not_earn_is_refused(tmp_path):
     assert build(tmp_path, missing_rows=3).verdict is Outcome.FAIL
     edited(tmp_path, lambda document: document.update(verdict="pass"))
@@ -230,3 +243,16 @@ def test_samples_that_were_edited_after_the_run_are_not_judged(recorder):
     path.write_text(path.read_text().replace("900.0", "1.0"))
     with pytest.raises(ConfigurationError, match="not those that were measured"):
         read_samples(recorder.folder, seen)
+
+
+def test_results_larger_than_any_run_s_are_refused_unread(tmp_path):
+    with (tmp_path / "results.json").open("wb") as file:
+        file.truncate(store.LARGEST_BYTES + 1)
+    with pytest.raises(ConfigurationError, match="no larger than 256 MiB"):
+        read_results(tmp_path)
+
+
+def test_results_without_an_end_of_depth_are_refused(tmp_path):
+    (tmp_path / "results.json").write_bytes(b'{"run":' + b"[" * 200_000)
+    with pytest.raises(ConfigurationError, match="not results of a schema"):
+        read_results(tmp_path)

@@ -4,7 +4,7 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation.retrieval import ranking
+from validation.datasets.relevance import ranking
 
 ROWS = [f"d{number}" for number in range(30)]
 qrels = st.dictionaries(st.sampled_from(ROWS), st.integers(-1, 2), min_size=1, max_size=25).filter(

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validation import rules
 from validation.errors import ConfigurationError, ExitCode
+from validation.verdicts import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {
@@ -202,3 +202,67 @@ def test_no_plain_data_breaks_the_parser(document):
         rules.parse(document, source="x")
     with pytest.raises(ConfigurationError):
         rules.parse({"schema": rules.SCHEMA, "rules": document}, source="x")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"metric": "search.latency.serial", "max": -5, "unit": "ms"}, "nobody can meet max -5 ms"),
+        ({"metric": "search.latency.serial", "max": 0, "unit": "ms"}, "is more than 0"),
+        ({"metric": "ann_overlap@10", "min": 1.7, "unit": "ratio"}, "nobody can meet min 1.7"),
+        ({"metric": "ann_overlap@10", "min": 1, "unit": "ratio"}, "never ends at its best value"),
+        ({"metric": "search.errors", "max": 0, "unit": "ratio"}, "never ends at its best value"),
+        ({"metric": "data.rows_missing", "max": -1, "unit": "rows"}, "is 0 or more"),
+        ({"metric": "ann_overlap@10", "min": 0, "unit": "ratio"}, "nobody can miss min 0"),
+        ({"metric": "loading.rate", "min": -3, "unit": "rows/s"}, "nobody can miss min -3"),
+        ({"metric": "search.errors", "max": 1, "unit": "ratio"}, "nobody can miss max 1"),
+        ({"metric": "storage.share_of_cold_load", "max": 1.2, "unit": "ratio"}, "between 0 and 1"),
+    ],
+)
+def test_a_rule_that_nobody_can_meet_or_miss_is_refused(rule, said):
+    assert said in refusal({"schema": rules.SCHEMA, "rules": {"a": rule, **GOOD["rules"]}})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"metric": "storage.share_of_cold_load", "max": 0, "unit": "ratio"},
+        {"metric": "storage.persisted_ratio", "min": 1.7, "unit": "ratio"},
+        {"metric": "data.rows_missing", "max": 0, "unit": "rows"},
+        {"metric": "site.depth", "min": -5, "unit": "m"},
+    ],
+)
+def test_a_rule_at_the_end_of_what_can_be_is_taken_where_it_can_be_met_and_missed(rule):
+    rules.parse({"schema": rules.SCHEMA, "rules": {"a": rule, **GOOD["rules"]}}, source="x")
+
+
+LATENCY = {"metric": "search.latency.serial", "unit": "ms"}
+
+
+def pair(median, tail):
+    both = {"median": {**LATENCY, "statistic": "p50"} | median, "tail": {**LATENCY} | tail}
+    return {"schema": rules.SCHEMA, "rules": both}
+
+
+@pytest.mark.parametrize(
+    ("median", "tail"),
+    [
+        ({"max": 100}, {"max": 50, "statistic": "p99"}),
+        ({"max": 100, "where": {"index": "HNSW"}}, {"max": 50, "statistic": "max"}),
+    ],
+)
+def test_a_median_that_the_limit_of_the_tail_keeps_anyway_is_refused(median, tail):
+    assert "nobody can miss p50 ≤ 100 ms without missing tail" in refusal(pair(median, tail))
+
+
+@pytest.mark.parametrize(
+    ("median", "tail"),
+    [
+        ({"max": 40}, {"max": 50, "statistic": "p99"}),
+        ({"max": 100}, {"max": 50, "statistic": "p99", "where": {"index": "HNSW"}}),
+        ({"max": 100}, {"max": 50, "statistic": "p99", "required": False}),
+        ({"max": 100}, {"max": 50, "statistic": "mean"}),
+    ],
+)
+def test_limits_that_can_be_missed_each_alone_are_taken(median, tail):
+    rules.parse(pair(median, tail), source="x")

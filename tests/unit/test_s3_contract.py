@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,26 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from rich.console import Console
 
+from validation.common.resources import STACKS_VARIABLE, in_stacks
 from validation.errors import ConfigurationError, UsageError
-from validation.resources import STACKS_VARIABLE, in_stacks
-from validation.s3 import contract
-from validation.s3.checksums import checksum, content_md5
+from validation.runs.profiles import profile_named
+from validation.s3.client.checksums import checksum, content_md5
+from validation.s3.client.endpoint import Keys, endpoint_of
+from validation.s3.client.signing import Payload, Signer, encoded_path, framed
 from validation.s3.conformance.model import Need
 from validation.s3.conformance.runner import Finding
 from validation.s3.conformance.table import CHECKS
-from validation.s3.contract import Options
-from validation.s3.decisions import decide
-from validation.s3.endpoint import Keys, endpoint_of
-from validation.s3.profile import compose, judged, load, name_in_stack
-from validation.s3.reach import Reached
-from validation.s3.signing import Payload, Signer, encoded_path, framed
+from validation.s3.preflight import console, contract
+from validation.s3.preflight.contract import Options
+from validation.s3.preflight.decisions import decide
+from validation.s3.preflight.profile import compose, judged, load, name_in_stack
+from validation.s3.preflight.reach import Reached
+from validation.s3.workspace import Effort
 from validation.target import Storage, Wal
-from validation.verdict import Outcome
+from validation.verdicts.intervals import share_missed
+from validation.verdicts.verdict import Outcome
 
 STORAGE = Storage(provider="s3", endpoint="http://store:9000", bucket="milvus")
 
@@ -51,6 +56,41 @@ def everything(**changed):
         for one in CHECKS
         if changed.get(one.id, "") is not None
     ]
+
+
+# --- which log, and how sure
+
+
+def raced(races, **changed):
+    return [
+        one.model_copy(update={"evidence": {"races": races}}) if one.id.endswith("race") else one
+        for one in everything(**changed)
+    ]
+
+
+def test_the_default_number_of_races_finds_one_violation_in_fifty_with_95_percent():
+    for races in (Effort().races, profile_named("acceptance").store_races):
+        assert share_missed(1 / 50, races) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        (raced(149), "log: woodpecker-embedded is allowed: all"),
+        (raced(149), "two won none of 149 races"),
+        (raced(149), "of stores where two win 1 race in 50, 5% would be missed"),
+        (raced(20), "67% would be missed"),
+        (raced(149, **{"conditional.race": Outcome.FAIL}), "embedded Woodpecker is unsafe here"),
+        (raced(149, **{"conditional.race": None}), "embedded Woodpecker is not shown to be safe"),
+    ],
+)
+def test_the_last_line_says_which_log_is_allowed_and_what_would_have_been_missed(findings, said):
+    shown = io.StringIO()
+    profile = compose(STORAGE, Reached("", ()), findings, seconds=0.0)
+    console.conclude(profile, Path("p.json"), Console(file=shown, width=900, soft_wrap=True))
+    last = shown.getvalue().splitlines()[-1]
+    assert said in last
+    assert last.split()[1].rstrip(":") == "pass"
 
 
 # --- checksums and signatures: published check values
@@ -299,7 +339,9 @@ def test_only_what_is_needed_decides(*, name, outcome, applies, wal, verdict):
         ({"listing.default-page": Outcome.FAIL}, "unsafe"),
         ({"integrity.signed-payload": Outcome.FAIL}, "unsafe"),
         ({"consistency.read-after-miss": Outcome.NOT_MEASURED}, "unknown"),
-        ({"conditional.multipart-race": Outcome.FAIL}, "unsafe"),
+        ({"conditional.multipart-race": Outcome.FAIL}, "safe"),  # it sends no such request
+        ({"conditional.large-block": Outcome.FAIL}, "safe"),
+        ({"conditional.detection": Outcome.FAIL}, "unsafe"),
         ({"objects.key-slashes": Outcome.FAIL}, "safe"),
         ({one.id: None for one in CHECKS if one.id.startswith("conditional.")}, "unknown"),
     ],
@@ -311,6 +353,36 @@ def test_woodpecker_is_proposed_only_where_every_rule_it_needs_was_seen_to_hold(
     assert decisions.woodpecker == woodpecker
     embedded = {"type": "woodpecker", "mode": "embedded"}
     assert (decisions.stack["milvus-kit:log"] == embedded) == (woodpecker == "safe")
+
+
+def of_log(**evidence):
+    """Return findings of which the races, and those named, are broken."""
+    race = finding("conditional.race", Outcome.FAIL, need=Need.WOODPECKER)
+    race = race.model_copy(update={"reason": "2 of 16 writers won race 1", "evidence": evidence})
+    return [race, *everything(**{"conditional.race": None})]
+
+
+def test_rows_are_said_to_be_in_danger_only_where_that_was_seen():
+    lost = decide(STORAGE, of_log(lost=True)).wal.reason
+    assert "could lose rows: conditional.race (2 of 16 writers won race 1)" in lost
+    assert "could lose rows" not in decide(STORAGE, of_log()).wal.reason
+    undetected = finding("conditional.detection", Outcome.FAIL, need=Need.WOODPECKER)
+    kept = [one for one in of_log(lost=True) if one.id != "conditional.detection"]
+    reason = decide(STORAGE, [*kept, undetected]).wal.reason
+    assert "could lose rows" not in reason  # who does not find conditions holds locks instead
+    assert "goes on with locks in etcd after about a minute, set to enable it panics" in reason
+
+
+def test_a_log_that_is_safe_says_up_to_what_rate_that_was_looked_for():
+    races = [
+        finding(f"conditional.{name}", need=Need.WOODPECKER).model_copy(
+            update={"evidence": {"races": count}}
+        )
+        for name, count in (("race", 149), ("fence-race", 20))
+    ]
+    names = {one.id: None for one in races}
+    reason = decide(STORAGE, [*everything(**names), *races]).wal.reason
+    assert "two won none of 20 races, so fewer than 13.9% of all (95 %)" in reason
 
 
 def test_a_store_that_damages_default_checksums_gets_them_switched_off():
@@ -326,7 +398,8 @@ def test_virtual_host_style_is_proposed_only_where_path_style_does_not_work():
 
 
 def test_the_spelling_of_an_endpoint_and_a_root_path_is_that_of_stacks():
-    storage = STORAGE.model_copy(update={"endpoint": "http://h:9/", "root_path": "/files/"})
+    spelled = {"endpoint": "http://h:9/", "root_path": "/files/"}
+    storage = Storage.model_validate({**STORAGE.model_dump(), **spelled})
     section = decide(storage, everything()).stack["milvus-kit:storage"]
     assert (section["endpoint"], section["rootPath"]) == ("http://h:9", "files")
     recorded = compose(storage, Reached("", ()), everything(), seconds=0.0).storage

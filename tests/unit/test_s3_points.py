@@ -9,12 +9,12 @@ import math
 import numpy as np
 import pytest
 
-from validation.s3 import client_load
-from validation.s3.client_load import ClientLoad, quota
-from validation.s3.performance import OPERATIONS, Meter, Plan
-from validation.s3.points import Point, knee, told
-from validation.s3.speed import missing, summarised
-from validation.s3.speed_table import rows
+from validation.s3.speed import client_load
+from validation.s3.speed.client_load import ClientLoad, quota
+from validation.s3.speed.figures import missing, summarised
+from validation.s3.speed.performance import OPERATIONS, Meter, Plan
+from validation.s3.speed.points import Point, knee, told
+from validation.s3.speed.table import rows
 
 IDLE = ClientLoad(loop=0.1, process=0.1, host=0.1)
 

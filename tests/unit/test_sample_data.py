@@ -14,8 +14,9 @@ import re
 import numpy as np
 import pytest
 
-from validation import resources, retrieval
-from validation.datasets.folder import FILES, load_folder
+from validation.common import resources
+from validation.datasets import relevance as retrieval
+from validation.datasets.folder import files_of, load_folder
 from validation.datasets.manifest import MANIFEST, write_manifest
 
 FOLDER = resources.find("sample_data")
@@ -180,9 +181,9 @@ def test_vector_files_stay_small():
 
 
 def test_the_manifest_is_what_would_be_written_now(tmp_path):
-    for name in FILES:
+    for name in files_of(FOLDER):
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
-    again = write_manifest(tmp_path, FILES)
+    again = write_manifest(tmp_path, files_of(tmp_path))
     assert again.read_text() == (FOLDER / MANIFEST).read_text()
 
 

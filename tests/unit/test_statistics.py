@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from validation.statistics.intervals import STATISTICS, estimate, samples_needed
+from validation.verdicts.intervals import STATISTICS, estimate, samples_needed
 
 PERCENTILES = [name for name in STATISTICS if name[0] == "p" and name != "proportion"]
 
@@ -131,6 +131,29 @@ def test_too_few_samples_leave_a_percentile_unbounded(statistic, needed):
 def test_all_alike_is_not_taken_for_certain():
     found = estimate("mean", np.full(50, 0.9))
     assert found.low < 0.9 < found.high
+
+
+SHARE = (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("figure", "low", "high"), [(1.0, 0.94, 1.0), (0.0, 0.0, 0.06)])
+def test_a_share_that_is_always_alike_has_an_interval_within_what_a_share_can_be(figure, low, high):
+    found = estimate("mean", np.full(50, figure), span=SHARE)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@given(samples=shares)
+def test_no_interval_leaves_what_the_figure_can_be(statistic, samples):
+    samples = samples[: {"value": 1, "bounds": 2}.get(statistic)]
+    if statistic == "bounds" and samples.size < 2:
+        return
+    found = estimate(statistic, samples, span=SHARE)
+    assert found.low <= found.value <= found.high
+    if statistic != "sum":
+        assert found.low >= 0
+        assert found.high <= 1
 
 
 def test_few_samples_give_no_bounded_mean():

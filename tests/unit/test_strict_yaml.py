@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from validation import strict_yaml
+from validation.common import strict_yaml
 from validation.errors import ConfigurationError
 
 

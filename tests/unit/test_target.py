@@ -103,7 +103,81 @@ def test_a_missing_secret_names_variable_and_purpose(monkeypatch):
         SecretRef(env="NO_SUCH").reveal("milvus.auth.password")
 
 
+@pytest.mark.parametrize("secret", ["key\r", "key\n", " key", "key\t"])
+def test_white_space_around_a_secret_is_told_before_a_server_only_says_refused(
+    monkeypatch, tmp_path, secret
+):
+    monkeypatch.setenv("MK_KEY", secret)
+    path = tmp_path / "key"
+    path.write_bytes(f"{secret.rstrip()} ".encode())
+    for given in (
+        SecretRef(env="MK_KEY"),
+        SecretRef(file=path),
+        SecretRef(value=SecretStr(secret)),
+    ):
+        with pytest.raises(ConfigurationError, match="begins or ends with white space") as refused:
+            given.reveal("storage.secret_key")
+        assert "storage.secret_key" in str(refused.value)
+        assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_the_line_ends_of_a_file_are_no_part_of_its_secret(tmp_path, end):
+    (tmp_path / "key").write_bytes(f"key{end}".encode())
+    assert SecretRef(file=tmp_path / "key").reveal() == "key"
+
+
+def test_a_long_document_may_end_with_a_line(monkeypatch):
+    monkeypatch.setenv("MK_KUBECONFIG", "a: b\n" * 99)
+    assert SecretRef(env="MK_KUBECONFIG").reveal().endswith("b\n")
+
+
 def test_an_empty_secret_file_is_refused(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(ConfigurationError, match="empty"):
         SecretRef(file=tmp_path / "empty").reveal()
+
+
+@pytest.mark.parametrize(
+    ("milvus", "said"),
+    [
+        ("{uri: 'milvus.example:19530'}", "starts with http"),
+        ("{uri: 'http://milvus:port'}", "a port is a number from 1 to 65535"),
+        ("{uri: 'http://milvus:0'}", "a port is a number from 1 to 65535"),
+        ("{uri: 'http://milvus:70000'}", "a port is a number from 1 to 65535"),
+        ("{uri: 'http://milvus:'}", "a port is a number from 1 to 65535"),
+        ("{uri: 'http://milvus:19530/?db_name=x'}", "no query"),
+        ("{uri: 'http://milvus:19530/#x'}", "no fragment"),
+        ("{uri: 'http://milvus:19530/a/b'}", "no path"),
+        ("{uri: 'http://milvus:19530/a-b'}", "no database's name"),
+        ("{uri: 'http://milvus:19530/a', database: b}", "the database a, and milvus.database"),
+        ("{uri: 'http://milvus:19530 '}", "white space"),
+        ("{uri: 'http://300.1.1.1:19530'}", "no host has this name"),
+        ("{uri: 'http://milvus:19530/x.db/y'}", "no path"),
+        ("{uri: 'ftp://milvus/a.db'}", "starts with http"),
+        ("{uri: 'http://m:1', metrics_uri: 'http://m:9091/metrics?x=1'}", "no query"),
+        ("{uri: 'http://m:1', metrics_uri: 'http://m:0'}", "a port is a number"),
+        ("{uri: 'http://m:1'}\nstorage: {provider: s3, bucket: b, endpoint: 'http://s/b'}", "path"),
+        ("{uri: 'http://m:1'}\nstorage: {provider: s3, bucket: b, endpoint: 'http://s#'}", "query"),
+        (
+            "{uri: 'http://m:1'}\nstorage: {provider: s3, bucket: b, endpoint: 'http://s:70000'}",
+            "a port is a number",
+        ),
+    ],
+)
+def test_no_part_of_an_address_is_passed_over(tmp_path, milvus, said):
+    with pytest.raises(ConfigurationError, match=said):
+        targets.load(written(tmp_path, f"{HEAD}milvus: {milvus}"))
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://m:19530/db1", "http://m:19530/db1/", "https://[::1]:19530/db1"]
+)
+def test_a_database_in_the_path_of_the_uri_is_the_one_that_is_used(tmp_path, uri):
+    found = targets.load(written(tmp_path, f"{HEAD}milvus: {{uri: '{uri}'}}")).milvus
+    assert (found.uri, found.database) == (uri.partition("/db1")[0], "db1")
+
+
+@pytest.mark.parametrize("uri", ["http://m:19530", "http://m", "https://m_1.a.b:65535/", "a/b.db"])
+def test_an_address_without_a_path_means_the_default_database(tmp_path, uri):
+    assert targets.load(written(tmp_path, f"{HEAD}milvus: {{uri: {uri}}}")).milvus.uri == uri

@@ -5,8 +5,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from validation.metrics import CATALOGUE
-from validation.verdict import Rule
+from validation.verdicts.catalogue import CATALOGUE
+from validation.verdicts.verdict import Rule
 
 RECALL = Rule(gate="recall", metric="ann_overlap@10", min=0.95, unit="ratio")
 

@@ -7,11 +7,12 @@ store's own caches stay as warm as they are.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from validation.attribution import probe
 from validation.attribution.answer import answer
@@ -22,7 +23,9 @@ from validation.attribution.searching import searches
 from validation.attribution.slo import Slo
 from validation.attribution.watch import Watch
 from validation.errors import MilvusKitError, UnsupportedError
-from validation.load.plan import Plan, Sender
+from validation.load.engine import Engine
+from validation.load.plan import Plan
+from validation.load.record import Feed
 from validation.milvus.connection import Connection
 from validation.milvus.objects import Stored, listed, of_segments
 from validation.milvus.ownership import require_ours
@@ -100,17 +103,16 @@ def measure(
     watch = Watch(connection, name)
     objects = of_segments(listed(connection, name, target.storage)[1], watch.segments())
     with (
-        contextlib.closing(Sender(plan)) as sender,
+        Engine(plan) as engine,
         probe.companion(target.storage, objects) as beside,
     ):
-        for number in range(_WARMUP):
-            sender.send(number)
+        engine.run(Feed(np.arange(_WARMUP)))
         began = time.monotonic()
-        warm_seen = searches("warm", sender, watch, target.milvus, warm)
+        warm_seen = searches("warm", engine, watch, target.milvus, warm)
         middle = time.monotonic()
         load = cold_load(connection, name, watch, objects)
         loaded = time.monotonic()
-        cold_seen = searches("cold", sender, watch, target.milvus, cold)
+        cold_seen = searches("cold", engine, watch, target.milvus, cold)
     stretches = {
         "warm searches": beside.within(began, middle),
         "cold load": beside.within(middle, loaded),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from validation.load.replies import Replies
 from validation.milvus.storage_reads import StorageReads
 
 HALF = 0.5
@@ -100,6 +101,7 @@ class Searches:
         under_way: When, for certain, a read was under way, on the same clock; see `flight`.
         cost: What each says of its reads.
         unknown: As in `ColdLoad`.
+        replies: What they said, the first to the first request of the plan.
     """
 
     state: str
@@ -110,6 +112,7 @@ class Searches:
     reads: StorageReads | None = None
     under_way: tuple[tuple[float, float], ...] = ()
     unknown: str = ""
+    replies: Replies | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)

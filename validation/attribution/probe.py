@@ -19,9 +19,9 @@ import numpy as np
 from validation.attribution.model import Replay
 from validation.errors import MeasurementError
 from validation.milvus.objects import Stored
-from validation.s3.client import connect
-from validation.s3.endpoint import READ_SECONDS
-from validation.s3.failures import translated
+from validation.s3.client.boto import connect
+from validation.s3.client.endpoint import READ_SECONDS
+from validation.s3.client.failures import translated
 from validation.target import Storage
 
 CONNECTIONS = 16
@@ -48,18 +48,18 @@ def replay(storage: Storage, objects: Sequence[Stored], *, wanted: int) -> Repla
     if not chosen:
         raise MeasurementError(
             "the collection has no object in the bucket",
-            where=f"{storage.endpoint}/{storage.bucket}/{storage.root_path}",
+            where=f"{storage.endpoint}/{storage.bucket}/{storage.root}",
         )
     with translated(storage):
         client = connect(storage, connections=CONNECTIONS)
-        _read(client, storage, chosen[-1].key, piece=1)  # signs in and connects, unmeasured
+        read_object(client, storage, chosen[-1].key, piece=1)  # signs in and connects, unmeasured
         end = time.monotonic() + MAX_SECONDS
 
         def read(one: Stored) -> tuple[int, float]:
             if time.monotonic() > end:
                 return 0, 0.0
             began = time.monotonic()
-            return _read(client, storage, one.key), time.monotonic() - began
+            return read_object(client, storage, one.key), time.monotonic() - began
 
         began = time.monotonic()
         with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -130,7 +130,7 @@ def companion(storage: Storage, objects: Sequence[Stored]) -> Iterator[Companion
         while not over.wait(PAUSE_SECONDS):
             began = time.monotonic()
             try:
-                _read(client, storage, objects[at % len(objects)].key, piece=PIECE_BYTES)
+                read_object(client, storage, objects[at % len(objects)].key, piece=PIECE_BYTES)
             except (boto.ClientError, boto.BotoCoreError):
                 seen.failed += 1
             else:
@@ -149,7 +149,7 @@ def companion(storage: Storage, objects: Sequence[Stored]) -> Iterator[Companion
             thread.join(timeout=READ_SECONDS)
 
 
-def _read(client: Any, storage: Storage, key: str, *, piece: int = 0) -> int:
+def read_object(client: Any, storage: Storage, key: str, *, piece: int = 0) -> int:
     """Read an object, or its first bytes, and return how many bytes came."""
     part = {"Range": f"bytes=0-{piece - 1}"} if piece else {}
     body = client.get_object(Bucket=storage.bucket, Key=key, **part)["Body"]

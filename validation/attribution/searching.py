@@ -4,64 +4,50 @@ from __future__ import annotations
 
 import time
 
-import grpc
 import numpy as np
 
 from validation.attribution import flight
 from validation.attribution.model import Cost, Searches
 from validation.attribution.watch import Watch
-from validation.load.plan import Sender
+from validation.load.engine import Engine
+from validation.load.record import Feed
+from validation.load.replies import read
 from validation.target import Milvus
 
 _SERVED = "milvus_querynode_sq_req_count"
 _COST = ("scanned_remote_bytes", "scanned_total_bytes", "cache_hit_ratio")
 
 
-def searches(state: str, sender: Sender, watch: Watch, milvus: Milvus, count: int) -> Searches:
+def searches(state: str, engine: Engine, watch: Watch, milvus: Milvus, count: int) -> Searches:
     """Send searches one after the other between two readings of the metrics.
 
     Args:
         state: ``cold`` or ``warm``.
-        sender: Of the searches.
+        engine: Open, on the searches.
         watch: Of their collection.
         milvus: Where the metrics are.
         count: How many searches.
     """
-    latencies, began = np.full(count, np.inf), np.zeros(count)
-    costs = np.full((len(_COST), count), np.nan)
     with watch.watching(), flight.sampled(milvus, watch.addresses) as recording:
-        for number in range(count):
-            began[number] = time.monotonic()
-            reply = _asked(sender, number)
-            took = time.monotonic() - began[number]
-            if reply is not None:
-                latencies[number] = took * 1e3
-                costs[:, number] = _cost(reply)
+        start = time.monotonic()
+        record = engine.run(Feed(np.arange(count)), start=start)
+    replies = read(engine.plan, np.arange(count), record.failures, record.replies)
+    answered = np.array([not failure for failure in replies.failures], dtype=bool)
+    costs = np.full((len(_COST), count), np.nan)
+    for number in np.flatnonzero(answered):
+        costs[:, number] = _cost(record.replies[number])
     reads, unknown = watch.reads()
     return Searches(
         state,
-        latencies,
-        began=began,
+        np.where(answered, (record.done_s - record.due_s) * 1e3, np.inf),
+        began=start + record.due_s,
         counted=watch.gain(_SERVED, query_type="search", scope="OnLeader", status="total"),
         reads=reads,
         under_way=recording.under_way(),
         cost=Cost(*costs),
         unknown=unknown,
+        replies=replies,
     )
-
-
-def _asked(sender: Sender, number: int) -> bytes | None:
-    """Send one search; None if it failed or its answer is not complete."""
-    plan = sender.plan
-    try:
-        reply = sender.method(
-            plan.requests[number % len(plan.requests)],
-            timeout=plan.deadline,
-            metadata=sender.metadata,
-        )
-    except grpc.RpcError:
-        return None
-    return None if sender.check(number, reply) else reply
 
 
 def _cost(reply: bytes) -> list[float]:

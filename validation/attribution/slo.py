@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from validation.statistics.intervals import estimate
-from validation.verdict import Observation, Rule
+from validation.verdicts.intervals import estimate
+from validation.verdicts.verdict import Observation, Rule
 
 SERIAL, OFFERED = "search.latency.serial", "search.latency.open_loop"
 
@@ -46,11 +46,12 @@ class Slo:
         failed = int((~np.isfinite(latencies_ms)).sum())
         if failed:
             return f"{rule}; {failed} of {len(latencies_ms)} searches failed here"
-        found = estimate(self.statistic, latencies_ms, confidence=self.confidence)
-        low = f"{found.low:.3g}" if math.isfinite(found.low) else "no lower end"
+        found = estimate(
+            self.statistic, latencies_ms, confidence=self.confidence, span=(0.0, math.inf)
+        )
         high = f"{found.high:.3g}" if math.isfinite(found.high) else "no upper end"
         return (
-            f"{rule}; one search at a time here: {found.value:.3g} ms [{low}, {high}],"
+            f"{rule}; one search at a time here: {found.value:.3g} ms [{found.low:.3g}, {high}],"
             f" n = {found.n}"
         )
 

@@ -144,7 +144,8 @@ def declared(target: Target, version: tuple[int, ...]) -> int | None:
     for role in milvus.roles:
         if role.name in replicas:
             replicas[role.name] += role.replicas
-    named = ("querynode",) if version < FILESYSTEM_SINCE else READING_ROLES
+    older = version < FILESYSTEM_SINCE if version else not replicas["streamingnode"]
+    named = ("querynode",) if older else READING_ROLES
     if not all(replicas[role] for role in named):
         return None
     return sum(replicas[role] for role in named)

@@ -21,8 +21,12 @@ File = Annotated[
 @app.command()
 def check(stack: Stack = None, file: File = None) -> None:
     """Check a stack's configuration; name every mistake at once."""
+    from infra.settings.rules import remarks
+
     path, name = _chosen(stack, file)
     settings = _checked(path, name)
+    for line in remarks(dict(settings)):
+        typer.echo(f"worth a word: {line}", err=True)
     typer.echo(
         f"{path}: no mistake found. Milvus {settings.milvus.version} {settings.milvus.mode} on"
         f" {settings.storage.type}, log {settings.log.type}, {settings.environment}."
@@ -66,7 +70,7 @@ def reference() -> None:
 
 def _checked(path: Path, name: str) -> Any:
     from infra.images import used
-    from infra.milvus.capacity import plan
+    from infra.milvus.capacity.planning import plan
     from infra.settings.parse import from_file
 
     settings = from_file(path)
@@ -77,8 +81,8 @@ def _checked(path: Path, name: str) -> Any:
 
 def _chosen(stack: str | None, file: Path | None) -> tuple[Path, str]:
     """Return the stack file that is meant, and the stack's name."""
+    from validation.common.resources import stack_file
     from validation.errors import UsageError
-    from validation.resources import stack_file
 
     if (stack is None) == (file is None):
         raise UsageError("give exactly one of --stack and --file", remedy="-s dev, for example")

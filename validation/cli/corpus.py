@@ -15,6 +15,29 @@ def _group() -> None:
 
 
 @app.command()
+def embed(
+    folder: Path = typer.Argument(
+        ..., metavar="FOLDER", help="The folder; docs/corpus.md says what is in it."
+    ),
+    model: str = typer.Option(
+        ..., metavar="NAME|FOLDER", help="Model of sentence-transformers, or a folder with one."
+    ),
+) -> None:
+    """Write corpus.npy and queries.npy: vectors of the texts, by a model that you name.
+
+    Needs milvus-kit[embed]. A model that is not on this host is downloaded by that library.
+    """
+    from validation.datasets.sources.embedding import embed as made_by
+
+    made = made_by(folder, model)
+    typer.echo(
+        f"{folder}: {made.passages} passages and {made.queries} queries embedded by {model},"
+        f" {made.dim} dimensions."
+    )
+    typer.echo(f"Next: milvus-kit corpus manifest {folder}")
+
+
+@app.command()
 def manifest(
     folder: Path = typer.Argument(
         ..., metavar="FOLDER", help="The folder; docs/corpus.md says what is in it."
@@ -24,13 +47,22 @@ def manifest(
 
     The manifest vouches for the files as they are: a run refuses a folder that differs from it.
     """
-    from validation.datasets.folder import FILES, load_folder
+    from validation.datasets.checking import why_metric_matters
+    from validation.datasets.folder import files_of, load_folder
     from validation.datasets.manifest import write_manifest
 
-    written = write_manifest(folder, FILES)
-    dataset = load_folder(folder)
-    rows, dim = dataset.vectors.shape
+    dataset = load_folder(folder, vouched=False)
+    written = write_manifest(folder, files_of(folder))
+    ignored = dataset.provenance["identical_ids_ignored"]
     typer.echo(
-        f"{written}: {rows} passages, {len(dataset.queries.ids)} queries, {dim} dimensions.\n"
-        f"Use it: milvus-kit validate --target FILE --corpus {folder}"
+        f"{written}: {dataset.rows} passages, {len(dataset.queries)} queries, {dataset.dim}"
+        f" dimensions, compared by {dataset.metric}."
     )
+    if ignored:
+        typer.echo(
+            f"note: {ignored} queries share their id with a passage, which is left out of their"
+            " answers, as BEIR's evaluation does (ignore_identical_ids in corpus.yaml)"
+        )
+    if said := why_metric_matters(dataset):
+        typer.echo(f"note: {said} (metric in corpus.yaml)")
+    typer.echo(f"Use it: milvus-kit validate --target FILE --corpus {folder}")

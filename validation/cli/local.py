@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from validation.target import Storage
 
 NAME = "local-kept"
 """Of its target: not that of `milvus-kit try`, whose rules also ask for its second target."""
@@ -55,6 +58,21 @@ def up(
         ),
     ] = "",
     image: Annotated[str, typer.Option(help="MinIO's image, where it runs in a container.")] = "",
+    storage: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A store of your own in place of one started here: a storage contract, YAML.",
+            dir_okay=False,
+        ),
+    ] = None,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            help="Milvus with TLS and users: a CA and a root password of its own, in the secrets.",
+        ),
+    ] = False,
 ) -> None:
     """Start the stack and leave it running.
 
@@ -62,6 +80,7 @@ def up(
     """
     from validation.local.stack import EmbeddedStack
 
+    own = None if storage is None else _own_store(storage, s3_port=s3_port, s3=s3, image=image)
     wanted = {"proxy": port, "s3": s3_port}
     stack = EmbeddedStack(
         folder,
@@ -70,6 +89,8 @@ def up(
         ports={name: number for name, number in wanted.items() if number is not None},
         s3=s3,
         image=image,
+        storage=own,
+        secure=secure,
     )
     if stack.status().running:
         typer.echo(f"already running in {stack.folder}, as it was started")
@@ -84,6 +105,21 @@ def up(
         typer.echo(f"note     {note}")
     typer.echo(f"validate milvus-kit validate --target {_shown(stack.folder / 'target.yaml')}")
     typer.echo(f"stop     milvus-kit local down{_option(stack.folder)}")
+
+
+def _own_store(path: Path, **started: object) -> Storage:
+    """Return the contract in a file, given instead of what says how a store is started here."""
+    from validation.errors import UsageError
+    from validation.local import own_store
+
+    given = [f"--{name.replace('_', '-')}" for name, value in started.items() if value]
+    if given:
+        raise UsageError(
+            "--storage names a store that runs already",
+            seen=" ".join(given),
+            remedy="leave these out, or --storage",
+        )
+    return own_store.read(path)
 
 
 @app.command()
@@ -102,8 +138,12 @@ def down(
     stack.stop()
     typer.echo("stopped" if ran else f"nothing runs in {stack.folder}")
     if delete_data:
-        delete(stack.folder)
-        typer.echo(f"deleted the stack's files in {stack.folder}")
+        deleted = delete(stack.folder)
+        typer.echo(
+            f"deleted the stack's files in {stack.folder}"
+            if deleted
+            else f"nothing was deleted: there is no stack in {stack.folder}"
+        )
     elif taken := size(stack.folder):
         typer.echo(
             f"{taken / 1e6:.0f} MB stay in {stack.folder}; `milvus-kit local up"

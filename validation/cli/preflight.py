@@ -172,8 +172,8 @@ def command(
     --endpoint. Works only below a prefix of its own, ROOT_PATH/milvus-kit-preflight-…/, and removes
     it again.
     """
-    from validation.s3 import console, contract
-    from validation.s3.performance import Plan
+    from validation.s3.preflight import console, contract
+    from validation.s3.speed.performance import Plan
     from validation.s3.workspace import Permissions
 
     storage, declared = contract.chosen(

@@ -12,12 +12,34 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
 def command(
     *,
     vectors: Annotated[str, typer.Option(help="Number of vectors: 2500000, 100M or 1.5B.")],
-    dim: Annotated[int, typer.Option(min=2, max=32768, help="Dimensions of a float32 vector.")],
+    dim: Annotated[int, typer.Option(min=2, max=32768, help="Dimensions of a vector.")],
     index: Annotated[
-        Literal["FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "SCANN", "HNSW", "DISKANN", "GPU_CAGRA"],
+        Literal[
+            "FLAT",
+            "IVF_FLAT",
+            "IVF_SQ8",
+            "IVF_PQ",
+            "IVF_RABITQ",
+            "SCANN",
+            "HNSW",
+            "HNSW_SQ",
+            "DISKANN",
+            "AISAQ",
+            "GPU_CAGRA",
+        ],
         typer.Option(help="Vector index."),
     ] = "HNSW",
-    replicas: Annotated[int, typer.Option(min=1, help="Copies of the data in memory.")] = 1,
+    vector_type: Annotated[
+        Literal["FLOAT", "FLOAT16", "BFLOAT16"], typer.Option(help="How a dimension is stored.")
+    ] = "FLOAT",
+    mmap: Annotated[
+        bool, typer.Option("--mmap", help="Query nodes map indexes and fields from their disk.")
+    ] = False,
+    log: Annotated[
+        Literal["kafka", "woodpecker-service", "other"] | None,
+        typer.Option(help="Whose servers are sized; default: those usual for the version."),
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, max=64, help="Copies of the data in memory.")] = 1,
     mode: Annotated[
         Literal["cluster", "standalone"],
         typer.Option(help="Roles of their own, or one process for all."),
@@ -25,23 +47,27 @@ def command(
     version: Annotated[str, typer.Option(help="Milvus version, such as 2.5 or 3.")] = "3",
     m: Annotated[int, typer.Option("--m", min=2, max=2048, help="HNSW: maximum degree (M).")] = 30,
     nlist: Annotated[int, typer.Option(min=1, max=65536, help="IVF: number of clusters.")] = 128,
-    max_degree: Annotated[int, typer.Option(min=1, max=2048, help="DISKANN: maximum degree.")] = 56,
+    max_degree: Annotated[int, typer.Option(min=1, max=512, help="DISKANN: maximum degree.")] = 56,
     scalar_bytes: Annotated[int, typer.Option(min=0, help="Bytes of scalar columns in a row.")] = 0,
     segment_mib: Annotated[int, typer.Option(min=1, help="Size of a sealed segment, MiB.")] = 1024,
     output: Annotated[
-        Literal["table", "json", "yaml"], typer.Option(help="Format of the answer.")
+        Literal["table", "json", "yaml", "stack"],
+        typer.Option(help="Format of the answer; stack: what to paste into a stack's file."),
     ] = "table",
 ) -> None:
     """Size a deployment from Milvus's published formulas.
 
     Shows query nodes, other roles, etcd, log and bucket, with the arithmetic.
     """
-    from infra.milvus.sizing import Index, Workload, size
-    from infra.milvus.topology import has_index_nodes
+    from infra.milvus.capacity.indexes import Index, VectorType, Workload
+    from infra.milvus.capacity.pasted import text
+    from infra.milvus.capacity.sizing import size
 
     workload = Workload(
         vectors=parse_count(vectors),
         dim=dim,
+        vector_type=VectorType(vector_type),
+        mmap=mmap,
         index=Index(index),
         replicas=replicas,
         m=m,
@@ -50,9 +76,12 @@ def command(
         scalar_bytes=scalar_bytes,
         segment_mib=segment_mib,
     )
-    sizing = size(workload, mode=mode, index_nodes=has_index_nodes(version))
+    sizing = size(workload, mode=mode, version=version, log=log)
     if output == "table":
         _print_table(sizing)
+        typer.echo("\nPaste into stacks/Pulumi.NAME.yaml, beside what the section says already:\n")
+    if output in {"table", "stack"}:
+        typer.echo(text(sizing), nl=False)
         return
     _print_document(sizing, output)
 
@@ -90,7 +119,7 @@ def _print_table(sizing: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from infra.milvus.sizing import Sizing
+    from infra.milvus.capacity.sizing import Sizing
 
     if not isinstance(sizing, Sizing):
         raise TypeError(sizing)
@@ -106,7 +135,6 @@ def _print_table(sizing: object) -> None:
     console.print(nodes)
     console.print(
         "Source: the published Milvus sizing formulas; confirm them by an acceptance run.",
-        "kafka counts only where Kafka is the log.",
     )
 
 

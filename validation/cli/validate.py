@@ -6,19 +6,17 @@ from pathlib import Path
 
 import typer
 
+from validation.cli import options
+
 _FAMILIES = (
-    "identity, conformance, data, recall, retrieval, latency, storage, attribution, site,"
-    " lifecycle or limits"
+    "identity, security, conformance, data, recall, retrieval, mutations, filters, latency, load,"
+    " living, storage, attribution, site, lifecycle or limits"
 )
 
 
 def command(
-    target: Path | None = typer.Option(
-        None, "--target", metavar="FILE", help="Target document; docs/target.md shows one."
-    ),
-    stack: str | None = typer.Option(
-        None, "-s", "--stack", metavar="NAME", help="Pulumi stack whose output is the target."
-    ),
+    target: Path | None = options.TARGET,
+    stack: str | None = options.STACK,
     rules: Path | None = typer.Option(
         None,
         metavar="FILE",
@@ -27,12 +25,13 @@ def command(
     profile: str = typer.Option(
         "acceptance", help="How much is measured: smoke, acceptance or soak."
     ),
-    rows: int | None = typer.Option(
-        None, help="Rows of the generated dataset; the profile's if left out."
-    ),
-    dim: int | None = typer.Option(None, help="Its dimension; the profile's if left out."),
+    rows: int | None = options.ROWS,
+    dim: int | None = options.DIM,
     corpus: Path | None = typer.Option(
-        None, metavar="FOLDER", help="A judged corpus in place of the sample data."
+        None, metavar="FOLDER|FILE", help="A judged corpus in place of the sample data."
+    ),
+    plan: Path | None = typer.Option(
+        None, metavar="FILE", help="A plan for the family load; docs/slo.md shows one."
     ),
     checks: list[Path] = typer.Option(
         [], metavar="FOLDER", help="Your own checks, beside the kit's. May be given again."
@@ -40,14 +39,15 @@ def command(
     family: list[str] = typer.Option(
         [], metavar="NAME", help=f"Run only this family of checks: {_FAMILIES}. May be given again."
     ),
-    runs: Path = typer.Option(Path("runs"), metavar="FOLDER", help="Where runs are kept."),
+    runs: Path = options.RUNS,
+    verbose: bool = options.VERBOSE,
 ) -> int:
     """Run the suite against a Milvus that is there, and judge it.
 
     Say which by --target or --stack. It ends with the suite's verdict.
     """
-    from validation import session
-    from validation.stack_output import target_given
+    from validation.runs import session
+    from validation.runs.stack_output import target_given
 
     with target_given(target, stack, command="validate", wanted="say what to validate") as found:
         return session.validate(
@@ -58,8 +58,10 @@ def command(
                 rows=rows,
                 dim=dim,
                 corpus=corpus,
+                plan=plan,
                 checks=tuple(checks),
                 families=tuple(family),
                 runs=runs,
+                verbose=verbose,
             ),
         )

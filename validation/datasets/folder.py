@@ -3,42 +3,82 @@
     corpus.jsonl    {"_id", "title", "text", "metadata": {column: value}}
     queries.jsonl   {"_id", "text", "sort": paraphrase|exact|filtered,
                      "filter": {column: {op: value}}}
-    qrels.tsv       query-id, corpus-id, score (0 to 2), under a header line
+    qrels.tsv       query-id, corpus-id, score, under a header line; or qrels/test.tsv, as BEIR
+                    has it, or whatever corpus.yaml names
     corpus.npy      float32, one vector for each line of corpus.jsonl, in its order
     queries.npy     the same for queries.jsonl
+    corpus.yaml     what the corpus says of itself, if it says anything: see `declared`
     MANIFEST.json   SHA-256 and size of each file
 
 The bytes that are checked against the manifest are the bytes that are parsed: nothing is read
-twice. `sort` and `filter` may be left out, so that a BEIR folder needs only vectors and a manifest
-(`milvus-kit corpus manifest`). Every complaint names the file, the line, the value seen and the
-next step.
+twice. Complaints name the file, the line, the value seen and the next step, all of them at once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
 from validation.datasets import metadata
-from validation.datasets.manifest import verified
-from validation.datasets.model import Column, Dataset, Queries, check_vectors, checked
+from validation.datasets.checking import MAX_VARCHAR_BYTES, check_vectors, checked
+from validation.datasets.complaints import Complaints
+from validation.datasets.declared import FILE as DECLARATION
+from validation.datasets.declared import Declared, declared
+from validation.datasets.judgements import Qrels, judgements
+from validation.datasets.lines import Row, identities, objects
+from validation.datasets.manifest import found, read, verified
+from validation.datasets.model import Column, Dataset, Filter, Queries
 from validation.errors import DatasetError
 
-FILES = ("corpus.jsonl", "queries.jsonl", "qrels.tsv", "corpus.npy", "queries.npy")
-QRELS_HEADER = "query-id\tcorpus-id\tscore"
-GRADES = {"0": 0, "1": 1, "2": 2}
+CORPUS, QUERIES = "corpus.jsonl", "queries.jsonl"
+VECTORS, QUERY_VECTORS = "corpus.npy", "queries.npy"
+QRELS, SPLIT = "qrels.tsv", "qrels/test.tsv"
 
 Sort = Literal["paraphrase", "exact", "filtered"]
 
 
-def load_folder(path: Path) -> Dataset:
-    """Return the dataset in a folder, compared by cosine.
+def files_of(path: Path) -> tuple[str, ...]:
+    """Return the files that make up a corpus folder, as paths from there.
+
+    Raises:
+        DatasetError: It is unclear which judgements are meant, or ``corpus.yaml`` is wrong.
+    """
+    there = (path / DECLARATION).exists()
+    said = declared(path / DECLARATION, read(path / DECLARATION)) if there else Declared()
+    own = (DECLARATION,) if there else ()
+    return (CORPUS, QUERIES, _qrels_of(path, said), VECTORS, QUERY_VECTORS, *own)
+
+
+def _qrels_of(path: Path, said: Declared) -> str:
+    """Return the file of the judgements, as a path from the folder."""
+    if said.qrels is not None:
+        return said.qrels.as_posix()
+    found = [name for name in (QRELS, SPLIT) if (path / name).exists()]
+    if len(found) > 1:
+        raise DatasetError(
+            f"there are judgements in {QRELS} and in {SPLIT}",
+            where=str(path),
+            seen=found,
+            remedy=f"say in {DECLARATION} which are meant, such as `qrels: {SPLIT}`",
+        )
+    others = sorted(one.relative_to(path).as_posix() for one in path.glob("qrels/*.tsv"))
+    if not found and others:
+        raise DatasetError(
+            f"there is no {SPLIT}",
+            where=str(path),
+            seen=others,
+            remedy=f"say in {DECLARATION} which judgements are meant, such as `qrels: {others[0]}`",
+        )
+    return found[0] if found else QRELS
+
+
+def load_folder(path: Path, *, vouched: bool = True) -> Dataset:
+    """Return the dataset in a folder.
 
     A passage's text is its title, a line break and its text: what was embedded and what a keyword
     index is given. Metadata become scalar columns; a list of strings becomes one string, joined by
@@ -46,199 +86,155 @@ def load_folder(path: Path) -> Dataset:
 
     Args:
         path: The folder.
+        vouched: Whether the files have to be those of the manifest.
 
     Raises:
         DatasetError: A file is missing, differs from the manifest, or holds a value that cannot be
             loaded or measured with.
     """
-    digests, content = verified(path, FILES)
-    corpus = list(_objects(path / "corpus.jsonl", content["corpus.jsonl"]))
-    ids = _identities(path / "corpus.jsonl", corpus)
-    scalars = metadata.columns(path / "corpus.jsonl", corpus)
-    queries = _queries(path, content, scalars)
-    qrels = _qrels(path / "qrels.tsv", content["qrels.tsv"], set(queries.ids), set(ids))
-    _refuse_unreachable(path, ids, scalars, queries, qrels)
+    names = files_of(path)
+    digests, content = (verified if vouched else found)(path, names)
+    said = (
+        declared(path / DECLARATION, content[DECLARATION]) if DECLARATION in names else Declared()
+    )
+    complaints = Complaints(path)
+    corpus = objects(path / CORPUS, content[CORPUS], complaints)
+    ids = identities(path / CORPUS, corpus, complaints, most=MAX_VARCHAR_BYTES)
+    texts = [passage_of(path / CORPUS, row, complaints) for row in corpus]
+    scalars = metadata.columns(path / CORPUS, corpus, complaints)
+    known = None if complaints.about(path / CORPUS) else scalars
+    queries = _queries(path / QUERIES, content[QUERIES], known, complaints)
+    qrels_file = path / _qrels_of(path, said)
+    qrels = judgements(
+        qrels_file,
+        content[_qrels_of(path, said)],
+        None if complaints.about(path / QUERIES) else set(queries.ids),
+        None if complaints.about(path / CORPUS) else set(ids),
+        complaints,
+    )
+    complaints.check()
+    _refuse_unreachable(qrels_file, ids, scalars, queries, qrels)
+    queries = dataclasses.replace(
+        queries,
+        vectors=_vectors(path / QUERY_VECTORS, content[QUERY_VECTORS], len(queries)),
+        own=_own(qrels_file, said, set(ids), queries, qrels),
+    )
+    if qrels_file.parent != path:  # a split of BEIR's, whose queries are those that it judges
+        queries = _judged(queries, qrels)
     dataset = Dataset(
         name=re.sub(r"\W", "_", path.resolve().name, flags=re.ASCII),
         ids=ids,
-        vectors=_vectors(path / "corpus.npy", content["corpus.npy"], len(ids)),
+        vectors=_vectors(path / VECTORS, content[VECTORS], len(ids)),
         scalars=scalars,
         queries=queries,
-        metric="COSINE",
-        texts=[_passage(path / "corpus.jsonl", line, row) for line, row in corpus],
+        metric=said.metric,
+        analyzer=said.analyzer_params,
+        texts=texts,
         qrels=qrels,
-        provenance={"source": f"folder {path.resolve().name}", "sha256": digests},
+        provenance={
+            "source": f"folder {path.resolve().name}",
+            "identical_ids_ignored": sum(one is not None for one in queries.own or ()),
+            "sha256": digests,
+        },
     )
     return checked(dataset, where=str(path))
 
 
-def _lines(path: Path, content: bytes) -> Iterator[tuple[int, str]]:
-    """Yield line numbers, from 1, and lines that are not blank."""
-    for number, raw in enumerate(content.split(b"\n"), start=1):
-        try:
-            line = raw.decode("utf-8").rstrip("\r")
-        except UnicodeDecodeError as error:
-            raise DatasetError(
-                f"the line is not UTF-8 at byte {error.start}",
-                where=f"{path}, line {number}",
-                seen=raw[error.start : error.start + 8],
-                remedy="convert the file, e.g. iconv -f latin1 -t utf-8",
-            ) from None
-        if line.strip():
-            yield number, line
-
-
-def _objects(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _lines(path, content):
-        try:
-            value = json.loads(line)
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise DatasetError(
-                "the line holds half of a surrogate pair, which is no character",
-                where=f"{path}, line {number}",
-                seen=line[:40],
-                remedy="write the text as UTF-8, without \\ud800 to \\udfff",
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(
-                f"the line is not JSON, perhaps cut short: {error}",
-                where=f"{path}, line {number}",
-                seen=line[-40:],
-                remedy="give one whole JSON object a line",
-            ) from None
-        if not isinstance(value, dict):
-            raise DatasetError(
-                "the line is not a JSON object",
-                where=f"{path}, line {number}",
-                seen=value,
-                remedy='give one object a line, such as {"_id": "a1", "text": "..."}',
+def passage_of(path: Path, row: Row, complaints: Complaints) -> str:
+    """Return a passage's text; one that has a title alone is a passage as well."""
+    number, given = row
+    parts = []
+    for key in ("title", "text"):
+        value = given.get(key)
+        if isinstance(value, str):
+            parts += [value] if value.strip() else []
+        elif value is not None:
+            complaints.add(
+                path, number, f"{key} is not a string", seen=value, remedy="write it as a string"
             )
-        yield number, value
-
-
-def _identities(path: Path, rows: list[tuple[int, dict[str, Any]]]) -> list[str]:
-    if not rows:
-        raise DatasetError(
-            f"the {'query set' if path.name == 'queries.jsonl' else 'corpus'} is empty",
-            where=str(path),
-            seen=[],
-            remedy="it measures nothing: give at least one line",
+            return ""
+    if not parts:
+        complaints.add(
+            path,
+            number,
+            "there is neither a text nor a title",
+            seen=sorted(given),
+            remedy="give every line a text, or leave the line out together with its vector",
         )
-    lines: dict[str, int] = {}
+    return "\n".join(parts)
+
+
+def _queries(
+    path: Path, content: bytes, scalars: dict[str, Column] | None, complaints: Complaints
+) -> Queries:
+    """Return the queries, as yet without vectors; without filters if the columns are unknown."""
+    rows = objects(path, content, complaints)
+    ids = identities(path, rows, complaints, most=MAX_VARCHAR_BYTES)
+    filters: list[Filter | None] = [None] * len(rows)
+    if scalars is not None:
+        filters = [metadata.filter_of(row, scalars, path, complaints) for row in rows]
+    sorted_ = any("sort" in row for _, row in rows)
+    texts = []
     for number, row in rows:
-        identity = row.get("_id")
-        if not isinstance(identity, str) or not identity.strip():
-            raise DatasetError(
-                "_id is missing, or is not a string",
-                where=f"{path}, line {number}",
-                seen=identity if "_id" in row else sorted(row),
-                remedy="give every line an _id of its own",
+        text = row.get("text")
+        if not isinstance(text, str) or not text.strip():
+            complaints.add(
+                path,
+                number,
+                "text is missing, empty or not a string",
+                seen=text if "text" in row else sorted(row),
+                remedy="give every line a text",
             )
-        if identity in lines:
-            raise DatasetError(
-                f"this _id is there already, in line {lines[identity]}",
-                where=f"{path}, line {number}",
-                seen=identity,
-                remedy="give every line an _id of its own",
-            )
-        lines[identity] = number
-    return list(lines)
-
-
-def _string(path: Path, line: int, row: dict[str, Any], key: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise DatasetError(
-            f"{key} is missing, empty or not a string",
-            where=f"{path}, line {line}",
-            seen=value if key in row else sorted(row),
-            remedy=f"give every line a {key}",
-        )
-    return value
-
-
-def _passage(path: Path, line: int, row: dict[str, Any]) -> str:
-    text = _string(path, line, row, "text")
-    return f"{_string(path, line, row, 'title')}\n{text}" if row.get("title") else text
-
-
-def _queries(path: Path, content: dict[str, bytes], scalars: dict[str, Column]) -> Queries:
-    where = path / "queries.jsonl"
-    rows = list(_objects(where, content["queries.jsonl"]))
-    ids = _identities(where, rows)
-    filters = [
-        metadata.filter_of(row.get("filter"), scalars, where=f"{where}, line {line}")
-        for line, row in rows
-    ]
-    sorts = [row.get("sort") for _, row in rows] if any("sort" in row for _, row in rows) else None
-    for (line, row), wanted in zip(rows, filters, strict=True):
-        if sorts is None:
-            break
+        texts.append(text)
         sort = row.get("sort")
-        if sort not in get_args(Sort) or (sort == "filtered") != (wanted is not None):
-            raise DatasetError(
+        if sorted_ and (
+            sort not in get_args(Sort) or (sort == "filtered") != (row.get("filter") is not None)
+        ):
+            complaints.add(
+                path,
+                number,
                 f"sort must be one of {', '.join(get_args(Sort))}, filtered just where a filter is",
-                where=f"{where}, line {line}",
                 seen=sort,
                 remedy="correct the sort, or leave it out of every line",
             )
     return Queries(
         ids=ids,
-        vectors=_vectors(path / "queries.npy", content["queries.npy"], len(ids)),
-        texts=[_string(where, line, row, "text") for line, row in rows],
-        sorts=cast("list[str] | None", sorts),
+        vectors=np.empty((len(ids), 0), np.float32),
+        texts=texts,
+        sorts=cast("list[str]", [row.get("sort") for _, row in rows]) if sorted_ else None,
         filters=filters if any(filters) else None,
     )
 
 
-def _qrels(
-    path: Path, content: bytes, queries: set[str], ids: set[str]
-) -> dict[str, dict[str, int]]:
-    qrels: dict[str, dict[str, int]] = {}
-    lines = _lines(path, content)
-    _, header = next(lines, (1, ""))
-    if header != QRELS_HEADER:
+def _own(
+    path: Path, said: Declared, ids: set[str], queries: Queries, qrels: Qrels
+) -> list[str | None] | None:
+    """Return the passage of the same id for each query that has one, which is no answer to it.
+
+    BEIR's evaluation leaves it out, since there such a query is that very passage. Ids that are the
+    same by chance are told by a judgement that says the opposite.
+    """
+    own = [query if query in ids else None for query in queries.ids]
+    if not any(own) or said.ignore_identical_ids is False:
+        return None
+    wanted = [one for one in own if one is not None and qrels.get(one, {}).get(one, 0) > 0]
+    if wanted and said.ignore_identical_ids is None:
         raise DatasetError(
-            "the first line is not the header query-id, corpus-id, score with tabs between",
-            where=f"{path}, line 1",
-            seen=header,
-            remedy="write the header, and separate columns by one tab",
-        )
-    for number, line in lines:
-        where = f"{path}, line {number}"
-        query, passage, score = [*line.split("\t"), "", ""][:3]
-        if line.count("\t") != QRELS_HEADER.count("\t") or score not in GRADES:
-            raise DatasetError(
-                "a judgement is query-id, corpus-id and a score of 0, 1 or 2, separated by tabs",
-                where=where,
-                seen=line,
-                remedy="correct or remove the line",
-            )
-        for identity, known, what in ((query, queries, "query"), (passage, ids, "passage")):
-            if identity not in known:
-                raise DatasetError(
-                    f"judgement for a {what} that is not there",
-                    where=where,
-                    seen=identity,
-                    remedy=f"remove the judgement or add the {what}",
-                )
-        if passage in qrels.setdefault(query, {}):
-            raise DatasetError(
-                f"query {query} is judged twice on the same passage",
-                where=where,
-                seen=passage,
-                remedy="keep one of the judgements",
-            )
-        qrels[query][passage] = GRADES[score]
-    if not qrels:
-        raise DatasetError(
-            "there are no judgements",
+            f"{sum(one is not None for one in own)} queries share their id with a passage. BEIR's"
+            " evaluation leaves a query's own passage out of its answer, but here"
+            f" {len(wanted)} are judged relevant to the query of their id",
             where=str(path),
-            seen=len(content),
-            remedy="relevance cannot be measured without: add lines under the header",
+            seen=wanted[0],
+            remedy=f"say in {DECLARATION} `ignore_identical_ids: false` if the ids are the same by"
+            " chance, or `true` to leave these passages out",
         )
-    return qrels
+    return own
+
+
+def _judged(queries: Queries, qrels: Qrels) -> Queries:
+    """Return the queries that are judged: BEIR keeps those of every split in one file."""
+    kept = [at for at, query in enumerate(queries.ids) if query in qrels]
+    return queries if len(kept) == len(queries) else queries.taken(kept)
 
 
 def _vectors(path: Path, content: bytes, rows: int) -> np.ndarray:
@@ -256,24 +252,31 @@ def _vectors(path: Path, content: bytes, rows: int) -> np.ndarray:
 
 
 def _refuse_unreachable(
-    path: Path,
-    ids: list[str],
-    scalars: dict[str, Column],
-    queries: Queries,
-    qrels: dict[str, dict[str, int]],
+    path: Path, ids: list[str], scalars: dict[str, Column], queries: Queries, qrels: Qrels
 ) -> None:
-    """Refuse a relevant passage that the query's own filter excludes: no server could find it."""
+    """Refuse relevant passages that their query's own filter excludes: no server could find them.
+
+    Raises:
+        DatasetError: With all of them.
+    """
     rows = {identity: row for row, identity in enumerate(ids)}
+    lost: list[tuple[str, Filter, str, int]] = []
     for query, wanted in zip(queries.ids, queries.filters or (), strict=False):
         if wanted is None:
             continue
         allowed = wanted.mask(scalars)
-        for passage, grade in qrels.get(query, {}).items():
-            if grade and not allowed[rows[passage]]:
-                raise DatasetError(
-                    f"query {query} filters by {wanted.expression()}, which excludes a passage "
-                    f"judged {grade}",
-                    where=f"{path / 'qrels.tsv'}",
-                    seen=passage,
-                    remedy="judge it 0, or correct the filter or the passage's metadata",
-                )
+        lost += [
+            (query, wanted, passage, grade)
+            for passage, grade in qrels.get(query, {}).items()
+            if grade > 0 and not allowed[rows[passage]]
+        ]
+    if lost:
+        query, wanted, passage, grade = lost[0]
+        more = "".join(f", {query}: {passage}" for query, _, passage, _ in lost[1:20])
+        raise DatasetError(
+            f"query {query} filters by {wanted.expression()}, which excludes a passage "
+            f"judged {grade}" + (f"; {len(lost)} in all{more}" if more else ""),
+            where=str(path),
+            seen=passage,
+            remedy="judge it 0, or correct the filter or the passage's metadata",
+        )

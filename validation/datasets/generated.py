@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from validation.datasets.model import Condition, Dataset, Filter, Queries, checked
+from validation.datasets.checking import checked
+from validation.datasets.model import Condition, Dataset, Filter, Queries
+from validation.datasets.room import require_room
 
 BUCKETS = 1_000
 TIED_ROWS = 14
@@ -45,12 +47,14 @@ def generate(rows: int, dim: int, *, queries: int = 1_000, seed: int = 20_240_50
 
     Raises:
         DatasetError: A size is out of range.
+        ConfigurationError: They do not fit into memory.
     """
     from validation.errors import DatasetError  # noqa: PLC0415
 
     for name, value, least in (("rows", rows, 100), ("dim", dim, 2), ("queries", queries, 1)):
         if value < least:
             raise DatasetError(f"{name} must be at least {least}", where="generate", seen=value)
+    require_room(rows, dim)
     clusters = max(1, rows // _ROWS_OF_A_CLUSTER)
     stream = np.random.PCG64(seed)
     centres = _noise(stream, clusters, dim)

@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from validation.common.files import write_whole
+from validation.common.schemas import refuse_newer
 from validation.errors import DatasetError
-from validation.files import write_whole
 
 MANIFEST = "MANIFEST.json"
 SCHEMA = "milvus-kit/manifest/1"
@@ -28,10 +29,8 @@ def write_manifest(path: Path, names: Sequence[str]) -> Path:
     Raises:
         DatasetError: One of the files is missing, or the folder cannot be written to.
     """
-    files = {}
-    for name in names:
-        content = _read(path / name)
-        files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    digests, content = found(path, names)
+    files = {name: {"sha256": digests[name], "bytes": len(content[name])} for name in names}
     document = {"schema": SCHEMA, "files": files}
     manifest = path / MANIFEST
     try:
@@ -45,31 +44,47 @@ def write_manifest(path: Path, names: Sequence[str]) -> Path:
     return manifest
 
 
-def _read(path: Path) -> bytes:
+def found(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return SHA-256 and content of each file as it is, whatever a manifest says.
+
+    Raises:
+        DatasetError: One of the files cannot be read.
+    """
+    content = {name: read(path / name) for name in names}
+    return {name: hashlib.sha256(bytes_).hexdigest() for name, bytes_ in content.items()}, content
+
+
+def read(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
         raise DatasetError(
             f"cannot read the file: {error.strerror}",
             where=str(path),
-            remedy="docs/corpus.md shows what a corpus folder holds;"
-            f" `milvus-kit corpus manifest` writes {MANIFEST}",
+            remedy="docs/corpus.md shows what a corpus folder holds; "
+            + (
+                f"`milvus-kit corpus embed {path.parent} --model NAME` writes vectors"
+                if path.suffix == ".npy"
+                else f"`milvus-kit corpus manifest` writes {MANIFEST}"
+            ),
         ) from None
 
 
-def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str, bytes]]:
-    """Return SHA-256 and content of each file, both as the manifest says.
-
-    Args:
-        path: The folder.
-        names: The files that are wanted; each has to be listed.
+def listed(path: Path) -> dict[str, tuple[str, int]]:
+    """Return the SHA-256 and the size of each file that a folder's manifest lists, by name.
 
     Raises:
-        DatasetError: A file is missing, is not listed, or differs from the manifest.
+        DatasetError: There is no manifest, or it is none.
     """
     where = path / MANIFEST
     try:
-        document = json.loads(_read(where))
+        document = json.loads(read(where))
+        refuse_newer(document, SCHEMA, "manifest", where=str(where), error=DatasetError)
         promised = {
             name: (str(of["sha256"]), int(of["bytes"])) for name, of in document["files"].items()
         }
@@ -82,8 +97,23 @@ def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str
             seen=str(error),
             remedy=_REWRITE,
         ) from None
+    return promised
+
+
+def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return SHA-256 and content of each file, both as the manifest says.
+
+    Args:
+        path: The folder.
+        names: The files that are wanted; each has to be listed. Others that are listed are looked
+            at all the same: one that is gone was meant to be there.
+
+    Raises:
+        DatasetError: A file is missing, is not listed, or differs from the manifest.
+    """
+    where, promised = path / MANIFEST, listed(path)
     content: dict[str, bytes] = {}
-    for name in names:
+    for name in dict.fromkeys((*names, *promised)):
         if name not in promised:
             raise DatasetError(
                 f"the manifest does not list {name}",
@@ -92,7 +122,7 @@ def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str
                 remedy=_REWRITE,
             )
         digest, size = promised[name]
-        content[name] = _read(path / name)
+        content[name] = read(path / name)
         if len(content[name]) != size:
             raise DatasetError(
                 f"the size differs from the manifest, which says {size} bytes",
@@ -100,12 +130,12 @@ def verified(path: Path, names: Sequence[str]) -> tuple[dict[str, str], dict[str
                 seen=len(content[name]),
                 remedy=_REWRITE,
             )
-        found = hashlib.sha256(content[name]).hexdigest()
-        if found != digest:
+        seen = hashlib.sha256(content[name]).hexdigest()
+        if seen != digest:
             raise DatasetError(
                 f"the checksum differs from the manifest, which says sha256 {digest[:16]}…",
                 where=str(path / name),
-                seen=f"{found[:16]}…",
+                seen=f"{seen[:16]}…",
                 remedy=_REWRITE,
             )
-    return {name: promised[name][0] for name in names}, content
+    return {name: promised[name][0] for name in content}, content

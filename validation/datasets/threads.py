@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from validation.host import cores
+from validation.common.host import cores
 
 _lock = threading.Lock()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from validation.common.progress import Progress
 from validation.datasets.model import Dataset
 from validation.drill.access import OwnAccess
 from validation.drill.collection import Collection
@@ -22,7 +23,7 @@ from validation.drill.keys import Key
 from validation.drill.memory import release
 from validation.drill.watching import Reads, WatchedProxy
 from validation.errors import MeasurementError, MilvusKitError
-from validation.local import ports, supervisor
+from validation.local import milvus, ports, supervisor
 from validation.local.stack import EmbeddedStack
 from validation.local.state import StoreAccess
 from validation.milvus import loading, objects
@@ -30,7 +31,6 @@ from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec
 from validation.milvus.objects import Stored
 from validation.milvus.ownership import collection_name, drop_ours
-from validation.progress import Progress
 from validation.target import Storage, Target
 
 BASE_ROWS = 3_000
@@ -45,6 +45,10 @@ searched, to have an index file in the store."""
 _BACK_SECONDS = 60.0
 _LAST_WORDS = ("panic:", "fatal error:", "terminate called", "SIG")
 """How Go's and C++'s run times begin the line that says why they end."""
+STALLED = (
+    f"Milvus's lease of {milvus.LEASE_SECONDS} s in its own etcd ran out: this host stalled, and"
+    " the store need have no part in it"
+)
 
 
 class Bench:
@@ -196,13 +200,15 @@ class Bench:
 def last_words(log: Path) -> str:
     """Return the last line in a server's log that says why it ended."""
     said = nothing = "it ended without a word"
+    lease = False
     with contextlib.suppress(OSError), log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith(supervisor.START_MARK):
-                said = nothing  # what it said in an earlier life is not why this one ended
+                said, lease = nothing, False  # an earlier life's words are not why this one ended
             if line.startswith(_LAST_WORDS):
                 said = line.strip()[:200]
-    return said
+            lease = lease or milvus.LEASE_LOST in line
+    return STALLED if lease else said
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from validation.common.files import write_secret
 from validation.errors import UnsupportedError
-from validation.files import write_secret
 from validation.local import trust
 from validation.s3.faults.proxy import Certificate
 

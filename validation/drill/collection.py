@@ -6,10 +6,15 @@ import dataclasses
 
 import numpy as np
 
-from validation.datasets.ground_truth import GroundTruth, exact
+from validation.answers.model import Expected
+from validation.answers.precision import precision_of
+from validation.datasets.ground_truth import exact
 from validation.datasets.model import Dataset
-from validation.drill.answers import K
 from validation.milvus.indexes import IndexSpec
+
+K = 10
+FIELDS = ("bucket", "category", "active")
+"""Output fields that every search asks for, so that they can be compared, too."""
 
 
 @dataclasses.dataclass
@@ -37,7 +42,14 @@ class Collection:
         acknowledged = np.arange(dataset.rows) < rows
         return cls(name, index, acknowledged, rows, acknowledged.copy())
 
-    def truth(self, dataset: Dataset) -> GroundTruth:
-        """Return the exact neighbours among the rows that must be found."""
+    def expected(self, dataset: Dataset) -> Expected:
+        """Return what answers are held against: rows that must be found, and rows that may be."""
         found = self.acknowledged | self.present
-        return exact(dataset.vectors, dataset.queries.vectors, K, dataset.metric, mask=found)
+        vectors, metric = dataset.vectors, dataset.metric
+        return Expected(
+            dataset,
+            exact(vectors, dataset.queries.vectors, K, metric, mask=found),
+            precision=precision_of(self.index.kind, self.index.build, vectors, metric),
+            exhaustive=True,
+            allowed=np.arange(dataset.rows) < self.sent,
+        )

@@ -46,7 +46,7 @@ def damaged_object(bench: Bench, traffic: Traffic) -> Iterator[Seen]:
 
 def _index_file(bench: Bench) -> tuple[Any, str, str]:
     """Return a client of the store itself, the bucket, and the key of the file."""
-    from validation.s3.client import connect  # noqa: PLC0415  (boto3 is slow to import)
+    from validation.s3.client.boto import connect  # noqa: PLC0415  (boto3 is slow to import)
 
     found = [one.key for one in bench.stored(bench.static)[1] if one.kind == _KIND]
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from validation.common.naming import require_known
 from validation.drill.acts import (
     Act,
     expired_certificate,
@@ -14,10 +15,11 @@ from validation.drill.acts import (
 )
 from validation.drill.damage import damaged_object
 from validation.errors import ConfigurationError
-from validation.naming import require_known
 from validation.s3.faults.script import Fault, Kind
 
 HOLD_SECONDS = 8.0
+_STALL_SECONDS = 12.0
+"""Longer than Milvus waits for an answer (``minio.requestTimeoutMs``: 10 s)."""
 NOTHING = "none"
 """The fault that is none: the control of a drill."""
 _GET, _PUT = frozenset({"GET"}), frozenset({"PUT"})
@@ -88,6 +90,16 @@ FAULTS: dict[str, Scripted] = {
             "corrupted-upload",
             "one bit is wrong in every other upload, which the store has to refuse",
             scripted(Fault(Kind.CORRUPT_UPLOAD, methods=_PUT, path=_DATA, every=2)),
+            reads=False,
+        ),
+        Scripted(
+            "stalled-upload",
+            f"every other upload stops for {_STALL_SECONDS:g} seconds in the middle of its body",
+            scripted(
+                Fault(
+                    Kind.STALLED_UPLOAD, methods=_PUT, path=_DATA, every=2, seconds=_STALL_SECONDS
+                )
+            ),
             reads=False,
         ),
         Scripted(

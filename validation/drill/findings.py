@@ -33,6 +33,7 @@ class Findings:
         evidence: For a reader.
         reasons: By metric, what is behind a figure that is not good.
         unknown: Why something cannot be known.
+        stalled: Why Milvus's end, and the time it was away, say nothing of the store.
     """
 
     seconds_to_recover: float = math.inf
@@ -46,6 +47,7 @@ class Findings:
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
     reasons: dict[str, str] = dataclasses.field(default_factory=dict)
     unknown: str = ""
+    stalled: str = ""
 
     @property
     def clean(self) -> bool:

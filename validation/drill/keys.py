@@ -8,13 +8,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from validation.common.files import write_secret
 from validation.errors import CredentialsError, UnsupportedError
-from validation.files import write_secret
 from validation.local import state
 from validation.local.servers import BUCKET
 from validation.local.stack import EmbeddedStack
-from validation.s3.client import connect
-from validation.s3.failures import translated
+from validation.s3.client.boto import connect
+from validation.s3.client.failures import translated
 from validation.target import SecretRef
 
 _POLICY = "readwrite"
@@ -87,7 +87,7 @@ class KeyRing:
 
 def _administrator(stack: EmbeddedStack) -> Any:
     try:
-        from infra.storage.minio_admin import MinioAdmin  # noqa: PLC0415  (an extra)
+        from infra.storage.minio.admin import MinioAdmin  # noqa: PLC0415  (an extra)
     except ImportError:
         raise UnsupportedError("MinIO cannot be administered: install milvus-kit[infra]") from None
     found = state.read(stack.folder)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from validation.drill.answers import K, what_is_wrong
+from validation.answers.checking import check, told
 from validation.drill.bench import Bench
 from validation.drill.collection import Collection
 from validation.drill.recovery import ask, load_from_store
 from validation.errors import MilvusKitError
-from validation.milvus import manifest, overlap
+from validation.milvus import manifest
 
 
 @dataclasses.dataclass
@@ -135,12 +135,9 @@ def _rows(bench: Bench, collection: Collection, proof: Proof) -> None:
 def _answers(bench: Bench, collection: Collection, kind: str, proof: Proof) -> None:
     """Compare the answers to all queries with the exact ones."""
     answers = ask(bench, collection, queries=len(bench.dataset.queries))
-    truth = collection.truth(bench.dataset)
-    proof.overlaps = overlap.ann_overlap(answers, truth, bench.dataset, K)
-    said = [
-        what_is_wrong(bench.dataset, at, answers, at, truth, rows=collection.sent)
-        for at in range(len(answers))
-    ]
+    found = check(answers, collection.expected(bench.dataset))
+    proof.overlaps = found.overlap
     proof.wrong = [
-        f"after recovery, {kind}, query {at}: {one}" if one else "" for at, one in enumerate(said)
+        f"after recovery, {kind}, query {at}: {told(found, at)}" if wrong else ""
+        for at, wrong in enumerate(found.wrong.tolist())
     ]

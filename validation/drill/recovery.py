@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Callable
 
-from validation.drill.answers import K
+from validation.answers.model import Answers
 from validation.drill.bench import Bench
-from validation.drill.collection import Collection
+from validation.drill.collection import FIELDS, Collection, K
 from validation.drill.memory import told
 from validation.drill.traffic import Traffic
 from validation.drill.watching import Reads
@@ -124,7 +124,7 @@ def load_from_store(bench: Bench, collection: Collection, reads: Reads) -> str:
     return failing
 
 
-def ask(bench: Bench, collection: Collection, *, queries: int) -> searching.Answers:
+def ask(bench: Bench, collection: Collection, *, queries: int) -> Answers:
     """Ask the first queries of a collection."""
     return searching.search(
         bench.connection,
@@ -132,5 +132,6 @@ def ask(bench: Bench, collection: Collection, *, queries: int) -> searching.Answ
         bench.dataset.queries.vectors[:queries],
         k=K,
         params=collection.index.search,
+        fields=FIELDS,
         timeout=SEARCH_SECONDS,
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from validation import rules as rules_files
+from validation.common.progress import BAD, GOOD, Progress
+from validation.common.resources import find
 from validation.datasets.generated import generate
 from validation.drill import bench as benches
 from validation.drill.bench import Bench
@@ -16,14 +17,13 @@ from validation.drill.faults import Scripted, named
 from validation.drill.findings import Findings
 from validation.drill.trial import run_trial
 from validation.errors import ExitCode, MilvusKitError, UnsupportedError
-from validation.judging import BEHIND
 from validation.local import milvus
-from validation.profiles import Profile
-from validation.progress import BAD, GOOD, Progress
-from validation.recorder import Recorder
 from validation.report.results import Check
-from validation.resources import find
-from validation.session import judged_run, put_away
+from validation.runs.profiles import Profile
+from validation.runs.recorder import Recorder
+from validation.runs.session import judged_run, put_away
+from validation.verdicts import rules as rules_files
+from validation.verdicts.judging import BEHIND
 
 RULES = "stacks/drill.slo.yaml"
 PROFILE = Profile(
@@ -135,13 +135,13 @@ def _renew(bench: Bench, progress: Progress) -> None:
 def observe(recorder: Recorder, fault: Scripted, found: Findings, *, check: str) -> None:
     """Keep what became of one fault."""
     unknown = found.unknown or "it was not read"
-    counts = (found.lost, found.unexpected)
+    counts, away = (found.lost, found.unexpected), found.stalled
     figures: list[tuple[Sequence[float] | np.ndarray, str]] = [
         *(([] if count is None else [count], unknown) for count in counts),
         (found.wrong, "no search was answered"),
-        (found.failed, "nothing was asked while the store was well"),
-        ([float(found.restarts)], ""),
-        ([found.seconds_to_recover], ""),
+        ([] if away else found.failed, away or "nothing was asked while the store was well"),
+        ([] if away else [float(found.restarts)], away),
+        ([] if away else [found.seconds_to_recover], away),
     ]
     for metric, (samples, none) in zip(METRICS, figures, strict=True):
         recorder.observe(
@@ -180,6 +180,6 @@ def observe_nothing(recorder: Recorder, fault: Scripted, reason: str, *, check: 
 def _close(recorder: Recorder) -> None:
     import pytest  # noqa: PLC0415  (slow to import)
 
-    from validation.outcomes import close  # noqa: PLC0415
+    from validation.runs.outcomes import close  # noqa: PLC0415
 
     close(recorder, pytest.ExitCode.OK)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
 import numpy as np
 
+from validation.answers.checking import check, told
+from validation.answers.model import Expected
+from validation.datasets.ground_truth import joined
 from validation.datasets.model import Dataset
-from validation.drill.answers import K, what_is_wrong
-from validation.drill.collection import Collection
+from validation.drill.collection import FIELDS, Collection, K
 from validation.drill.workers import NoRowsLeftError, Worker
 from validation.milvus import loading, searching
 from validation.milvus.connection import Connection
@@ -57,7 +60,7 @@ class Searches:
         writes: Writes,
     ) -> None:
         self._connection, self._name, self._index = connection, collection.name, collection.index
-        self._dataset, self._truth = dataset, collection.truth(dataset)
+        self._dataset, self._expected = dataset, collection.expected(dataset)
         self._writes, self._asked = writes, 0
         self.wrong: list[str] = []
         """Of each answer, what was wrong with it; empty if nothing was."""
@@ -82,15 +85,23 @@ class Searches:
             self._dataset.queries.vectors[queries],
             k=K,
             params=self._index.search,
+            fields=FIELDS,
             timeout=SEARCH_SECONDS,
         )
-        sent = self._writes.sent
-        for at, query in enumerate(queries.tolist()):
-            wrong = what_is_wrong(
-                self._dataset, query, answers, at, self._truth, rows=sent, newer=newer
-            )
+        found = check(answers, self._held_against(queries, newer), queries)
+        for at, (query, wrong) in enumerate(zip(queries, found.wrong, strict=True)):
             where = f"{self._name}, query {query}"
-            self.wrong.append(f"{where}: {wrong}: {answers.of(at)}" if wrong else "")
+            self.wrong.append(f"{where}: {told(found, at)}: {answers.of(at)}" if wrong else "")
+
+    def _held_against(self, queries: np.ndarray, newer: np.ndarray) -> Expected:
+        """Return what must be found by now, and what may be."""
+        truth = self._expected.truth
+        assert truth is not None  # noqa: S101  (a collection has one)
+        return dataclasses.replace(
+            self._expected,
+            truth=joined(truth, self._dataset, queries, newer),
+            allowed=np.arange(self._dataset.rows) < self._writes.sent,
+        )
 
 
 class Traffic:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from validation.drill import bench as benches
 from validation.drill.acts import Seen
 from validation.drill.bench import Bench
 from validation.drill.collection import Collection
@@ -69,7 +70,7 @@ def run_trial(
     failed = np.concatenate([calm, after])
     found = conclude(traffic, recovery, proofs, failed=failed, served=seen.served)
     ended = bench.endings[endings:]
-    found.restarts = len(ended)
+    found.restarts, found.stalled = len(ended), benches.STALLED if benches.STALLED in ended else ""
     found.reasons["drill.server_restarts"] = "; ".join(ended)
     found.evidence = {
         "story": fault.story,

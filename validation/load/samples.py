@@ -9,17 +9,9 @@ from typing import Any
 
 import numpy as np
 
-MAX_LAG_MS = 10.0
-"""A client whose p99 of lag behind its own schedule is above this did not offer what it says."""
-
-MAX_LAG_ARRIVALS = 5
-"""At low rates the lag may be as long as this many mean gaps between requests: the arrivals of a
-Poisson process bunch as much by themselves, so the server sees the load that was meant. Lag is
-never lost: latency counts from the intended time."""
-
-MAX_CPU = 0.85
-"""A single-threaded client that uses more of a core than this is near its end: requests queue in
-the client, and the queue would be counted as the server's latency."""
+from validation.load import starvation
+from validation.load.client import ClientUse
+from validation.load.replies import Replies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +23,15 @@ class Samples:
             failed or was not answered completely.
         offsets_s: When each request was meant to be sent, seconds from the start, shape (n,).
         lag_ms: How much later than meant it was sent, shape (n,); zeros where there is no schedule.
+        own_ms: Of each latency, how much was the client's own; NaN where it is not known.
+        numbers: Which request of the plan each one is, int64, shape (n,).
+        replies: What came back for each.
         errors: How often each failure came up.
         seconds: From the first request to the last reply.
-        client_cpu: Cores the client used meanwhile.
-        saturated: Why the client could not keep up; None if it could. The samples are void then:
-            they say nothing of the server.
+        uses: What each of the client's threads used, one a worker.
+        limited: How often the server limited the rate and was asked again, as pymilvus does.
+        resent: How often the server refused a call unseen, which was then made again.
+        turn_p99_ms: p99 of how long the client's loop was busy before it looked again.
         broken_off: Why it ended before all requests were sent; None if it did not. The samples
             stand nevertheless: what ended it was the server.
     """
@@ -43,10 +39,15 @@ class Samples:
     latencies_ms: np.ndarray = dataclasses.field(repr=False)
     offsets_s: np.ndarray = dataclasses.field(repr=False)
     lag_ms: np.ndarray = dataclasses.field(repr=False)
+    own_ms: np.ndarray = dataclasses.field(repr=False)
+    numbers: np.ndarray = dataclasses.field(repr=False)
+    replies: Replies = dataclasses.field(repr=False)
     errors: dict[str, int]
     seconds: float
-    client_cpu: float
-    saturated: str | None = None
+    uses: Sequence[ClientUse]
+    limited: int = 0
+    resent: int = 0
+    turn_p99_ms: float = 0.0
     broken_off: str | None = None
 
     @property
@@ -66,7 +67,7 @@ class Samples:
         Only a client that could not keep up voids them. Failures never do, or a dead server would
         be inconclusive instead of a fail.
         """
-        return self.saturated
+        return starvation.why_void(self.latencies_ms, self.own_ms, self.lag_ms, self.uses)
 
     def evidence(self) -> dict[str, Any]:
         """Return what a report shows beside the latencies."""
@@ -76,30 +77,13 @@ class Samples:
             "errors": dict(self.errors),
             "seconds": round(self.seconds, 3),
             "rate_per_second": round(self.n / self.seconds, 2) if self.seconds > 0 else None,
-            "client_cpu_cores": round(self.client_cpu, 3),
             "send_lag_p99_ms": round(float(np.percentile(self.lag_ms, 99)), 3) if self.n else None,
+            "client_loop_busy_p99_ms": round(self.turn_p99_ms, 3),
+            **starvation.evidence(self.latencies_ms, self.own_ms, self.uses),
+            **({"rate_limited": self.limited} if self.limited else {}),
+            **({"resent": self.resent} if self.resent else {}),
             **({"broken_off": self.broken_off} if self.broken_off else {}),
         }
-
-
-def saturation(lag_ms: np.ndarray, cpu: float, *, rate: float) -> str | None:
-    """Return why the client could not keep up; None if it could.
-
-    Args:
-        lag_ms: Lag of each request behind the schedule.
-        cpu: Cores the busiest single-threaded worker used.
-        rate: Requests a second that were meant.
-    """
-    allowed = max(MAX_LAG_MS, MAX_LAG_ARRIVALS * 1000 / rate)
-    lag = float(np.percentile(lag_ms, 99)) if len(lag_ms) else 0.0
-    if lag > allowed:
-        return (
-            f"the client fell behind its schedule: p99 of the send lag was {lag:.1f} ms, "
-            f"more than {allowed:g} ms"
-        )
-    if cpu > MAX_CPU:
-        return f"the client used {cpu:.2f} of a core, more than {MAX_CPU:g}"
-    return None
 
 
 def counted(failures: Sequence[str]) -> dict[str, int]:

@@ -47,14 +47,17 @@ def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def delete(folder: Path) -> None:
+def delete(folder: Path) -> bool:
     """Delete a stopped stack's files, and the folder if nothing else is in it.
+
+    Returns:
+        Whether there was a stack.
 
     Raises:
         UsageError: The stack runs.
     """
     if state.read(folder) is None:
-        return  # not ours, or nothing there
+        return False  # not ours, or nothing there
     with state.locked(folder):
         found = state.read(folder)
         if found is not None and found.alive():
@@ -70,3 +73,4 @@ def delete(folder: Path) -> None:
                 path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # somebody else's files are in it: they stay
         folder.rmdir()
+    return True

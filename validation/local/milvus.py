@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from validation.cache import cache_folder, filling
+from validation.common.cache import cache_folder, filling
 from validation.errors import MissingToolError
+from validation.local.secured import Secured
 
 PORTS = (
     "proxy",
@@ -31,6 +32,11 @@ PORTS = (
     "querynode",
     "datanode",
 )
+LEASE_SECONDS = 5
+"""Of the server's sessions in its own etcd. A longer one would have to expire before the first
+search after each restart; with this one, a host that stalls for longer ends the server."""
+LEASE_LOST = "disconnected from etcd"
+"""What the server says when it ends because its lease ran out."""
 ROLES = ("rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy")
 
 
@@ -129,7 +135,12 @@ def _unpack(packed: Path, plain: Path, cancelled: threading.Event | None) -> Non
 
 
 def configuration(
-    template: str, *, folder: Path, ports: Mapping[str, int], s3: Mapping[str, Any]
+    template: str,
+    *,
+    folder: Path,
+    ports: Mapping[str, int],
+    s3: Mapping[str, Any],
+    secured: Secured | None = None,
 ) -> str:
     """Return the text of milvus.yaml for one stack.
 
@@ -140,8 +151,9 @@ def configuration(
         template: The package's ``config.yaml.template``.
         folder: Of the stack; the server keeps its data in its ``milvus``.
         ports: A port for each of `PORTS`.
-        s3: ``host``, ``port``, ``bucket``, ``root_path`` of the object store, and ``tls`` if it is
-            spoken to that way.
+        s3: ``host``, ``port``, ``bucket``, ``root_path`` of the object store, ``tls`` if it is
+            spoken to that way, ``region`` and ``virtual`` (host style) where they are known.
+        secured: Its certificate, if it has TLS and users.
     """
     # The template's placeholders are no YAML; every one of them is replaced below.
     document: dict[str, Any] = yaml.safe_load(re.sub(r"\S*\{\{.*?\}\}", "null", template))
@@ -164,6 +176,8 @@ def configuration(
             "bucketName": s3["bucket"],
             "rootPath": s3["root_path"],
             "useSSL": s3.get("tls", False),
+            "region": s3.get("region", ""),
+            "useVirtualHost": s3.get("virtual", False),
             "useIAM": False,
             "cloudProvider": "aws",
         },
@@ -196,14 +210,21 @@ def configuration(
             "stdout": True,
             "file": {"rootPath": ""},
         },
-        "tls": {"serverPemPath": "", "serverKeyPath": "", "caPemPath": ""},
+        "tls": {
+            "serverPemPath": str(secured.certificate) if secured else "",
+            "serverKeyPath": str(secured.key) if secured else "",
+            "caPemPath": str(secured.ca) if secured else "",
+        },
         "common": {
             "storageType": "minio",
             # Without these two the server takes a minute to stop and half a minute to search
             # again, because its own lease of the old session has to expire first.
-            "gracefulStopTimeout": 3,
-            "session": {"ttl": 5, "retryTimes": 30},
-            "security": {"authorizationEnabled": False, "tlsMode": 0},
+            "gracefulStopTimeout": 1,
+            "session": {"ttl": LEASE_SECONDS, "retryTimes": 30},
+            "security": {
+                "authorizationEnabled": secured is not None,
+                "tlsMode": int(bool(secured)),
+            },
         },
     }
     return yaml.safe_dump(_merged(document, changes), sort_keys=True)
@@ -217,7 +238,11 @@ def _merged(base: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_configuration(
-    server: Path, folder: Path, ports: Mapping[str, int], s3: Mapping[str, Any]
+    server: Path,
+    folder: Path,
+    ports: Mapping[str, int],
+    s3: Mapping[str, Any],
+    secured: Secured | None = None,
 ) -> None:
     """Write the server's configuration files to ``configs`` of the stack's folder.
 
@@ -226,12 +251,13 @@ def write_configuration(
         folder: Of the stack.
         ports: A port for each of `PORTS`.
         s3: As in `configuration`.
+        secured: As in `configuration`.
     """
     configs = folder / "configs"
     configs.mkdir(exist_ok=True)
     template = (server / "config.yaml.template").read_text(encoding="utf-8")
     texts = {
-        "milvus.yaml": configuration(template, folder=folder, ports=ports, s3=s3),
+        "milvus.yaml": configuration(template, folder=folder, ports=ports, s3=s3, secured=secured),
         "etcd.yaml": _etcd_configuration(ports),
         # The server exits without a word if this one is missing. Its C++ half logs warnings only.
         "glog.conf": "--logtostderr=true\n--minloglevel=1\n",

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from validation.cache import cache_folder
+from validation.common.cache import cache_folder
+from validation.common.progress import Progress
 from validation.errors import MissingToolError, UsageError
 from validation.local.minio_build import RELEASE, build
-from validation.progress import Progress
 
 DEFAULT_IMAGE = f"quay.io/minio/minio:RELEASE.{RELEASE}"
 IMAGE_VARIABLE = "MILVUS_KIT_MINIO_IMAGE"

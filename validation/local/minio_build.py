@@ -10,10 +10,10 @@ import os
 import platform
 from pathlib import Path
 
-from validation.cache import filling
+from validation.common.cache import filling
+from validation.common.progress import Progress
 from validation.errors import MissingToolError
 from validation.local import process
-from validation.progress import Progress
 
 RELEASE = "2025-09-07T16-13-09Z"
 MODULE = "github.com/minio/minio"

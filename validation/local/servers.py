@@ -7,23 +7,27 @@ import urllib.request
 from pathlib import Path
 
 from validation.errors import EmbeddedStackError
-from validation.local import milvus, ports, process, state, trust
+from validation.local import milvus, ports, process, secured, state, trust
+from validation.local.minio import S3Server
 from validation.local.process import Running
 from validation.local.state import State
+from validation.s3.client.endpoint import endpoint_of
 
 BUCKET = "milvus"
 ROOT_PATH = "files"
 _S3_SECONDS = 60.0
 _MILVUS_SECONDS = 120.0
 _OK = 200
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def start_s3(folder: Path, found: State) -> State:
+def start_s3(folder: Path, found: State, server: S3Server) -> State:
     """Start the S3 server and create the bucket.
 
     Args:
         folder: Of the stack.
         found: The stack so far.
+        server: Which one.
 
     Returns:
         The stack with this server, as it is remembered.
@@ -36,19 +40,19 @@ def start_s3(folder: Path, found: State) -> State:
     (folder / "s3").mkdir(exist_ok=True)
     running = process.start(
         "s3",
-        found.s3.command(folder, port),
+        server.command(folder, port),
         folder=folder,
-        environment=found.s3.environment(access_key, secret_key),
+        environment=server.environment(access_key, secret_key),
         owner=found.owner,
-        off=found.s3.off(port),
+        off=server.off(port),
     )
     found = _remember(folder, found, running)
     endpoint = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:
         # In a container another process listens; there the random keys tell that it is ours.
-        ours = bool(found.s3.image) or _is_of(running, port)
-        return ours and _answers(endpoint + found.s3.health_path)
+        ours = bool(server.image) or _is_of(running, port)
+        return ours and _answers(endpoint + server.health_path)
 
     process.await_ready(running, ready, seconds=_S3_SECONDS)
     _create_bucket(endpoint, access_key, secret_key, running)
@@ -77,7 +81,13 @@ def start_milvus(folder: Path, found: State) -> State:
         "root_path": ROOT_PATH,
         "tls": access.trusted is not None,
     }
-    milvus.write_configuration(found.server, folder, found.ports, s3)
+    if found.store is not None:
+        endpoint = endpoint_of(found.store)
+        s3 |= {"host": endpoint.host, "port": endpoint.port, "tls": endpoint.tls}
+        s3 |= {"bucket": found.store.bucket, "root_path": found.store.root.strip("/")}
+        s3 |= {"region": found.store.region, "virtual": found.store.addressing == "virtual"}
+    own = secured.made(folder) if found.secured else None
+    milvus.write_configuration(found.server, folder, found.ports, s3, own)
     keys = access.key_files or state.key_files(folder)
     access_key, secret_key = (file.read_text() for file in keys)
     running = process.start(
@@ -110,7 +120,7 @@ def _remember(folder: Path, found: State, running: Running) -> State:
 
 
 def _answers(url: str) -> bool:
-    with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (http, ours)
+    with _DIRECTLY.open(url, timeout=2) as answer:
         return answer.status == _OK
 
 
@@ -145,7 +155,9 @@ def _create_bucket(endpoint: str, access_key: str, secret_key: str, running: Run
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}),
+        config=Config(
+            s3={"addressing_style": "path"}, retries={"total_max_attempts": 5}, proxies={}
+        ),
     )
     try:
         if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:

@@ -17,17 +17,17 @@ from types import TracebackType
 from typing import Self
 
 from validation import target as targets
-from validation.cache import cache_folder
+from validation.common.cache import cache_folder
+from validation.common.progress import Progress
 from validation.errors import EmbeddedStackError, UnsupportedError, UsageError
-from validation.local import milvus, minio, process, servers, state
+from validation.local import milvus, minio, own_store, process, secured, servers, state
 from validation.local import ports as free
 from validation.local.contract import target_of
 from validation.local.folder import require_space
 from validation.local.lite import lite_target
 from validation.local.process import NOBODY, Owner
 from validation.local.state import State, StoreAccess
-from validation.progress import Progress
-from validation.target import Target
+from validation.target import Storage, Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,10 @@ class EmbeddedStack:
             stands between the two. It must listen already; the target still names the store.
         s3: One of `minio.ORDER`; the first that works if left out.
         image: MinIO's container image, if it is run in one.
+        storage: A store of one's own, in place of an S3 server of the stack's; see `own_store`.
+            What was started with one goes on with it where it is left out.
         name: Of the target.
+        secure: Whether Milvus has TLS and users; what was started so goes on so.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class EmbeddedStack:
         s3: str = "",
         image: str = "",
         name: str = "local",
+        storage: Storage | None = None,
+        secure: bool = False,
     ) -> None:
         self.folder = folder.expanduser().resolve()
         self.progress = progress or Progress()
@@ -80,6 +85,8 @@ class EmbeddedStack:
         self._ports = dict(ports or {})
         self._store_port = store_port
         self._s3, self._image, self._name = s3, image, name
+        self._storage = storage
+        self._secure = secure
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,7 +115,7 @@ class EmbeddedStack:
             MissingToolError: The Milvus server is not installed, or no S3 server can be run here.
             EmbeddedStackError: A server did not come up; nothing is left running.
         """
-        if not milvus.exists_here():
+        if not milvus.exists_here() and self._storage is None and not self._secure:
             target = lite_target(self.folder, why="there is no Milvus server for this platform")
             targets.save(target, self.folder / "target.yaml")
             return target
@@ -147,6 +154,9 @@ class EmbeddedStack:
             self._stop(kill=True)
 
     def _start(self, before: State | None) -> Target:
+        wanted = self._storage or (before.store if before else None)
+        if wanted is not None:
+            return self._start_on(wanted, before)
         owner = Owner.this_process()
         cancelled = threading.Event()
         with ThreadPoolExecutor(max_workers=2) as pool:
@@ -163,21 +173,50 @@ class EmbeddedStack:
                     s3=s3,
                     owner=owner,
                     access=StoreAccess(self._store_port),
+                    secured=self._is_secured(before),
                 )
                 client.result()
                 with self.progress.step(f"start {s3.description}"):
-                    found = servers.start_s3(self.folder, found)
+                    found = servers.start_s3(self.folder, found, s3)
                 found = dataclasses.replace(found, server=server.result())
             except BaseException:
                 cancelled.set()
                 raise
+        return self._up(found)
+
+    def _start_on(self, wanted: Storage, before: State | None) -> Target:
+        """Start Milvus alone, on a store of the user's own."""
+        if before is not None:
+            own_store.require_same(before.store, wanted, self.folder)
+        own_store.require_usable(wanted, fresh=before is None)
+        store, access = own_store.taken(self.folder, wanted)
+        found = State(
+            name=self._name,
+            server=self._unpack(threading.Event()),
+            version=milvus.installed_version(),
+            ports=self._pick_ports(before),
+            s3=None,
+            owner=Owner.this_process(),
+            access=dataclasses.replace(access, port=self._store_port),
+            store=store,
+            secured=self._is_secured(before),
+        )
+        return self._up(found)
+
+    def _up(self, found: State) -> Target:
+        """Start Milvus on its store; keep and return the target."""
         with self.progress.step(f"start Milvus {found.version}"):
             found = servers.start_milvus(self.folder, found)
+            target = target_of(self.folder, found)
+            if found.secured:
+                secured.take_over(target)
         if not self._owned:
             found = self._release(found)
-        target = target_of(self.folder, found)
         targets.save(target, self.folder / "target.yaml")
         return target
+
+    def _is_secured(self, before: State | None) -> bool:
+        return self._secure or (before is not None and before.secured)
 
     def _unpack(self, cancelled: threading.Event) -> Path:
         if milvus.is_unpacked():
@@ -227,7 +266,8 @@ class EmbeddedStack:
             with contextlib.ExitStack() as each:  # also if one of them cannot be stopped
                 for running in found.servers.values():
                     each.callback(process.stop, running, kill=kill and running.name == "milvus")
-            minio.end_container(found.s3, found.ports["s3"])
+            if found.s3 is not None:
+                minio.end_container(found.s3, found.ports["s3"])
             with contextlib.suppress(OSError):  # a full disk; that they are gone shows anyway
                 state.write(self.folder, dataclasses.replace(found, servers={}, owner=NOBODY))
 
@@ -246,7 +286,9 @@ class EmbeddedStack:
         """
         with state.locked(self.folder):
             found = state.read(self.folder)
-            if found is None or "s3" not in {running.name for running in found.alive()}:
+            up = {running.name for running in found.alive()} if found else set()
+            own = found is not None and found.store is not None
+            if found is None or not (own or "s3" in up):
                 raise EmbeddedStackError(
                     "the embedded stack does not run, so its Milvus cannot be restarted",
                     where=str(self.folder),
@@ -265,7 +307,8 @@ class EmbeddedStack:
         """Return whether the stack runs: both servers, that is."""
         found = state.read(self.folder)
         alive = {name: run.alive() for name, run in found.servers.items()} if found else {}
-        running = alive.get("s3", False) and alive.get("milvus", False)
+        own = found is not None and found.store is not None
+        running = (own or alive.get("s3", False)) and alive.get("milvus", False)
         return Status(self.folder, running, alive, found.owner.pid if found else 0)
 
 

@@ -15,12 +15,15 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from validation.common.files import write_secret, write_whole
+from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError, UsageError
-from validation.files import write_secret, write_whole
 from validation.local.minio import S3Server
 from validation.local.process import NOBODY, Owner, Running
+from validation.target import Storage
 
 FILE = "state.json"
+SCHEMA = "milvus-kit/embedded-stack/1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,21 +51,25 @@ class State:
         server: Folder of the unpacked Milvus server.
         version: Of the Milvus server.
         ports: Of both servers, by purpose; kept when it is stopped, so that its target stays true.
-        s3: The S3 server.
+        s3: The S3 server; None where the store is one of the user's own.
         servers: What was started, by name; empty once stopped.
         owner: The process it ends with.
         access: How Milvus reaches the store.
+        store: The user's own store, its keys as files of the stack.
+        secured: Whether Milvus has TLS and users.
     """
 
     name: str
     server: Path
     version: str
     ports: dict[str, int]
-    s3: S3Server
+    s3: S3Server | None
     servers: dict[str, Running] = dataclasses.field(default_factory=dict)
     owner: Owner = NOBODY
     access: StoreAccess = StoreAccess()
-    schema: Literal["milvus-kit/embedded-stack/1"] = "milvus-kit/embedded-stack/1"
+    store: Storage | None = None
+    secured: bool = False
+    schema: Literal["milvus-kit/embedded-stack/1"] = SCHEMA
 
     def alive(self) -> list[Running]:
         """Return the servers that run, in the order they were started."""
@@ -80,7 +87,9 @@ def read(folder: Path) -> State | None:
     """
     path = folder / FILE
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        content = path.read_bytes()
+        refuse_newer(content, SCHEMA, "embedded stack", where=str(path))
+        return _ADAPTER.validate_json(content)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Capability:
     """Whether the server can do one thing.
 
     Args:
-        name: ``bm25``, ``hybrid`` or ``diskann``.
+        name: ``bm25``, ``hybrid``, ``diskann`` or ``analyzer``.
         available: Whether it can.
         reason: Why not; empty if it can.
         seconds: How long it took to find out.
@@ -66,6 +67,27 @@ def probe(
         for name, ask in asked.items()
         if only in (None, name)
     }
+
+
+def analyzes(
+    connection: Connection, analyzer: Mapping[str, Any], *, run: str, seconds: float = 5.0
+) -> Capability:
+    """Find out whether the server splits texts by an analyzer.
+
+    Servers differ in those that they know, and some are found out when the first text comes.
+
+    Args:
+        connection: The server.
+        analyzer: As Milvus's ``analyzer_params``.
+        run: Identity of the run, for names and marks.
+        seconds: Time limit of each wait.
+    """
+
+    def ask(connection: Connection, collection: str, seconds: float) -> None:
+        _with_texts(connection, collection, seconds, analyzer)
+
+    name = "analyzer"
+    return _asked(connection, name, collection_name("probe", name, run), ask, seconds)
 
 
 def _asked(
@@ -103,9 +125,14 @@ def _hybrid(connection: Connection, collection: str, seconds: float) -> None:
         raise UnsupportedError("hybrid search does not find what both its parts find")
 
 
-def _with_texts(connection: Connection, collection: str, seconds: float) -> Dataset:
+def _with_texts(
+    connection: Connection,
+    collection: str,
+    seconds: float,
+    analyzer: Mapping[str, Any] | None = None,
+) -> Dataset:
     searching.require_keywords(connection)
-    dataset = _small(len(_TEXTS), list(_TEXTS))
+    dataset = dataclasses.replace(_small(len(_TEXTS), list(_TEXTS)), analyzer=analyzer)
     _load(connection, dataset, collection, IndexSpec("FLAT"), seconds, keywords=True)
     return dataset
 

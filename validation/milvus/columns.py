@@ -8,31 +8,42 @@ those go through protobuf's own conversion.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from validation.datasets.model import Column
+from validation.datasets.model import Column, present
 from validation.errors import MeasurementError
 
+_VARINT = 10
+_STRING_HEAD = 6
 _PACKED_FIELD_1 = b"\x0a"  # field number 1, wire type 2 (length-delimited)
 
 
-def to_message(name: str, values: Column) -> Any:
+def to_message(name: str, values: Column, *, null: bool = False) -> Any:
     """Return a column as a ``FieldData`` message.
 
     Args:
         name: Of the field.
         values: Float32 of shape (n, d) for vectors, int64, float64 or bool of shape (n,), or
             strings.
+        null: Whether the field is nullable; the values may hold NULL then, and need not.
     """
     from pymilvus.grpc_gen import schema_pb2  # noqa: PLC0415  (slow to import)
 
     field = schema_pb2.FieldData(field_name=name)
+    if null:
+        # One flag a row, and the values of the rows that have one.
+        there = present(values)
+        field.valid_data.extend(there.tolist())
+        values = (
+            np.asarray(values)[there]
+            if isinstance(values, np.ndarray)
+            else [value for value in values if value is not None]
+        )
     if not isinstance(values, np.ndarray):
         field.type = schema_pb2.VarChar
-        field.scalars.string_data.data.extend(values)
+        field.scalars.string_data.data.extend(cast("list[str]", values))
     elif values.ndim == 2:  # noqa: PLR2004
         field.type = schema_pb2.FloatVector
         field.vectors.dim = values.shape[1]
@@ -50,7 +61,23 @@ def to_message(name: str, values: Column) -> Any:
 
 
 def from_message(field: Any) -> Column:
-    """Return a ``FieldData`` message as a column, as `to_message` takes it.
+    """Return a ``FieldData`` message that a server sent, as the column that `to_message` takes.
+
+    Raises:
+        MeasurementError: It holds a type that the kit does not store.
+    """
+    values = values_of(field)
+    if all(field.valid_data):
+        return values
+    # Other than in what is sent, there is a value in every row here, also where it does not count.
+    there = np.array(field.valid_data, dtype=bool)
+    if isinstance(values, np.ndarray):
+        return np.ma.MaskedArray(np.where(there, values, np.zeros(1, values.dtype)), mask=~there)
+    return [value if known else None for value, known in zip(values, there, strict=True)]
+
+
+def values_of(field: Any) -> Column:
+    """Return the values of a ``FieldData`` message, whether or not they count.
 
     Raises:
         MeasurementError: It holds a type that the kit does not store.
@@ -97,9 +124,16 @@ def rows_of(values: Column, rows: slice | np.ndarray) -> Column:
     return values[rows] if isinstance(rows, slice) else [values[row] for row in rows]
 
 
-def key_array(keys: np.ndarray | Sequence[str]) -> np.ndarray:
-    """Return primary keys as an array of shape (n,): int64, or objects that are strings."""
-    return keys if isinstance(keys, np.ndarray) else np.array(keys, dtype=object)
+def bytes_of(values: Column) -> np.ndarray:
+    """Return how many bytes each value takes in a message, int64, shape (n,), at most.
+
+    An integer is a varint of up to ten bytes; a string has a tag and a length before it.
+    """
+    if not isinstance(values, np.ndarray):
+        return np.array([len((value or "").encode()) + _STRING_HEAD for value in values])
+    if values.dtype.kind == "i":
+        return np.full(len(values), _VARINT)
+    return np.full(len(values), values.itemsize * (values.shape[1] if values.ndim > 1 else 1) + 1)
 
 
 def _packed(values: np.ndarray, kind: str) -> bytes:

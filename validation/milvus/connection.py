@@ -9,18 +9,20 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
+from validation.common import addresses, proxies
 from validation.errors import ConfigurationError, MissingToolError, UnreachableError
 from validation.milvus.failures import explained
 from validation.milvus.wire import Endpoint, Wire
-from validation.target import Target, Tls
+from validation.target import Target, Tls, is_lite_file
 
 MINIMUM_VERSION = "2.3"
 _DEFAULT_PORT = 19530
+_VERSION = re.compile(r"(?:milvus[_-]lite[ /_-]?)?v?(\d{1,3}(?:\.\d+)+|\d{1,2})(?:[-+. ].*)?")
 _USER = "milvus.auth.password"
 
 
@@ -35,6 +37,9 @@ class Connection:
         wire: Raw calls, for what must be fast.
         server_version: What the server calls itself, such as ``v2.3.5-lite``.
         timeout: Of one administrative call, in whole seconds: pymilvus ignores fractions in places.
+
+    Attributes:
+        unwanted: While it is set, whoever works with the connection is broken off at the next step.
     """
 
     def __init__(
@@ -51,14 +56,15 @@ class Connection:
         self.target = target
         self.endpoint = endpoint
         self.client = client
-        self.wire = wire
+        self._wire = wire
         self.server_version = server_version
         self.timeout = timeout
         self._cleanup = cleanup
+        self.unwanted = threading.Event()
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The server's version as numbers, such as ``(2, 3, 5)``."""
+        """The server's version as numbers, such as ``(2, 3, 5)``; empty if it is not known."""
         return parse_version(self.server_version)
 
     @property
@@ -67,12 +73,14 @@ class Connection:
         return self.server_version.startswith("milvus_lite") or is_lite(self.target)
 
     def require_version(self, minimum: str) -> None:
-        """Make sure that the server is new enough; Milvus Lite counts from 2.5 features on.
+        """Make sure that the server is not too old; Milvus Lite counts from 2.5 features on.
+
+        One that calls itself by a commit or a branch, or not at all, may be of any version.
 
         Raises:
             UnreachableError: It is too old.
         """
-        if not self.is_lite and self.version < parse_version(minimum):
+        if not self.is_lite and () < self.version < parse_version(minimum):
             raise UnreachableError(
                 f"the server is older than Milvus {minimum}",
                 where=self.endpoint.name,
@@ -82,7 +90,18 @@ class Connection:
 
     def explained(self, doing: str) -> contextlib.AbstractContextManager[None]:
         """Turn whatever pymilvus raises in the block into an error that names the endpoint."""
+        self._go_on()
         return explained(self.endpoint.name, doing)
+
+    @property
+    def wire(self) -> Wire:
+        """Raw calls, for what must be fast."""
+        self._go_on()
+        return self._wire
+
+    def _go_on(self) -> None:
+        if self.unwanted.is_set():
+            raise CancelledError("nobody waits for this any more")
 
     def close(self) -> None:
         """Close it, and stop Milvus Lite if nobody else uses it."""
@@ -115,7 +134,7 @@ def connect(target: Target, *, timeout: float = 10) -> Connection:
     """
     seconds = max(1, -int(-timeout // 1))
     with contextlib.ExitStack() as cleanup:
-        endpoint = _endpoint(target, cleanup)
+        endpoint = endpoint_of(target, cleanup)
         client = _client(endpoint, seconds, cleanup)
         with explained(endpoint.name, "connect"):
             version = str(client.get_server_version(timeout=seconds))
@@ -141,41 +160,38 @@ def connect(target: Target, *, timeout: float = 10) -> Connection:
 
 def is_lite(target: Target) -> bool:
     """Whether the target is a file of Milvus Lite."""
-    return target.milvus.uri.endswith(".db")
+    return is_lite_file(target.milvus.uri)
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version, such as ``(2, 3, 5)`` for ``v2.3.5-lite``."""
-    found = re.search(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+    """Return the numbers of a version, such as ``(2, 3, 5)`` for ``v2.3.5-lite``.
+
+    Empty for what is no version: a commit, a branch, a date.
+    """
+    found = _VERSION.fullmatch(text.strip())
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 
-def _endpoint(target: Target, cleanup: contextlib.ExitStack) -> Endpoint:
+def endpoint_of(target: Target, cleanup: contextlib.ExitStack) -> Endpoint:
+    """Return how a target's Milvus is reached; Milvus Lite runs until the clean-up.
+
+    Raises:
+        ConfigurationError: URI, secret or certificate file is wrong.
+        MissingToolError: Milvus Lite is not installed.
+    """
     milvus = target.milvus
     if is_lite(target):
         return Endpoint(milvus.uri, cleanup.enter_context(_lite_server(milvus.uri)))
-    parts = urlsplit(milvus.uri)
-    name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(
-            "this is not the address of a Milvus server",
-            where="milvus.uri",
-            seen=name if parts.scheme else milvus.uri.rpartition("@")[2],
-            remedy="write http://HOST:19530, https://HOST:19530, or a path ending in .db",
-        )
-    tls, secure = milvus.tls, parts.scheme == "https" or milvus.tls.mode != "off"
+    given = addresses.parsed(milvus.uri, example="http://HOST:19530")
+    tls, secure = milvus.tls, given.tls or milvus.tls.mode != "off"
     certificate, key = _own_certificate(tls)
     token = ""
     if milvus.auth is not None:
         token = f"{milvus.auth.user}:{milvus.auth.password.reveal(_USER)}"
-    shown = f"[{host}]" if ":" in host else host
+    port = given.port or (443 if given.tls else _DEFAULT_PORT)
     return Endpoint(
-        name=name,
-        address=f"{shown}:{port or (443 if parts.scheme == 'https' else _DEFAULT_PORT)}",
+        name=str(given),
+        address=addresses.netloc(given.host, port),
         database=milvus.database,
         token=token,
         secure=secure,
@@ -237,6 +253,7 @@ def _client(endpoint: Endpoint, seconds: int, cleanup: contextlib.ExitStack) -> 
             timeout=seconds,
             # pymilvus shares a channel between clients of one address, even if one has TLS.
             dedicated=True,
+            grpc_options=proxies.GRPC_OPTIONS,
             **options,
         )
     cleanup.callback(client.close)

@@ -8,11 +8,13 @@ fact and the next step.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import NoReturn
 
 import grpc
 
+from validation.common.proxies import passed_over
 from validation.errors import (
     ConfigurationError,
     CredentialsError,
@@ -21,8 +23,23 @@ from validation.errors import (
     UnreachableError,
 )
 
+RATE_LIMITED = 8
+"""Milvus's code for "not so fast": the same request succeeds a little later."""
+DENIED_BY_QUOTA = 9
 _DATABASE_NOT_FOUND = 800
 _DENIED = (1400, 1401)  # Milvus: privilege not authenticated, privilege not permitted
+
+_NOT_READY = re.compile(r"not ready|not healthy|initializing", re.IGNORECASE)
+_LIMITS = {
+    RATE_LIMITED: (
+        "Milvus limits the rate of requests, and waiting did not help",
+        "raise the limit (quotaAndLimits), or ask for less (--rows)",
+    ),
+    DENIED_BY_QUOTA: (
+        "Milvus refuses this for a quota: memory, disk or its time tick's delay",
+        "free what is used up, or raise the limit that it names (quotaAndLimits.limitWriting)",
+    ),
+}
 
 # A sign in gRPC's text, what it means, what to do. The first that is found counts.
 _SIGNS = (
@@ -64,7 +81,7 @@ _SIGNS = (
     (
         ("http1.x", "HTTP/2", "http2 header", "Trying to connect an http1"),
         "something answers, but it does not speak gRPC",
-        "give Milvus's gRPC port (default 19530); if http_proxy is set, name the host in no_proxy",
+        "give Milvus's gRPC port (default 19530)",
     ),
     (
         ("Socket closed", "Connection reset", "connection reset", "GOAWAY", "Broken pipe"),
@@ -134,6 +151,19 @@ def of_status(code: int, reason: str, *, endpoint: str, doing: str) -> MilvusKit
             seen=_short(reason),
             remedy="create it, or name another",
         )
+    if _NOT_READY.search(reason):
+        return UnreachableError(
+            f"cannot {doing}: Milvus is not ready yet",
+            where=endpoint,
+            seen=_short(reason),
+            remedy="wait until it is (/healthz of its port 9091 says OK), then run it again; its"
+            " log says what it waits for",
+        )
+    if code in _LIMITS:
+        what, remedy = _LIMITS[code]
+        return MeasurementError(
+            f"{what}, to {doing}", where=endpoint, seen=_short(reason), remedy=remedy
+        )
     return MeasurementError(
         f"Milvus could not {doing}",
         where=endpoint,
@@ -169,21 +199,23 @@ def _of_call(call: grpc.RpcError, endpoint: str, doing: str) -> MilvusKitError:
         return _refused(endpoint)
     if status is grpc.StatusCode.PERMISSION_DENIED:
         return _not_allowed(doing, endpoint, details)
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "rate" in details:
+        return of_status(RATE_LIMITED, details, endpoint=endpoint, doing=doing)
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return MeasurementError(
-            f"a message was larger than the server takes, or it limits us, to {doing}",
+            f"a message was larger than the server takes, to {doing}",
             where=endpoint,
             seen=_short(details),
             remedy="use smaller batches, or raise proxy.grpc.serverMaxRecvSize",
         )
-    for signs, what, remedy in _SIGNS:
-        if any(sign in details for sign in signs):
-            return UnreachableError(
-                f"cannot {doing}: {what}", where=endpoint, seen=_short(details), remedy=remedy
-            )
-    what, remedy = _STATUSES.get(status, (str(status), "check that Milvus runs; see its log"))
+    unknown = _STATUSES.get(status, (str(status), "check that Milvus runs; see its log"))
+    signed = (told for signs, *told in _SIGNS if any(sign in details for sign in signs))
+    what, remedy = next(signed, unknown)
     return UnreachableError(
-        f"cannot {doing}: {what}", where=endpoint, seen=_short(details), remedy=remedy
+        f"cannot {doing}: {what}",
+        where=endpoint,
+        seen=_short(details),
+        remedy=passed_over(remedy),
     )
 
 

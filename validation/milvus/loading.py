@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from validation.datasets.model import Dataset
+from validation.datasets.model import Column, Dataset, nullable
 from validation.errors import MeasurementError
 from validation.milvus import schema as schemas
-from validation.milvus.columns import ids_of, rows_of, to_message
+from validation.milvus.columns import bytes_of, ids_of, rows_of, to_message
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
 from validation.milvus.indexing import build
@@ -20,7 +20,7 @@ from validation.milvus.ownership import Mark, claim, drop_ours, require_ours
 from validation.milvus.waiting import LIMIT_SECONDS, Report, poll
 
 BATCH_BYTES = 8 << 20
-"""Of vectors in one insert: well below the 64 MB that a proxy takes in one message."""
+"""Of all columns in one insert: well below the 64 MiB that a proxy takes in one message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Loaded:
         acknowledged: Their primary keys as the server answered them: int64 array or strings.
         phases: How long each step took.
         keywords: Whether it can be searched by keyword.
+        no_keywords: Why not, if it is known.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Loaded:
     acknowledged: np.ndarray | list[str] = dataclasses.field(repr=False)
     phases: tuple[Phase, ...] = ()
     keywords: bool = False
+    no_keywords: str = ""
 
     def seconds(self, phase: str) -> float:
         """Return how long a phase took; 0 if there was none."""
@@ -66,6 +68,7 @@ def load(
     run: str = "",
     batch_rows: int | None = None,
     keywords: bool = False,
+    partition_key: str = "",
     report: Report | None = None,
     seconds: float = LIMIT_SECONDS,
 ) -> Loaded:
@@ -80,8 +83,9 @@ def load(
         name: Of the collection; see `collection_name`.
         index: Of the vectors.
         run: Identity of the run, for the mark.
-        batch_rows: Rows in one insert; as many as fit 8 MB of vectors if left out.
+        batch_rows: Most rows in one insert; as many as fit 8 MiB if left out.
         keywords: Whether to make the texts searchable by keyword.
+        partition_key: A column that says in which partition each row lies; none if empty.
         report: Is told how far it is.
         seconds: Time limit of each phase that waits.
 
@@ -92,7 +96,9 @@ def load(
     phases = _Phases(report)
     with phases.phase("create"):
         drop_ours(connection, name)
-        create(connection, dataset, name=name, run=run, keywords=keywords)
+        create(
+            connection, dataset, name=name, run=run, keywords=keywords, partition_key=partition_key
+        )
     with phases.phase("insert", dataset.rows):
         acknowledged = insert(
             connection, name, dataset, batch_rows=batch_rows, report=phases.report
@@ -153,7 +159,13 @@ def reindex(
 
 
 def create(
-    connection: Connection, dataset: Dataset, *, name: str, run: str, keywords: bool = False
+    connection: Connection,
+    dataset: Dataset,
+    *,
+    name: str,
+    run: str,
+    keywords: bool = False,
+    partition_key: str = "",
 ) -> None:
     """Create an empty collection for a dataset.
 
@@ -163,12 +175,13 @@ def create(
         name: Of the collection.
         run: Identity of the run, for the mark.
         keywords: Whether the texts are to be searchable by keyword.
+        partition_key: A column that says in which partition each row lies; none if empty.
 
     Raises:
         MeasurementError: The server refused, as it does where another has this name.
     """
     description = claim(connection, name, Mark(run, dataset.fingerprint()))
-    made = schemas.schema(dataset, description, keywords=keywords)
+    made = schemas.schema(dataset, description, keywords=keywords, partition_key=partition_key)
     with connection.explained(f"create collection {name}"):
         connection.client.create_collection(
             name, schema=made, consistency_level="Strong", timeout=connection.timeout
@@ -181,6 +194,8 @@ def insert(
     dataset: Dataset,
     *,
     batch_rows: int | None = None,
+    partition: str = "",
+    upsert: bool = False,
     report: Report | None = None,
 ) -> np.ndarray | list[str]:
     """Insert all rows in batches of columns; return the acknowledged primary keys.
@@ -189,7 +204,9 @@ def insert(
         connection: An open connection to the server.
         name: Of the collection.
         dataset: The rows.
-        batch_rows: Rows in one insert; as many as fit 8 MB of vectors if left out.
+        batch_rows: Most rows in one insert; as many as fit 8 MiB if left out.
+        partition: Where to; the collection's default one if left out.
+        upsert: Whether to put them in place of what is there under the same keys.
         report: Is told how far it is.
 
     Returns:
@@ -198,28 +215,37 @@ def insert(
     Raises:
         MeasurementError: A batch was refused, or acknowledged other than as it was sent.
     """
-    from pymilvus.grpc_gen.milvus_pb2 import InsertRequest  # noqa: PLC0415  (slow to import)
+    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415  (slow to import)
 
+    method = "Upsert" if upsert else "Insert"
+    message = getattr(milvus_pb2, f"{method}Request")
     columns = schemas.columns(dataset)
-    batch = batch_rows or max(1, BATCH_BYTES // (dataset.dim * 4))
+    null = {key for key, values in columns.items() if nullable(values)}
     acknowledged: list[np.ndarray | list[str]] = []
-    for at in range(0, dataset.rows, batch):
-        rows = slice(at, min(at + batch, dataset.rows))
-        request = InsertRequest(
+    for rows in batches(columns, batch_rows or dataset.rows):
+        at = rows.start
+        request = message(
             db_name=connection.endpoint.database,
             collection_name=name,
-            fields_data=[to_message(key, rows_of(values, rows)) for key, values in columns.items()],
+            partition_name=partition,
+            fields_data=[
+                to_message(key, rows_of(values, rows), null=key in null)
+                for key, values in columns.items()
+            ],
             num_rows=rows.stop - at,
         )
         answer = connection.wire.call(
-            "Insert", request, doing=f"insert rows {at} to {rows.stop} into {name}", timeout=120
+            method,
+            request,
+            doing=f"{method.lower()} rows {at} to {rows.stop} into {name}",
+            timeout=120,
         )
         keys, wanted = ids_of(answer.IDs), rows_of(dataset.ids, rows)
         if not np.array_equal(np.asarray(keys), np.asarray(wanted)):
             raise MeasurementError(
                 f"the server acknowledged other rows than were sent in {at} to {rows.stop}",
                 where=f"{connection.endpoint.name}: collection {name}",
-                seen=f"{answer.insert_cnt} rows",
+                seen=f"{answer.upsert_cnt or answer.insert_cnt} rows",
                 remedy="look in Milvus's proxy log",
             )
         acknowledged.append(keys)
@@ -228,6 +254,23 @@ def insert(
     if isinstance(dataset.ids, np.ndarray):
         return np.concatenate([np.asarray(part) for part in acknowledged])
     return [key for part in acknowledged for key in part]
+
+
+def batches(columns: Mapping[str, Column], most: int) -> Iterator[slice]:
+    """Yield ranges of rows that each fit one insert.
+
+    Args:
+        columns: What is sent, each of n rows.
+        most: Most rows in one.
+    """
+    ends = np.cumsum(sum(bytes_of(values) for values in columns.values()))
+    at = 0
+    while at < len(ends):
+        before = ends[at - 1] if at else 0
+        stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
+        stop = min(max(stop, at + 1), at + most)
+        yield slice(at, min(stop, len(ends)))
+        at = stop
 
 
 def flush(connection: Connection, name: str, *, seconds: float = LIMIT_SECONDS) -> None:

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
-from validation.datasets.model import Column, Dataset
+from validation.datasets.model import Column, Dataset, key_array, present
 from validation.milvus import reading
 from validation.milvus import schema as schemas
-from validation.milvus.columns import key_array
 from validation.milvus.connection import Connection
 
 EXAMPLES = 5
@@ -140,28 +139,34 @@ def compare(sent: Manifest, stored: Manifest) -> Difference:
     )
 
 
-def hashed(columns: Mapping[str, Column]) -> tuple[np.ndarray, np.ndarray]:
+def hashed(
+    columns: Mapping[str, Column | list[bytes | None]], key: str = schemas.ID
+) -> tuple[np.ndarray, np.ndarray]:
     """Return primary keys and 128-bit hashes of rows.
 
     A row is hashed as the values of its columns in order of their names: fixed-width ones as their
-    little-endian bits, strings in UTF-8 preceded by their length in four bytes.
+    little-endian bits, a bit for each that is not NULL, then strings in UTF-8 preceded by their
+    length in four bytes.
 
     Args:
-        columns: By field name; ``id`` is the primary key.
+        columns: By field name; bytes are hashed as they are.
+        key: Field of the primary key.
 
     Returns:
         Keys, shape (n,), and hashes, uint64, shape (n, 2).
     """
-    fixed, texts = [], []
+    fixed, texts, flags = [], [], []
     for name in sorted(columns):
         values = columns[name]
+        flags.append(present(values))
         if isinstance(values, np.ndarray):
-            fixed.append(_bits(values))
+            fixed.append(_bits(np.ma.filled(values, 0)))
         else:
-            texts.append([value.encode() for value in values])
-    keys = key_array(columns[schemas.ID])
+            texts.append(as_bytes(values))
+    keys = key_array(cast("Column", columns[key]))
+    fixed.append(np.packbits(np.column_stack(flags), axis=1))
     width = sum(part.shape[1] for part in fixed)
-    table = memoryview(np.hstack([*fixed, np.empty((len(keys), 0), np.uint8)]).tobytes())
+    table = memoryview(np.hstack(fixed).tobytes())
     out = bytearray(_HASH_BYTES * len(keys))
     seed = hashlib.blake2b(repr(sorted(columns)).encode(), digest_size=_HASH_BYTES)
     for row in range(len(keys)):
@@ -174,6 +179,11 @@ def hashed(columns: Mapping[str, Column]) -> tuple[np.ndarray, np.ndarray]:
     return keys, np.frombuffer(bytes(out), dtype="<u8").reshape(-1, 2)
 
 
+def as_bytes(values: Sequence[str | bytes | None]) -> list[bytes]:
+    """Return strings in UTF-8, and NULL as nothing."""
+    return [value.encode() if isinstance(value, str) else value or b"" for value in values]
+
+
 def count(connection: Connection, name: str) -> int:
     """Return how many rows the server counts, with strong consistency."""
     return reading.count(connection, name)
@@ -181,7 +191,7 @@ def count(connection: Connection, name: str) -> int:
 
 def _bits(values: np.ndarray) -> np.ndarray:
     """Return the bytes of fixed-width values, uint8, shape (n, w)."""
-    kind = {"f": f"<f{values.dtype.itemsize}", "b": "?"}.get(values.dtype.kind, "<i8")
+    kind = {"f": f"<f{values.dtype.itemsize}", "b": "?", "u": "u1"}.get(values.dtype.kind, "<i8")
     plain = np.ascontiguousarray(values, dtype=kind)
     return plain.view(np.uint8).reshape(len(plain), plain.nbytes // max(1, len(plain)))
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from validation.common.proxies import passed_over
+from validation.common.trust import accept_issuers
 from validation.errors import MeasurementError, UnreachableError, UnsupportedError
 from validation.target import Milvus
 
@@ -129,11 +131,10 @@ def scrape(
     url = milvus.metrics_uri.rstrip("/") + "/metrics"
     try:
         with (
-            # A proxy is told of exceptions by name; an address that a name stands for is none.
             httpx.Client(
-                timeout=TIMEOUT_SECONDS, verify=_trust(milvus, url), trust_env=not address
+                timeout=TIMEOUT_SECONDS, verify=_trust(milvus, url), trust_env=False
             ) as client,
-            client.stream("GET", _at(url, address), **_as_named(url)) as answer,
+            client.stream("GET", at_address(url, address), **as_named(url)) as answer,
         ):
             if answer.status_code != httpx.codes.OK:
                 raise UnreachableError(
@@ -147,12 +148,12 @@ def scrape(
         raise UnreachableError(
             f"Milvus's metrics cannot be read: {type(error).__name__}",
             where=f"{url} at {address}" if address else url,
-            remedy="check milvus.metrics_uri (usually port 9091) and the way there",
+            remedy=passed_over("check milvus.metrics_uri (usually port 9091) and the way there"),
         ) from None
     return parse(text, only=only, source=url)
 
 
-def _at(url: str, address: str) -> str:
+def at_address(url: str, address: str) -> str:
     """Return a URL with one address in the place of the name that stands for it."""
     if not address:
         return url
@@ -161,7 +162,7 @@ def _at(url: str, address: str) -> str:
     return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
 
 
-def _as_named(url: str) -> dict[str, Any]:
+def as_named(url: str) -> dict[str, Any]:
     """Return what makes a request to one address the same as one to the name."""
     parts = urlsplit(url)
     return {
@@ -179,7 +180,9 @@ def _trust(milvus: Milvus, url: str) -> ssl.SSLContext:
 @functools.cache
 def _context(ca_file: str | None, ca_pem: str | None) -> ssl.SSLContext:
     """Return TLS settings; made once, since it takes longer than a scrape."""
-    return ssl.create_default_context(cafile=ca_file, cadata=ca_pem)
+    context = ssl.create_default_context(cafile=ca_file, cadata=ca_pem)
+    accept_issuers(context)
+    return context
 
 
 def _bounded(pieces: Iterator[bytes], url: str) -> str:

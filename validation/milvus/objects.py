@@ -11,17 +11,25 @@ so a collection's index files are found by its partitions.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
+import botocore.exceptions as boto
+
+from validation.common.stores import ROOT_PATH
 from validation.errors import MeasurementError
 from validation.milvus.connection import Connection
-from validation.s3.client import connect
-from validation.s3.failures import translated
+from validation.s3.client.boto import connect
+from validation.s3.client.failures import translated
 from validation.target import Storage
 
 KINDS = ("insert_log", "stats_log", "index_files")
 _MAX_OBJECTS = 1_000_000
+_MAX_PREFIXES, _DEPTH = 200, 3
+_MILVUS_FOLDERS = frozenset({*KINDS, "delta_log", "index_log", "wp", "stats"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,22 +75,95 @@ def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
 
 
 def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, list[Stored]]:
-    """Return a collection's number and each of its objects; the same errors as `inventory`."""
+    """Return a collection's number and each of its objects; the same errors as `inventory`.
+
+    Where the target does not say below which prefix Milvus keeps its objects, they are looked for.
+    """
     with connection.explained(f"describe {name}"):
         described = connection.client.describe_collection(name, timeout=connection.timeout)
     number = int(described["collection_id"])
-    found: list[Stored] = []
-    partitions: set[str] = set()
     with translated(storage):
         client = connect(storage)
-        for kind in KINDS[:2]:
-            for key, size in _objects(client, storage, f"{kind}/{number}/"):
-                partitions.add(key.split(f"/{number}/", 1)[1].split("/")[0])
-                found.append(Stored(kind, key, size))
-        for key, size in _objects(client, storage, "index_files/"):
-            if key.split("index_files/", 1)[1].split("/")[2:3] in [[one] for one in partitions]:
-                found.append(Stored("index_files", key, size))
+        root = storage.root_path
+        if root is None:
+            root = root_of(client, storage.bucket, number)
+        found = [] if root is None else _of_collection(client, storage, root, number)
+        if not found and storage.root_path is not None:
+            _refuse_elsewhere(client, storage, number)
     return number, found
+
+
+def _of_collection(client: Any, storage: Storage, root: str, number: int) -> list[Stored]:
+    found: list[Stored] = []
+    partitions: set[str] = set()
+    for kind in KINDS[:2]:
+        for key, size in _objects(client, storage, root, f"{kind}/{number}/"):
+            partitions.add(key.split(f"/{number}/", 1)[1].split("/")[0])
+            found.append(Stored(kind, key, size))
+    for key, size in _objects(client, storage, root, "index_files/"):
+        if key.split("index_files/", 1)[1].split("/")[2:3] in [[one] for one in partitions]:
+            found.append(Stored("index_files", key, size))
+    return found
+
+
+def _refuse_elsewhere(client: Any, storage: Storage, number: int) -> None:
+    """Tell a place that was named wrong from rows that are not in the bucket.
+
+    Raises:
+        MeasurementError: The collection lies below another prefix.
+    """
+    root = root_of(client, storage.bucket, number)
+    if root is not None:
+        places = [f"below {one}/" if one else "at the root" for one in (storage.root, root)]
+        raise MeasurementError(
+            f"the target says that Milvus keeps its objects {places[0]} of the bucket, and this"
+            f" collection lies {places[1]}",
+            where="storage.root_path",
+            seen=storage.root_path,
+            remedy=f"write storage.root_path: {root or repr(root)}, Milvus's minio.rootPath",
+        )
+
+
+def root_of(client: Any, bucket: str, number: int) -> str | None:
+    """Return the prefix below which a bucket holds a collection's rows; None if it holds none.
+
+    Prefixes are looked at down to a depth; what may not be listed is passed over.
+
+    Args:
+        client: Of boto3.
+        bucket: The bucket.
+        number: The collection's, which no other collection of any Milvus has: it is a timestamp.
+
+    Raises:
+        MeasurementError: There are too many prefixes to look through.
+    """
+    waiting = collections.deque([(f"{ROOT_PATH}/", 1), ("", 0)])
+    looked: set[str] = set()
+    while waiting:
+        prefix, depth = waiting.popleft()
+        if prefix in looked:
+            continue
+        looked.add(prefix)
+        if len(looked) > _MAX_PREFIXES:
+            raise MeasurementError(
+                f"it lies below none of the first {_MAX_PREFIXES} prefixes of the bucket",
+                where="storage.root_path",
+                remedy="name the prefix in the target: Milvus's minio.rootPath",
+            )
+        with contextlib.suppress(boto.ClientError):
+            below = f"{prefix}{KINDS[0]}/{number}/"
+            if client.list_objects_v2(Bucket=bucket, Prefix=below, MaxKeys=1).get("Contents"):
+                return prefix.strip("/")
+            if depth < _DEPTH:
+                waiting += [(one, depth + 1) for one in _folders(client, bucket, prefix)]
+    return None
+
+
+def _folders(client: Any, bucket: str, prefix: str) -> list[str]:
+    """Return the prefixes right below one, without those in which Milvus keeps its own objects."""
+    page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    found = [one["Prefix"] for one in page.get("CommonPrefixes", ())]
+    return [one for one in found if one.rstrip("/").rpartition("/")[2] not in _MILVUS_FOLDERS]
 
 
 def of_segments(stored: Iterable[Stored], segments: Collection[str]) -> list[Stored]:
@@ -124,13 +205,11 @@ def require_bucket(storage: Storage) -> None:
         CredentialsError: It refuses the keys.
     """
     with translated(storage):
-        connect(storage).list_objects_v2(
-            Bucket=storage.bucket, Prefix=storage.root_path.strip("/"), MaxKeys=1
-        )
+        connect(storage).list_objects_v2(Bucket=storage.bucket, Prefix=storage.root, MaxKeys=1)
 
 
-def _objects(client, storage: Storage, below: str) -> Iterator[tuple[str, int]]:  # noqa: ANN001  (boto3's clients have no type)
-    prefix = f"{storage.root_path.strip('/')}/{below}".lstrip("/")
+def _objects(client: Any, storage: Storage, root: str, below: str) -> Iterator[tuple[str, int]]:
+    prefix = f"{root}/{below}".lstrip("/")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket, Prefix=prefix)
     count = 0
     for page in pages:

@@ -3,20 +3,24 @@
 A collection of the kit is named ``mk_…`` and says in its description who made it, in which run and
 of which dataset. The description alone decides: it is written when the collection is created, so
 even one that was interrupted half-way can be told from a user's and removed. Milvus Lite keeps no
-descriptions: for it the marks stand in a file beside its own, written before the collection is
-created. If that file is lost, our collections count as somebody else's, which is the safe error.
+descriptions: for it the marks stand in a file beside its own, or in the kit's cache where it is
+reached by an address, written before the collection is created. If that file is lost, our
+collections count as somebody else's, which is the safe error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from validation.errors import OwnershipError, UsageError
-from validation.files import write_whole
-from validation.milvus.connection import Connection
+from validation.common.cache import cache_folder
+from validation.common.files import write_whole
+from validation.errors import MilvusKitError, OwnershipError, UsageError
+from validation.milvus.connection import Connection, is_lite
 
 PREFIX = "mk_"
 _MARK = "made by milvus-kit"
@@ -127,8 +131,23 @@ def drop_all_ours(connection: Connection, *, run: str | None = None) -> list[str
     return dropped
 
 
+@contextlib.contextmanager
+def dropped(connection: Connection, name: str) -> Iterator[None]:
+    """Drop a collection of ours at the end, however it comes; a server that is gone keeps it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(MilvusKitError):
+            drop_ours(connection, name)
+
+
 def _lite_file(connection: Connection) -> Path:
-    path = Path(connection.target.milvus.uri).expanduser()
+    uri = connection.target.milvus.uri
+    if is_lite(connection.target):
+        path = Path(uri).expanduser()
+    else:  # it runs in another process, and its own file may be on another host
+        path = cache_folder() / "lite" / re.sub(r"\W+", "-", uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(path.name + ".milvus-kit.json")
 
 

@@ -9,12 +9,12 @@ dual-stack host, counts once.
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+from validation.common.addresses import is_ip
 from validation.errors import MeasurementError, MilvusKitError, UnreachableError
 from validation.milvus import metrics
 from validation.milvus.metrics import Delta, Snapshot
@@ -67,7 +67,7 @@ def addresses(milvus: Milvus) -> list[str]:
     """
     parts = urlsplit(milvus.metrics_uri or "")
     host = parts.hostname or ""
-    if _is_address(host):
+    if is_ip(host):
         return [""]
     try:
         found = socket.getaddrinfo(host, parts.port or 80, type=socket.SOCK_STREAM)
@@ -81,14 +81,6 @@ def addresses(milvus: Milvus) -> list[str]:
         ) from None
     known = list(dict.fromkeys(str(item[4][0]) for item in found))
     return known if len(known) > 1 else [""]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def scrape(milvus: Milvus) -> tuple[Process, ...]:

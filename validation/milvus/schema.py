@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from validation.datasets.model import MAX_ID_BYTES, Column, Dataset
+from validation.datasets.model import Column, Dataset, nullable
 from validation.errors import DatasetError
 
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, DataType
+
+    from validation.milvus.connection import Connection
 
 ID = "id"
 VECTOR = "vector"
@@ -26,15 +28,20 @@ ANALYZER = {
     "tokenizer": "standard",
     "filter": ["lowercase", {"type": "stop", "stop_words": list(STOP_WORDS)}],
 }
-"""How passages and keyword queries become words. A question's function words would otherwise rank
-passages, and drag hybrid search below vectors alone. The list is spelt out because Milvus Lite
-knows neither the built-in analyzer ``english`` nor the list ``_english_``."""
-MAX_VARCHAR_BYTES = 65_535
+"""How passages and keyword queries become words, unless a corpus says otherwise. A question's
+function words would otherwise rank passages, and drag hybrid search below vectors alone. The list
+is spelt out because Milvus Lite knows neither the built-in analyzer ``english`` nor the list
+``_english_``."""
+ID_BYTES = 64
+"""Of a VARCHAR primary key, at least: room for keys of rows that are added later."""
+NULL_SINCE = (2, 5)
 _BM25 = "bm25"
 _SCALARS = {"i": "INT64", "f": "DOUBLE", "b": "BOOL"}
 
 
-def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> CollectionSchema:
+def schema(
+    dataset: Dataset, description: str, *, keywords: bool = False, partition_key: str = ""
+) -> CollectionSchema:
     """Return the schema for a dataset.
 
     The primary key is ``id`` (INT64 or VARCHAR), the vectors are ``vector``, every scalar column
@@ -45,9 +52,10 @@ def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> Col
         dataset: What is to be stored.
         description: Carries the mark that the collection is ours.
         keywords: Whether to make the texts searchable by keyword (Milvus 2.5 and later).
+        partition_key: A scalar column that says in which partition each row lies; none if empty.
 
     Raises:
-        DatasetError: A column has a type or a name that cannot be stored.
+        DatasetError: A column has a type that cannot be stored.
     """
     from pymilvus import DataType, Function, FunctionType, MilvusClient  # noqa: PLC0415  (slow)
 
@@ -57,20 +65,17 @@ def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> Col
     if isinstance(dataset.ids, np.ndarray):
         made.add_field(ID, DataType.INT64, is_primary=True)
     else:
-        made.add_field(ID, DataType.VARCHAR, is_primary=True, max_length=MAX_ID_BYTES)
+        longest = max(ID_BYTES, *_length(dataset.ids).values())
+        made.add_field(ID, DataType.VARCHAR, is_primary=True, max_length=longest)
     made.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dataset.dim)
     for name, column in dataset.scalars.items():
-        if name in (ID, VECTOR, TEXT, SPARSE):
-            raise DatasetError(
-                "a scalar column has a name that the kit uses itself",
-                where=f"dataset {dataset.name}",
-                seen=name,
-                remedy="rename the column",
-            )
-        made.add_field(name, _type_of(name, column, DataType), **_length(name, column))
+        more = {"nullable": True} if nullable(column) else {}
+        more |= {"is_partition_key": True} if name == partition_key else {}
+        made.add_field(name, _type_of(name, column, DataType), **_length(column), **more)
     if dataset.texts is not None:
-        analysed = {"enable_analyzer": True, "analyzer_params": ANALYZER} if keywords else {}
-        made.add_field(TEXT, DataType.VARCHAR, **_length(TEXT, dataset.texts), **analysed)
+        analyzer = ANALYZER if dataset.analyzer is None else dict(dataset.analyzer)
+        analysed = {"enable_analyzer": True, "analyzer_params": analyzer} if keywords else {}
+        made.add_field(TEXT, DataType.VARCHAR, **_length(dataset.texts), **analysed)
         if keywords:
             made.add_field(SPARSE, DataType.SPARSE_FLOAT_VECTOR)
             made.add_function(
@@ -82,6 +87,11 @@ def schema(dataset: Dataset, description: str, *, keywords: bool = False) -> Col
                 )
             )
     return made
+
+
+def knows_null(connection: Connection) -> bool:
+    """Return whether a server has fields that hold NULL: from 2.5 on."""
+    return connection.is_lite or connection.version >= NULL_SINCE
 
 
 def columns(dataset: Dataset) -> dict[str, Column]:
@@ -105,16 +115,9 @@ def _type_of(name: str, column: Column, types: type[DataType]) -> DataType:
     return types[_SCALARS[column.dtype.kind]]
 
 
-def _length(name: str, column: Column) -> dict[str, int]:
+def _length(column: Column) -> dict[str, int]:
     """Return the length of a VARCHAR: Milvus counts bytes of UTF-8, not characters."""
     if isinstance(column, np.ndarray):
         return {}
-    longest = max((len(value.encode()) for value in column), default=1)
-    if longest > MAX_VARCHAR_BYTES:
-        raise DatasetError(
-            f"a value is longer than {MAX_VARCHAR_BYTES} bytes of UTF-8",
-            where=f"column {name}",
-            seen=longest,
-            remedy="shorten it",
-        )
+    longest = max((len(value.encode()) for value in column if value), default=1)
     return {"max_length": max(longest, 1)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,10 +12,11 @@ import numpy as np
 # them a module that is half imported, and its search fails: so it is imported here, by one.
 import scipy.sparse  # noqa: F401
 
+from validation.answers.model import Answers
 from validation.datasets.model import Filter
 from validation.errors import UnsupportedError
 from validation.milvus.connection import Connection
-from validation.milvus.schema import ID, SPARSE, VECTOR
+from validation.milvus.schema import SPARSE, VECTOR
 
 BATCH = 100
 CONCURRENT = 8
@@ -30,35 +30,6 @@ KEYWORDS_SINCE = "2.5"
 Filters = Filter | str | None | Sequence[Filter | str | None]
 
 
-@dataclasses.dataclass(frozen=True)
-class Answers:
-    """What was found for each query.
-
-    Args:
-        ids: Primary keys, nearest first, int64 or objects, shape (q, k); -1 or an empty string
-            beyond the last hit.
-        distances: As Milvus returns them, float64, shape (q, k); NaN beyond the last hit. Smaller
-            is nearer for L2 (squared), larger for everything else.
-        found: How many hits each query has, int64, shape (q,).
-    """
-
-    ids: np.ndarray
-    distances: np.ndarray
-    found: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def k(self) -> int:
-        """How many hits were asked for."""
-        return int(self.ids.shape[1])
-
-    def of(self, query: int) -> list[Any]:
-        """Return the primary keys found for one query, best first."""
-        return self.ids[query, : self.found[query]].tolist()
-
-
 def search(
     connection: Connection,
     name: str,
@@ -67,6 +38,9 @@ def search(
     k: int,
     params: Mapping[str, Any] | None = None,
     filter: Filters = None,  # noqa: A002  (Milvus's own word for it)
+    fields: Sequence[str] = (),
+    partition: str = "",
+    vector: str = VECTOR,
     batch: int = BATCH,
     timeout: float = 60,
 ) -> Answers:
@@ -79,6 +53,9 @@ def search(
         k: How many neighbours.
         params: Search parameters of the index, such as ``{"ef": 128}``.
         filter: One for all queries, or one for each.
+        fields: Output fields to ask for.
+        partition: Search in it alone; in all if left out.
+        vector: Field of the vectors, in a collection that is not the kit's.
         batch: Queries in one request.
         timeout: Of a request, in seconds.
     """
@@ -87,16 +64,25 @@ def search(
         return connection.client.search(
             name,
             data=vectors[rows],
-            anns_field=VECTOR,
+            anns_field=vector,
             limit=k,
             filter=condition,
+            output_fields=list(fields),
+            partition_names=[partition] if partition else None,
             search_params={"params": dict(params or {})},
             timeout=timeout,
             consistency_level="Strong",
         )
 
     return _asked(
-        connection, f"search {name}", ask, queries=len(vectors), k=k, filters=filter, batch=batch
+        connection,
+        f"search {name}",
+        ask,
+        queries=len(vectors),
+        k=k,
+        filters=filter,
+        fields=fields,
+        batch=batch,
     )
 
 
@@ -107,6 +93,7 @@ def keyword_search(
     *,
     k: int,
     filter: Filters = None,  # noqa: A002
+    fields: Sequence[str] = (),
     timeout: float = 60,
 ) -> Answers:
     """Search by keyword: BM25 over the collection's texts.
@@ -123,13 +110,20 @@ def keyword_search(
             anns_field=SPARSE,
             limit=k,
             filter=condition,
+            output_fields=list(fields),
             search_params={"metric_type": "BM25", "params": {}},
             timeout=timeout,
             consistency_level="Strong",
         )
 
     return _asked(
-        connection, f"search {name} by keyword", ask, queries=len(texts), k=k, filters=filter
+        connection,
+        f"search {name} by keyword",
+        ask,
+        queries=len(texts),
+        k=k,
+        filters=filter,
+        fields=fields,
     )
 
 
@@ -142,6 +136,7 @@ def hybrid_search(
     k: int,
     params: Mapping[str, Any] | None = None,
     filter: Filters = None,  # noqa: A002
+    fields: Sequence[str] = (),
     candidates: int = HYBRID_CANDIDATES,
     timeout: float = 60,
 ) -> Answers:
@@ -155,6 +150,7 @@ def hybrid_search(
         k: How many hits.
         params: Search parameters of the vector index.
         filter: One for all queries, or one for each.
+        fields: Output fields to ask for.
         candidates: Taken from each of the two searches before they are fused.
         timeout: Of a request, in seconds.
 
@@ -180,20 +176,29 @@ def hybrid_search(
             [near, worded],
             RRFRanker(RRF_CONSTANT),
             limit=k,
+            output_fields=list(fields),
             timeout=timeout,
             consistency_level="Strong",
         )
 
-    return _asked(connection, f"search {name} hybrid", ask, queries=len(texts), k=k, filters=filter)
+    return _asked(
+        connection,
+        f"search {name} hybrid",
+        ask,
+        queries=len(texts),
+        k=k,
+        filters=filter,
+        fields=fields,
+    )
 
 
 def require_keywords(connection: Connection) -> None:
-    """Make sure that the server is one that has BM25.
+    """Make sure that the server is one that has BM25; of an unknown version it may be.
 
     Raises:
         UnsupportedError: It is older than 2.5, which brought it.
     """
-    if not connection.is_lite and connection.version < (2, 5):
+    if not connection.is_lite and () < connection.version < (2, 5):
         raise UnsupportedError(
             f"keyword search needs Milvus {KEYWORDS_SINCE} or later",
             where=connection.endpoint.name,
@@ -210,11 +215,11 @@ def _asked(
     queries: int,
     k: int,
     filters: Filters,
+    fields: Sequence[str],
     batch: int = BATCH,
 ) -> Answers:
     """Ask in batches, queries of the same filter together; put the answers back in order."""
-    ids: list[list[Any]] = [[] for _ in range(queries)]
-    distances = np.full((queries, k), np.nan)
+    answered: list[list[Any]] = [[] for _ in range(queries)]
     parts = [
         (np.array(rows[at : at + batch]), condition)
         for condition, rows in _by_condition(filters, queries).items()
@@ -224,18 +229,42 @@ def _asked(
     def answer(part: tuple[np.ndarray, str]) -> None:
         with connection.explained(doing):
             for row, hits in zip(part[0], ask(*part), strict=True):
-                ids[row] = [hit[ID] for hit in hits][:k]
-                distances[row, : len(ids[row])] = [hit["distance"] for hit in hits][:k]
+                answered[row] = list(hits)
 
     # Each request with strong consistency waits for the next time tick: several wait together.
     with ThreadPoolExecutor(1 if connection.is_lite else CONCURRENT) as pool:
         list(pool.map(answer, parts))
-    found = np.array([len(one) for one in ids], dtype=np.int64)
-    texts = any(isinstance(key, str) for one in ids for key in one)
-    keys = np.full((queries, k), "" if texts else -1, dtype=object if texts else np.int64)
-    for row, one in enumerate(ids):
-        keys[row, : len(one)] = one
-    return Answers(keys, distances, found)
+    return _as_arrays(answered, k, fields)
+
+
+def _as_arrays(answered: list[list[Any]], k: int, fields: Sequence[str]) -> Answers:
+    """Return hits as arrays; those beyond k are counted alone."""
+    shape = (len(answered), k)
+    texts = any(isinstance(hit.pk, str) for hits in answered for hit in hits[:1])
+    ids = np.full(shape, "" if texts else -1, dtype=object if texts else np.int64)
+    distances = np.full(shape, np.nan)
+    columns: dict[str, np.ndarray] = {name: np.full(shape, None, dtype=object) for name in fields}
+    for row, hits in enumerate(answered):
+        kept = hits[:k]
+        ids[row, : len(kept)] = [hit.pk for hit in kept]
+        distances[row, : len(kept)] = [hit["distance"] for hit in kept]
+        for name, column in columns.items():
+            for at, hit in enumerate(kept):
+                column[row, at] = hit["entity"].get(name)
+    if VECTOR in columns:
+        columns[VECTOR] = _as_vectors(columns[VECTOR])
+    found = np.array([len(hits) for hits in answered], dtype=np.int64)
+    return Answers(ids, distances, found, columns)
+
+
+def _as_vectors(cells: np.ndarray) -> np.ndarray:
+    """Return vectors, each a list in a cell, as float32 of shape (q, k, d); NaN where is none."""
+    dim = next((len(cell) for cell in cells.ravel() if cell is not None), 0)
+    out = np.full((*cells.shape, dim), np.nan, dtype=np.float32)
+    for place in zip(*np.nonzero(cells != None), strict=True):  # noqa: E711  (cell by cell)
+        if len(cells[place]) == dim:
+            out[place] = cells[place]
+    return out
 
 
 def _by_condition(filters: Filters, queries: int) -> dict[str, list[int]]:

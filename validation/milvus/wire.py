@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 
+from validation.common import proxies
 from validation.milvus import failures
 
 TIMEOUT_SECONDS = 30.0
 _UNLIMITED = -1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
+"""Seconds before what was too fast is sent again; pymilvus waits as long at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Endpoint:
             ("grpc.max_send_message_length", _UNLIMITED),
             ("grpc.max_receive_message_length", _UNLIMITED),
             ("grpc.use_local_subchannel_pool", 1),
+            *proxies.GRPC_OPTIONS.items(),
         ]
         if not self.secure:
             return grpc.insecure_channel(self.address, options)
@@ -69,17 +74,36 @@ class Endpoint:
         return tuple(headers)
 
 
+@dataclasses.dataclass
+class Limited:
+    """How often and for how long a server made us wait, by a limit of its own, and what it said."""
+
+    answers: int = 0
+    seconds: float = 0.0
+    said: str = ""
+
+    def add(self, seconds: float, said: str) -> None:
+        """Count one answer of the kind."""
+        self.answers += 1
+        self.seconds += seconds
+        self.said = said.strip().partition("\n")[0][:200]
+
+
 class Wire:
     """An open channel and Milvus's raw methods on it.
 
     Args:
         endpoint: The server, and how it is spoken to.
+
+    Attributes:
+        limited: By method, how the server limited us: see `Limited`.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         from pymilvus.grpc_gen.milvus_pb2_grpc import MilvusServiceStub  # noqa: PLC0415  (slow)
 
         self.endpoint = endpoint
+        self.limited: dict[str, Limited] = {}
         self._channel = endpoint.channel()
         self._stub = MilvusServiceStub(self._channel)
         self._metadata = endpoint.metadata()
@@ -89,16 +113,35 @@ class Wire:
     ) -> Any:
         """Call a method and return its response if its status is success.
 
+        Where the server says that it limits the rate, the same request is sent again a little
+        later, as pymilvus does.
+
         Args:
             method: Name of the gRPC method, such as ``Insert``.
             request: Its protobuf message.
             doing: What is done, for errors.
-            timeout: In seconds; no call waits without one.
+            timeout: In seconds; no call waits without one, and no longer for the rate.
 
         Raises:
             UnreachableError: There was no answer.
             MeasurementError: Milvus answered that it could not.
         """
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
+            response, status = self._answered(method, request, doing, timeout)
+            code = status_code(status)
+            if not code:
+                return response
+            if code != failures.RATE_LIMITED or time.monotonic() - began + pause > timeout:
+                raise failures.of_status(
+                    code, status.reason, endpoint=self.endpoint.name, doing=doing
+                )
+            self.limited.setdefault(method, Limited()).add(pause, status.reason)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 1.5 * pause)
+
+    def _answered(self, method: str, request: Any, doing: str, timeout: float) -> tuple[Any, Any]:
+        """Return a response with its status."""
         send: Callable[..., Any] = getattr(self._stub, method)
         try:
             response = send(request, timeout=timeout, metadata=self._metadata)
@@ -106,15 +149,15 @@ class Wire:
             failures.fail(error, endpoint=self.endpoint.name, doing=doing)
         # Some methods answer with a bare status, most with a message that holds one.
         names = response.DESCRIPTOR.fields_by_name
-        status = response.status if "status" in names else response
-        code = status_code(status)
-        if code:
-            raise failures.of_status(code, status.reason, endpoint=self.endpoint.name, doing=doing)
-        return response
+        return response, response.status if "status" in names else response
 
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+_OLD = {48: failures.DENIED_BY_QUOTA, 49: failures.RATE_LIMITED}
+"""Limits as servers before 2.3 say them (``ErrorCode`` of common.proto), in later ones' numbers."""
 
 
 def status_code(status: Any) -> int:
@@ -122,4 +165,5 @@ def status_code(status: Any) -> int:
 
     Servers before 2.3 fill in only ``error_code``, later ones both; either may carry the failure.
     """
-    return int(getattr(status, "code", 0)) or int(status.error_code)
+    old = int(status.error_code)
+    return int(getattr(status, "code", 0)) or _OLD.get(old, old)

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from validation.metrics import CATALOGUE
-from validation.report import drawing, wording
+from validation.report import drawing, load_charts, wording
 from validation.report.results import Results
 from validation.report.store import read_samples
-from validation.statistics.intervals import estimate
-from validation.verdict import Observation, Verdict
+from validation.verdicts.catalogue import CATALOGUE
+from validation.verdicts.intervals import estimate
+from validation.verdicts.verdict import Observation, Verdict
 
 _MOST_POINTS = 240
 _LATENCIES = {"search.latency.serial": "serial", "search.latency.open_loop": "open loop"}
@@ -46,6 +46,7 @@ def draw_all(results: Results, folder: Path) -> list[drawing.Chart]:
     measured = [seen for seen in results.observations if seen.n]
     charts: list[drawing.Chart | None] = []
     charts += _latency_charts(measured, results.gates, folder)
+    charts += load_charts.draw(measured, folder)
     for slug, title, metric in _INTERVALS:
         chosen = [seen for seen in measured if seen.metric == metric]
         charts.append(_interval_chart(slug, title, chosen, results.gates, folder))
@@ -64,7 +65,9 @@ def _latency_charts(
         said: list[str] = []
         notes: list[str] = []
         mine = [seen for seen in chosen if seen.target == target]
-        titles = [", ".join([_LATENCIES[seen.metric], *_label_values(seen)]) for seen in mine]
+        titles = [
+            ", ".join([_LATENCIES[seen.metric], *wording.label_values(seen)]) for seen in mine
+        ]
         for name, seen in zip(drawing.names(titles), mine, strict=True):
             samples = read_samples(folder, seen)
             points += [{"series": name, **point} for point in _percentile_points(samples)]
@@ -151,7 +154,7 @@ def _interval_chart(
         row = _interval_row(seen, gates, folder)
         if row is None:
             continue
-        parts = (_label_values(seen) or [seen.metric]) + [seen.target] * several_targets
+        parts = (wording.label_values(seen) or [seen.metric]) + [seen.target] * several_targets
         sign = f"{row['sign']} " if row["sign"] else ""
         rows.append({**row, "name": sign + wording.line(", ".join(parts))})
     if not rows:
@@ -191,7 +194,9 @@ def _interval_row(
         row |= {"threshold": gate.rule.threshold, "sign": wording.SIGNS[gate.outcome]}
     else:
         try:
-            found = estimate(CATALOGUE[seen.metric].statistics[0], read_samples(folder, seen))
+            metric = CATALOGUE[seen.metric]
+            samples = read_samples(folder, seen)
+            found = estimate(metric.statistics[0], samples, span=metric.span)
         except ValueError:
             return None
         row = {"value": found.value, "low": found.low, "high": found.high, "sign": ""}
@@ -218,16 +223,3 @@ def _phase_chart(results: Results) -> drawing.Chart | None:
         row |= {"name": name, "end": row["start"] + row["seconds"]}
     said = [f"{row['name']}: {row['figure']}" for row in rows]
     return drawing.finished("phases", "Phases of the run", said, drawing.time_bars(rows))
-
-
-def _label_values(seen: Observation) -> list[str]:
-    """Return an observation's labels as short words."""
-    return [_label_value(key, wording.line(value)) for key, value in sorted(seen.labels.items())]
-
-
-def _label_value(key: str, value: str) -> str:
-    try:
-        figure = float(value)
-    except ValueError:
-        return value
-    return f"{figure * 100:.3g} %" if key == "selectivity" else f"{wording.line(key)} {value}"

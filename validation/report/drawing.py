@@ -110,6 +110,73 @@ def latency_curves(points: list[dict[str, Any]], rules: list[dict[str, Any]]) ->
     ).properties(width=_WIDTH, height=230)
 
 
+def trials(points: list[dict[str, Any]], limits: list[dict[str, Any]]) -> Any:
+    """Return latency over the offered rate, a point a trial, and the limits of a rule.
+
+    Args:
+        points: ``rate`` and ``ms``, positive and finite, and ``held`` in words.
+        limits: ``rate`` and ``label`` of each upright line.
+    """
+    import altair as alt  # noqa: PLC0415  (half a second, only when charts are drawn)
+
+    outcomes = list(dict.fromkeys(point["held"] for point in points))
+    colours = {"domain": outcomes, "range": _SERIES[: len(outcomes)]}
+    shapes = {"domain": outcomes, "range": ["circle", "cross", "triangle-up"][: len(outcomes)]}
+    log = alt.Scale(type="log", nice=False)
+    dots = (
+        alt.Chart(alt.Data(values=points))
+        .mark_point(filled=True, size=55, opacity=0.8)
+        .encode(
+            x=alt.X("rate:Q", title="offered searches/s (log scale)", scale=log).axis(format="~g"),
+            y=alt.Y("ms:Q", title="p99 in ms (log scale)", scale=log).axis(format="~g"),
+            color=alt.Color("held:N", title=None, scale=alt.Scale(**colours)),
+            shape=alt.Shape("held:N", title=None, scale=alt.Scale(**shapes)),
+        )
+    )
+    base = alt.Chart(alt.Data(values=limits))
+    lines = base.mark_rule(color=PALETTE["rule"], strokeWidth=2).encode(x="rate:Q")
+    return alt.layer(dots, lines).properties(width=_WIDTH, height=230)
+
+
+def over_time(points: list[dict[str, Any]], phases: list[dict[str, Any]]) -> Any:
+    """Return latency over time, and below it a stretch for each phase of what went on beside.
+
+    Args:
+        points: ``at`` in seconds, ``ms``, positive and finite, and ``series``.
+        phases: ``name``, ``begin`` and ``end`` in seconds.
+    """
+    import altair as alt  # noqa: PLC0415  (half a second, only when charts are drawn)
+
+    series = list(dict.fromkeys(point["series"] for point in points))
+    colours = {"domain": series, "range": _SERIES[: len(series)]}
+    end = max([point["at"] for point in points] + [phase["end"] for phase in phases])
+    x = alt.Scale(domain=[0, end], nice=False)
+    dots = (
+        alt.Chart(alt.Data(values=points))
+        .mark_point(filled=True, size=18, opacity=0.7)
+        .encode(
+            x=alt.X("at:Q", title="seconds since the start", scale=x).axis(tickCount=6),
+            y=alt.Y("ms:Q", title="ms (log scale)", scale=alt.Scale(type="log")).axis(format="~g"),
+            color=alt.Color("series:N", title=None, scale=alt.Scale(**colours)),
+        )
+        .properties(width=_WIDTH, height=200)
+    )
+    if not phases:
+        return dots
+    beside = list(dict.fromkeys(phase["name"] for phase in phases))
+    bars = (
+        alt.Chart(alt.Data(values=phases))
+        .mark_bar(color=PALETTE["muted"], height=10)
+        .encode(
+            x=alt.X("begin:Q", title=None, scale=x).axis(tickCount=6),
+            x2="end:Q",
+            y=alt.Y("name:N", sort=None, title=None).axis(**_name_axis(beside)),
+        )
+        .properties(width=_WIDTH, height=alt.Step(16))
+    )
+    return alt.vconcat(dots, bars, spacing=8)
+
+
 def intervals(rows: list[dict[str, Any]]) -> Any:
     """Return a row for each figure in [0, 1]: a point, its interval, and the rule's threshold.
 
@@ -179,6 +246,30 @@ def names(wanted: Iterable[str]) -> list[str]:
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def trend(rows: list[dict[str, Any]], marks: list[dict[str, Any]], unit: str) -> Any:
+    """Return a figure from run to run; upright lines are where a new level begins.
+
+    Args:
+        rows: ``run``, which counts from one, and ``figure``.
+        marks: ``run`` of each change.
+        unit: The figures' unit.
+    """
+    import altair as alt  # noqa: PLC0415
+
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("run:Q", title="run, oldest first", axis=alt.Axis(tickMinStep=1, format="d")),
+        y=alt.Y("figure:Q", title=unit, scale=alt.Scale(zero=False)),
+    )
+    line = base.mark_line(color=PALETTE["first"])
+    points = base.mark_circle(color=PALETTE["first"], size=45, opacity=1)
+    changes = (
+        alt.Chart(alt.Data(values=marks))
+        .mark_rule(color=PALETTE["second"], strokeWidth=2, strokeDash=[6, 3])
+        .encode(x="run:Q")
+    )
+    return alt.layer(line, points, changes).properties(width=_WIDTH, height=150)
 
 
 def finished(slug: str, title: str, said: list[str], spec: Any) -> Chart:

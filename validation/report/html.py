@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +18,14 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.files import write_whole
+from validation.common.files import write_whole
 from validation.report import wording
 from validation.report.charts import draw_all
+from validation.report.families import families
 from validation.report.results import Results
-from validation.report.store import RESULTS, read_results
-from validation.verdict import Outcome, Verdict
+from validation.report.store import REPORT, RESULTS, read_results
+from validation.verdicts.verdict import Observation, Outcome, Verdict
 
-REPORT = "report.html"
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _LONGEST_DOCUMENT = 20_000
 
@@ -49,14 +50,10 @@ def render(folder: Path) -> Path:
 
 def page(results: Results, folder: Path) -> str:
     """Return the page of a run whose samples are in ``folder``."""
-    environment = _environment()
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     open_gates = [gate for gate in results.gates if gate.outcome is not Outcome.PASS]
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
         results=results,
-        style=Markup(style),  # noqa: S704  (our own file)
-        style_hash=digest,
         headline=wording.headline(results),
         open_gates=sorted(open_gates, key=lambda gate: not gate.required),
         targets=_targets(results),
@@ -65,8 +62,42 @@ def page(results: Results, folder: Path) -> str:
         unruled=wording.unruled(results),
         faults=wording.faults(results),
         answers=wording.answers(results),
+        attribution=wording.attribution(results),
+        evidence=_numbered(results),
+        judged=lambda seen: [gate for gate in results.gates if _subject(gate) == _subject(seen)],
         bad_checks=wording.failed_checks(results),
         results_file=RESULTS,
+    )
+
+
+def _subject(one: Verdict | Observation) -> tuple[str, str, frozenset[tuple[str, str]]]:
+    metric = one.rule.metric if isinstance(one, Verdict) else one.metric
+    return metric, one.target, frozenset(one.labels.items())
+
+
+def _numbered(results: Results) -> Callable[[Verdict], int | None]:
+    """Return what says the number of the observation that a gate judges; a gate may have none."""
+    numbers = {_subject(seen): number for number, seen in enumerate(results.observations, 1)}
+    return lambda gate: numbers.get(_subject(gate))
+
+
+def rendered(template: str, **facts: Any) -> str:
+    """Return a page of ours, with the style sheet in it.
+
+    Args:
+        template: Its file's name.
+        facts: What it shows.
+    """
+    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=Markup(style),  # noqa: S704  (our own file)
+            style_hash=digest,
+            **facts,
+        )
     )
 
 
@@ -95,18 +126,10 @@ def _targets(results: Results) -> list[dict[str, Any]]:
             "name": name,
             "document": documents.get(name, {}),
             "server": results.servers.get(name, {}),
-            "families": _families([gate for gate in results.gates if gate.target == name]),
+            "families": families(gate for gate in results.gates if gate.target == name),
         }
         for name in names
     ]
-
-
-def _families(gates: list[Verdict]) -> list[tuple[str, list[Verdict]]]:
-    found = [
-        (title, [gate for gate in gates if wording.family(gate.rule.metric) == name])
-        for name, title in wording.FAMILIES.items()
-    ]
-    return [(title, inside) for title, inside in found if inside]
 
 
 def _link(path: str) -> str:

@@ -21,10 +21,11 @@ from datetime import UTC
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from validation.files import write_whole
+from validation.common.files import write_whole
 from validation.report import wording
+from validation.report.families import family
 from validation.report.results import Check, Results
-from validation.verdict import Outcome, Verdict
+from validation.verdicts.verdict import Outcome, Verdict
 
 JUNIT = "junit.xml"
 NO_TARGET = "no-target"
@@ -111,7 +112,7 @@ def _verdict_case(results: Results) -> ET.Element:
 
 
 def _gate_case(gate: Verdict) -> ET.Element:
-    where = f"{gate.target or NO_TARGET}.gates.{wording.family(gate.rule.metric)}"
+    where = f"{gate.target or NO_TARGET}.gates.{family(gate.rule.metric)}"
     case = _case(where, f"{gate.gate}{wording.labels(gate)}", 0.0)
     said = wording.gate_line(gate)
     if gate.outcome is Outcome.FAIL and gate.required:

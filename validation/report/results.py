@@ -18,8 +18,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from validation.judging import overall
-from validation.verdict import Observation, Outcome, Rule, Verdict
+from validation.verdicts.judging import overall
+from validation.verdicts.verdict import Observation, Outcome, Rule, Verdict
 
 SCHEMA = "milvus-kit/results/1"
 
@@ -82,6 +82,9 @@ class Results(_Record):
     schema_: Literal["milvus-kit/results/1"] = Field(default=SCHEMA, alias="schema")
     run: str = Field(description="TIME-TARGET, the folder's name")
     kit_version: str
+    kit_image: dict[str, str] = Field(
+        default={}, description="SHA-256 of lock and SBOM of the image that measured, if it was one"
+    )
     state: State
     reason: str = Field(default="", description="why the run is not complete")
     started: datetime

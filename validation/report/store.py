@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
+from validation.common.files import replacing, write_whole
+from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
-from validation.files import replacing, write_whole
-from validation.report.results import Results
-from validation.verdict import Observation
+from validation.report.results import SCHEMA, Results
+from validation.verdicts.verdict import Observation
 
 RESULTS = "results.json"
+REPORT = "report.html"
+LARGEST_BYTES = 256 << 20
+"""A run of a thousand observations has about two MiB of results; what is larger is left unread."""
 _LONGEST_STEM = 120
 
 
@@ -97,9 +102,12 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
             )
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            rows = csv.DictReader(stream)
-            return np.array([float(row["value"]) for row in rows], dtype=np.float64)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            if next(csv.reader([stream.readline()]), [])[:1] != ["value"]:
+                raise ValueError("the first column is not value")  # noqa: TRY301  (as others)
+            with warnings.catch_warnings(action="ignore"):  # of a file without any sample
+                options = {"delimiter": ",", "quotechar": '"', "comments": None, "ndmin": 1}
+                return np.loadtxt(stream, usecols=0, dtype=np.float64, **options)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"the raw samples of {observation.title} cannot be read: {error}",
             where=str(path),
@@ -120,19 +128,70 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / RESULTS if folder.is_dir() else folder
     try:
-        return Results.model_validate_json(path.read_text(encoding="utf-8"))
+        require_readable(path.stat().st_size, where=str(path))
+        text = path.read_bytes()
     except OSError as error:
+        if (folder / "rules.slo.yaml").exists():
+            raise _unfinished(folder) from None
         raise ConfigurationError(
             f"cannot read results: {error.strerror}",
             where=str(path),
             remedy="name a run's folder, such as runs/latest",
         ) from None
-    except (ValidationError, UnicodeDecodeError) as error:
+    return parse_results(text, where=str(path))
+
+
+def require_readable(size: int, *, where: str) -> None:
+    """Make sure that a file is no larger than any of a run's is.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    if size > LARGEST_BYTES:
+        raise ConfigurationError(
+            f"a run's files are no larger than {LARGEST_BYTES >> 20} MiB",
+            where=where,
+            seen=f"{size:,} bytes",
+            remedy="it is not what a run wrote; fetch or copy its folder again",
+        )
+
+
+def parse_results(document: bytes, *, where: str) -> Results:
+    """Return the results in a document.
+
+    Raises:
+        ConfigurationError: They are of another schema.
+    """
+    try:
+        text = document.decode()
+        refuse_newer(text, SCHEMA, "run", where=where)
+        return Results.model_validate_json(text)
+    except (ValidationError, UnicodeDecodeError, RecursionError) as error:
         first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else None
         at = ".".join(map(str, first["loc"])) or "(document)" if first else ""
-        detail = f"{at}: {first['msg']}" if first else "not UTF-8"
+        other = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
+        detail = f"{at}: {first['msg']}" if first else other
         raise ConfigurationError(
             f"these are not results of a schema this version reads: {detail}",
-            where=str(path),
+            where=where,
             remedy="read them with the version of milvus-kit that wrote them",
         ) from None
+
+
+def _unfinished(folder: Path) -> ConfigurationError:
+    """Return what to say of a run that was killed, or is under way: it has no results."""
+    measured = sorted(path.stem for path in (folder / "samples").glob("*.csv"))
+    there = f"raw samples of {len(measured)} observations" if measured else "nothing measured"
+    embedded = (folder / "stack").is_dir()
+    left = (
+        f"delete {folder}: the servers that it had started have ended with it"
+        if embedded
+        else "`milvus-kit clean --target FILE` drops the collections that it left on the server"
+    )
+    return ConfigurationError(
+        f"this run was killed, or is still under way: it has {there} and no {RESULTS}, so there is"
+        " nothing to judge",
+        where=str(folder),
+        seen=measured or None,
+        remedy=f"if it was killed: {left}; then run it again",
+    )

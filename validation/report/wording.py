@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import unicodedata
 from datetime import UTC
+from typing import Any
 
-from validation.judging import overall
-from validation.metrics import CATALOGUE
+from validation.report.families import family
 from validation.report.results import Check, Results, State
-from validation.statistics.intervals import samples_needed
-from validation.verdict import Outcome, Rule, Verdict
+from validation.verdicts.catalogue import CATALOGUE
+from validation.verdicts.intervals import samples_needed
+from validation.verdicts.judging import overall
+from validation.verdicts.verdict import Observation, Outcome, Rule, Verdict
 
 WORDS = {
     Outcome.PASS: "PASS",
@@ -28,40 +30,6 @@ SIGNS = {
     Outcome.INCONCLUSIVE: "?",
     Outcome.NOT_MEASURED: "○",
 }
-FAMILIES = {
-    "identity": "Identity",
-    "data": "Data",
-    "loading": "Loading",
-    "recall": "Recall",
-    "retrieval": "Retrieval quality",
-    "latency": "Latency",
-    "storage": "Storage",
-    "lifecycle": "Lifecycle",
-    "drill": "Drill",
-    "assertions": "Assertions",
-    "site": "Site's own",
-    "other": "Other",
-}
-"""The claim families in the order in which they are shown."""
-
-_FAMILY_OF = {
-    "identity.": "identity",
-    "data.": "data",
-    "loading.": "loading",
-    "ann_overlap": "recall",
-    "filtered_ann_overlap": "recall",
-    "filter.": "recall",
-    "exact_search.": "recall",
-    "ndcg": "retrieval",
-    "mrr": "retrieval",
-    "qrels_recall": "retrieval",
-    "search.": "latency",
-    "storage.": "storage",
-    "restart.": "lifecycle",
-    "drill.": "drill",
-    "check.": "assertions",
-    "site.": "site",
-}
 USUAL_CONFIDENCE = 0.95
 """The confidence that the tables' headings name; a rule's own is said beside its interval."""
 
@@ -69,11 +37,6 @@ _NAMED_CHECKS = 3
 _NEVER = {"drill.seconds_to_recover"}
 """What waits for no answer, but for a state: infinite time is a state that never came."""
 _KEPT = {"\n", "\t"}
-
-
-def family(metric: str) -> str:
-    """Return the claim family of a metric, a key of `FAMILIES`."""
-    return next((name for start, name in _FAMILY_OF.items() if metric.startswith(start)), "other")
 
 
 def claim(metric: str) -> str:
@@ -204,7 +167,10 @@ def why(verdict: Verdict) -> str:
 
 
 def unmeasured(results: Results) -> list[str]:
-    """Return what was not measured and is no gate's business, each with its reason."""
+    """Return what was not measured and is no gate's business, each with its reason.
+
+    What a target does not even declare is left out.
+    """
     judged = {
         (gate.rule.metric, gate.target, frozenset(gate.labels.items())) for gate in results.gates
     }
@@ -212,6 +178,7 @@ def unmeasured(results: Results) -> list[str]:
         f"{line(seen.title)} at {line(seen.target)}: {line(seen.not_measured)}"
         for seen in results.observations
         if seen.not_measured
+        and not seen.undeclared
         and (seen.metric, seen.target, frozenset(seen.labels.items())) not in judged
     ]
     open_checks = {gate.check for gate in results.gates if gate.outcome is not Outcome.PASS}
@@ -235,6 +202,29 @@ def answers(results: Results) -> list[str]:
         if isinstance(seen.evidence.get("answer"), str)
     ]
     return list(dict.fromkeys(said))
+
+
+def attribution(results: Results) -> list[dict[str, str]]:
+    """Return how much the store explains of loads and searches, as `validation.attribution` says.
+
+    A share is between two bounds; beside it stands how they came about, or why there are none.
+    """
+    return [
+        {
+            "of": f"{line(seen.title)} at {line(seen.target)}",
+            "share": _share(seen.evidence.get("low"), seen.evidence.get("high")),
+            "bound": line(seen.evidence.get("bound", "-")),
+            "why": line(seen.not_measured or seen.void or seen.evidence.get("arithmetic", "")),
+        }
+        for seen in results.observations
+        if "answer" in seen.evidence
+    ]
+
+
+def _share(low: Any, high: Any) -> str:
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        return "-"
+    return f"{low * 100:.3g} % to {high * 100:.3g} %"
 
 
 def faults(results: Results) -> list[tuple[Outcome, str, str]]:
@@ -353,3 +343,17 @@ def moment(results: Results) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def label_values(seen: Observation) -> list[str]:
+    """Return an observation's labels as short words."""
+    return [label_value(key, line(value)) for key, value in sorted(seen.labels.items())]
+
+
+def label_value(key: str, value: str) -> str:
+    """Return one label as short words."""
+    try:
+        figure = float(value)
+    except ValueError:
+        return value
+    return f"{figure * 100:.3g} %" if key == "selectivity" else f"{line(key)} {value}"

@@ -5,21 +5,27 @@ What a listing shows is never deleted for that alone: it has to be among the nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import botocore.exceptions as boto
 from botocore.parsers import ResponseParserError
 
-from validation.s3.failures import status_of
+from validation.s3.client.failures import status_of
 
 TROUBLE = (boto.BotoCoreError, boto.ClientError, ResponseParserError)
 TROUBLE += (KeyError, ValueError, TypeError, OverflowError)
 """What a call of boto3 may end with, also if the answer cannot be read. None of it may end this."""
 SWEEPERS = 16
+_BATCH = 250
+"""Few enough for a slow store to delete within the time that an answer may take."""
+_PLAIN = re.compile(r"(\w[\w.-]*/)*\w[\w.-]*", re.ASCII)
+"""Keys that no store takes for others': one that does may wait for itself when both are named."""
 
 
 def swept(
@@ -33,8 +39,9 @@ def swept(
 ) -> list[str]:
     """Delete keys and return what is left of them.
 
-    Those that are still there are deleted once more: whoever interrupts a write does not wait for
-    its answer, and the store may do it after it was told to delete the key.
+    Those that are still there are deleted once more, one by one: whoever interrupts a write does
+    not wait for its answer, and the store may do it after it was told to delete the key; and a
+    store may tell that a batch was deleted which was not.
 
     Args:
         client: Of boto3.
@@ -44,32 +51,51 @@ def swept(
         versioned: Whether the bucket is known to keep versions: that they cannot be listed is told.
         again: Further ways to delete a key, each tried too.
     """
-    found = _deleted(client, bucket, keys, prefix, versioned=versioned, again=again)
+    ways = (partial(_delete, client, bucket), *again)
+    told = _batched(client, bucket, keys)
+    _each(ways[:1], [key for key in keys if key not in told])
+    _each(ways[1:], keys)
+    found = _left(client, bucket, keys, prefix, versioned=versioned)
     late = set(found) & set(keys)
     if late:
-        more = _deleted(client, bucket, sorted(late), prefix, versioned=versioned, again=again)
+        _each(ways, sorted(late))
+        more = _left(client, bucket, sorted(late), prefix, versioned=versioned)
         found = sorted({*found} - late | {*more})
     return found
 
 
-def _deleted(
-    client: Any,
-    bucket: str,
-    keys: Sequence[str],
-    prefix: str,
-    *,
-    versioned: bool,
-    again: Iterable[Callable[[str], object]],
-) -> list[str]:
-    """Delete keys one by one: that works also where batch delete does not."""
+def _batched(client: Any, bucket: str, keys: Sequence[str]) -> set[str]:
+    """Delete keys in batches; return those that the store tells to have deleted."""
 
-    def delete(key: str) -> None:
-        with suppress(*TROUBLE):
-            client.delete_object(Bucket=bucket, Key=key)
+    def delete(some: Sequence[str]) -> set[str]:
+        named = {"Objects": [{"Key": key} for key in some]}
+        with suppress(*TROUBLE):  # not every store can, nor with each key
+            answer = client.delete_objects(Bucket=bucket, Delete=named)
+            return {one["Key"] for one in answer.get("Deleted", ())}
+        return set()
 
     with ThreadPoolExecutor(SWEEPERS) as pool:
-        for way in (delete, *again):
+        plain = [key for key in keys if _PLAIN.fullmatch(key)]
+        batches = [plain[at : at + _BATCH] for at in range(0, len(plain), _BATCH)]
+        return {key for some in pool.map(delete, batches) for key in some}
+
+
+def _each(ways: Iterable[Callable[[str], object]], keys: Sequence[str]) -> None:
+    """Delete keys one by one, in each of some ways."""
+    with ThreadPoolExecutor(SWEEPERS) as pool:
+        for way in ways:
             list(pool.map(way, keys))
+
+
+def _delete(client: Any, bucket: str, key: str) -> None:
+    with suppress(*TROUBLE):
+        client.delete_object(Bucket=bucket, Key=key)
+
+
+def _left(
+    client: Any, bucket: str, keys: Sequence[str], prefix: str, *, versioned: bool
+) -> list[str]:
+    """Return what is left of keys, after deleting their versions too."""
     left = versions_left(client, bucket, set(keys), prefix, versioned=versioned)
     try:
         found = listed(client, bucket, prefix)

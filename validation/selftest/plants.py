@@ -1,61 +1,67 @@
-"""How each fault is planted: where it would happen, and nowhere else."""
+"""What cannot be planted on the wire: in what the suite compares with, and around a restart."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from validation import workload
 from validation.datasets.generated import selecting
 from validation.datasets.ground_truth import GroundTruth, exact
 from validation.datasets.model import Dataset
-from validation.load.plan import Plan
-from validation.milvus.connection import Connection, connect
-from validation.milvus.searching import Answers
-from validation.selftest.slow_link import stalling
-from validation.target import Target
+from validation.load.samples import Samples
+from validation.milvus.connection import connect
+from validation.runs.profiles import Profile
+from validation.s3.conformance.writing.conditional import EXISTS, WRITTEN
+from validation.selftest.fault import Plant
+from validation.selftest.held_up import busy_loops, stopped
+from validation.selftest.wire.stalls import Stalls
+from validation.suite import workload
+from validation.target import Target, Wal
 
 ROWS = 7
 """How many rows a fault concerns."""
 
 WIDEST_FILTER = 0.5
 SLOW_SECONDS = 35
-FAILING_EVERY = 20
+RACES = 50
 
-Plant = Callable[[Target], AbstractContextManager[Target]]
-Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-@contextlib.contextmanager
-def replaced(module: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Put what ``make`` makes of a module's function in its place for a while."""
-    original = getattr(module, name)
-    setattr(module, name, make(original))
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
+Maker = Callable[[Callable[..., Any], Profile], Callable[..., Any]]
 
 
-def patched(module: Any, name: str, make: Callable[[Any], Any]) -> Plant:
-    """Return a plant that replaces a module's function and leaves the target as it is."""
+def patched(module: Any, name: str, make: Maker) -> Plant:
+    """Return a plant that puts what ``make`` makes of a module's function in its place."""
 
     @contextlib.contextmanager
-    def plant(target: Target) -> Iterator[Target]:
-        with replaced(module, name, make):
+    def plant(target: Target, profile: Profile) -> Iterator[Target]:
+        original = getattr(module, name)
+        setattr(module, name, make(original, profile))
+        try:
+            yield target
+        finally:
+            setattr(module, name, original)
+
+    return plant
+
+
+def together(*plants: Plant) -> Plant:
+    """Return a plant of several in this process."""
+
+    @contextlib.contextmanager
+    def plant(target: Target, profile: Profile) -> Iterator[Target]:
+        with contextlib.ExitStack() as stack:
+            for one in plants:
+                target = stack.enter_context(one(target, profile))
             yield target
 
     return plant
 
 
-def shuffled_truth(original: Callable[..., GroundTruth]) -> Callable[..., GroundTruth]:
+def shuffled_truth(original: Callable[..., GroundTruth], _: Profile) -> Callable[..., GroundTruth]:
     """Give every query the neighbours of another one."""
 
     def truth(*args: Any, **named: Any) -> GroundTruth:
@@ -67,7 +73,7 @@ def shuffled_truth(original: Callable[..., GroundTruth]) -> Callable[..., Ground
     return truth
 
 
-def shuffled_judgements(original: Callable[..., Dataset]) -> Callable[..., Dataset]:
+def shuffled_judgements(original: Callable[..., Dataset], _: Profile) -> Callable[..., Dataset]:
     """Give every query the judgements of another one."""
 
     def corpus(*args: Any) -> Dataset:
@@ -81,144 +87,83 @@ def shuffled_judgements(original: Callable[..., Dataset]) -> Callable[..., Datas
     return corpus
 
 
-def _unsought_rows(dataset: Dataset) -> np.ndarray:
-    """Return positions of rows that are nobody's neighbour, so that no recall changes with them."""
+def unsought_keys(profile: Profile) -> frozenset[int]:
+    """Return keys of rows that are nobody's neighbour, so that no answer changes with them."""
+    dataset = workload.generated(profile)
     neighbours = exact(dataset.vectors, dataset.queries.vectors, workload.K, dataset.metric).rows
     unfiltered = np.flatnonzero(~selecting(WIDEST_FILTER).mask(dataset.scalars))
-    return np.setdiff1d(unfiltered, neighbours)[:ROWS]
+    return frozenset(int(row) for row in np.setdiff1d(unfiltered, neighbours)[:ROWS])
 
 
-def sent_otherwise(change: Callable[[Dataset], Dataset]) -> Callable[[Any], Any]:
-    """Send other rows of the generated dataset than the suite believes."""
+@contextlib.contextmanager
+def other_bucket(target: Target, _: Profile) -> Iterator[Target]:
+    """Declare a bucket in which nothing is; of a wrong root path alone the right one is told."""
+    from validation.s3.client.boto import connect as connect_store  # noqa: PLC0415  (slow)
 
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def insert(connection: Connection, name: str, dataset: Dataset, **options: Any) -> Any:
-            if dataset.texts is not None:
-                return original(connection, name, dataset, **options)
-            original(connection, name, change(dataset), **options)
-            return dataset.ids
+    storage = target.storage
+    assert storage is not None  # noqa: S101  (the embedded stack always has a store)
+    elsewhere = storage.model_copy(update={"bucket": f"{storage.bucket}-elsewhere"})
+    store = connect_store(storage)
+    store.create_bucket(Bucket=elsewhere.bucket)
+    try:
+        yield target.model_copy(update={"storage": elsewhere})
+    finally:
+        store.delete_bucket(Bucket=elsewhere.bucket)
 
-        return insert
+
+@contextlib.contextmanager
+def log_on_the_store(target: Target, _: Profile) -> Iterator[Target]:
+    """Declare that Milvus's log lies on the store, whose conditional writes it then relies on."""
+    milvus = target.milvus.model_copy(update={"wal": Wal.WOODPECKER_EMBEDDED})
+    yield target.model_copy(update={"milvus": milvus})
+
+
+def two_winners(original: Callable[..., list[Any]], _: Profile) -> Callable[..., list[Any]]:
+    """Tell a second writer that it won, in the last of `RACES` races."""
+
+    def fire(volley: Any, requests: Sequence[Any]) -> list[Any]:
+        replies = original(volley, requests)
+        for at, (request, reply) in enumerate(zip(requests, replies, strict=True)):
+            if request.key.endswith(f"race-{RACES - 1}") and getattr(reply, "status", 0) == EXISTS:
+                replies[at] = dataclasses.replace(reply, status=WRITTEN, body=b"")
+                break
+        return replies
+
+    return fire
+
+
+@contextlib.contextmanager
+def starved(target: Target, _: Profile) -> Iterator[Target]:
+    """Let the suite share its core with busy loops."""
+    with busy_loops():
+        yield target
+
+
+def standing_still(stalls: Stalls) -> Maker:
+    """Let the processes that measure under load stand still at times."""
+
+    def make(original: Callable[..., Any], _: Profile) -> Callable[..., Any]:
+        @contextlib.contextmanager
+        def worker(*args: Any) -> Iterator[Any]:
+            with original(*args) as process, stopped(process, stalls):
+                yield process
+
+        return worker
 
     return make
 
 
-def without_rows(dataset: Dataset) -> Dataset:
-    """Leave a few rows out."""
-    return dataset.taken(np.setdiff1d(np.arange(dataset.rows), _unsought_rows(dataset)))
+def counted_from_sending(original: Callable[..., Samples], _: Profile) -> Callable[..., Samples]:
+    """Let a latency begin when its request was sent, however late that was."""
+
+    def samples(*args: Any) -> Samples:
+        seen = original(*args)
+        return dataclasses.replace(seen, latencies_ms=seen.latencies_ms - seen.lag_ms)
+
+    return samples
 
 
-def with_foreign_rows(dataset: Dataset) -> Dataset:
-    """Add a few rows under keys of their own."""
-    taken = dataset.taken(np.concatenate([np.arange(dataset.rows), _unsought_rows(dataset)]))
-    ids = np.asarray(taken.ids).copy()
-    ids[-ROWS:] = int(ids.max()) + 1 + np.arange(ROWS)
-    return dataclasses.replace(taken, ids=ids)
-
-
-def with_changed_rows(dataset: Dataset) -> Dataset:
-    """Change one bit of one value in a few vectors."""
-    vectors = dataset.vectors.copy()
-    for row in _unsought_rows(dataset):
-        vectors[row, 0] = np.nextafter(vectors[row, 0], np.float32(np.inf))
-    return dataclasses.replace(dataset, vectors=vectors)
-
-
-def stale_count(original: Callable[..., int]) -> Callable[..., int]:
-    """Count too few rows."""
-
-    def count(*args: Any, **named: Any) -> int:
-        return original(*args, **named) - ROWS
-
-    return count
-
-
-def leaking_filter(original: Callable[..., Answers]) -> Callable[..., Answers]:
-    """Put a row that the filter forbids in the last place of one answer."""
-
-    def search(connection: Connection, name: str, vectors: np.ndarray, **options: Any) -> Answers:
-        answers = original(connection, name, vectors, **options)
-        condition = options.get("filter")
-        if isinstance(condition, str) and answers.found[0]:
-            everything = original(connection, name, vectors[:1], **{**options, "filter": None})
-            forbidden = [one for one in everything.of(0) if one not in answers.of(0)]
-            if forbidden:
-                answers.ids[0, answers.found[0] - 1] = forbidden[0]
-        return answers
-
-    return search
-
-
-def stalling_line(*, every: int, seconds: float) -> Plant:
-    """Hold back every n-th piece of what the server answers."""
-
-    @contextlib.contextmanager
-    def plant(target: Target) -> Iterator[Target]:
-        parts = urlsplit(target.milvus.uri)
-        host, port = parts.hostname or "", parts.port or 0
-        with stalling(host, port, every=every, seconds=seconds) as slow:
-            yield _with_milvus(target, uri=f"http://127.0.0.1:{slow}")
-
-    return plant
-
-
-def failing_searches(original: Callable[..., Plan]) -> Callable[..., Plan]:
-    """Let some of the prepared searches ask for a collection that is not there."""
-
-    def search_plan(connection: Connection, name: str, vectors: np.ndarray, **named: Any) -> Plan:
-        made = original(connection, name, vectors, **named)
-        lost = original(connection, name + "_lost", vectors[:1], **named).requests[0]
-        requests = tuple(
-            lost if at % FAILING_EVERY == 0 else request for at, request in enumerate(made.requests)
-        )
-        return dataclasses.replace(made, requests=requests)
-
-    return search_plan
-
-
-def ignored_filter(original: Callable[..., Answers]) -> Callable[..., Answers]:
-    """Search as if there were no filter."""
-
-    def search(*args: Any, **named: Any) -> Answers:
-        return original(*args, **{**named, "filter": None})
-
-    return search
-
-
-def blind_search(original: Callable[..., Answers]) -> Callable[..., Answers]:
-    """Miss a neighbour in a few exhaustive searches, as if a segment was not loaded."""
-
-    def search(*args: Any, **named: Any) -> Answers:
-        answers = original(*args, **named)
-        exhaustive = not named.get("params") and named.get("filter") is None
-        if exhaustive and answers.ids.dtype != object:
-            answers.found[:ROWS] -= 1
-            answers.ids[np.arange(ROWS), answers.found[:ROWS]] = -1
-        return answers
-
-    return search
-
-
-@contextlib.contextmanager
-def other_version(target: Target) -> Iterator[Target]:
-    """Declare a version that nobody has."""
-    yield _with_milvus(target, version="2.99.0")
-
-
-@contextlib.contextmanager
-def other_root(target: Target) -> Iterator[Target]:
-    """Declare a root path where nothing is."""
-    storage = target.storage
-    assert storage is not None  # noqa: S101  (the embedded stack always has a store)
-    elsewhere = storage.model_copy(update={"root_path": "elsewhere"})
-    yield target.model_copy(update={"storage": elsewhere})
-
-
-def _with_milvus(target: Target, **changes: Any) -> Target:
-    return target.model_copy(update={"milvus": target.milvus.model_copy(update=changes)})
-
-
-def forgetful_restart(kind: str, condition: Callable[[], str]) -> Wrapper:
+def forgetful_restart(kind: str, condition: Callable[[Profile], str]) -> Maker:
     """Lose rows of one dataset while the server is away.
 
     Args:
@@ -226,12 +171,12 @@ def forgetful_restart(kind: str, condition: Callable[[], str]) -> Wrapper:
         condition: Which rows, as a filter expression.
     """
 
-    def make(original: Callable[..., float]) -> Callable[..., float]:
+    def make(original: Callable[..., float], profile: Profile) -> Callable[..., float]:
         def restart(target: Target, **options: Any) -> float:
             with connect(target) as connection:
                 for name in connection.client.list_collections():
                     if name.startswith("mk_") and kind in name:
-                        connection.client.delete(name, filter=condition(), timeout=30)
+                        connection.client.delete(name, filter=condition(profile), timeout=30)
             return original(target, **options)
 
         return restart
@@ -239,7 +184,12 @@ def forgetful_restart(kind: str, condition: Callable[[], str]) -> Wrapper:
     return make
 
 
-def first_passages() -> str:
+def unsought_rows(profile: Profile) -> str:
+    """Return a filter for rows that are nobody's neighbour."""
+    return f"id in {sorted(unsought_keys(profile))}"
+
+
+def first_passages(_: Profile) -> str:
     """Return a filter for the passages that the first queries find first."""
     dataset = workload.corpus()
     queries = dataset.queries.vectors[:ROWS]
@@ -247,7 +197,7 @@ def first_passages() -> str:
     return "id in [" + ", ".join(f'"{dataset.ids[row]}"' for row in best) + "]"
 
 
-def slow_restart(original: Callable[..., float]) -> Callable[..., float]:
+def slow_restart(original: Callable[..., float], _: Profile) -> Callable[..., float]:
     """Take longer to come back."""
 
     def restart(target: Target, **options: Any) -> float:

@@ -14,6 +14,8 @@ from infra.kubernetes.node.plan import NodePlan
 from infra.provider import Provider
 from validation.errors import CredentialsError, UnreachableError
 
+_NOTED = "noted_kubelet"
+
 
 class NodeProvider(Provider):
     """Makes a host a node. ``plan`` is a `NodePlan` as JSON, a secret if it holds an SSH key."""
@@ -37,8 +39,9 @@ class NodeProvider(Provider):
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Return the node as it is; nothing if the host is no node of this cluster any more.
 
-        A kubelet of another version shows as drift, and is left as it is: who upgraded it knows
-        why. A host or a control plane that does not answer is an error, never a node that is gone.
+        A kubelet of another version shows as a change, which an update takes note of and leaves as
+        it is: who upgraded it knows why. A host or a control plane that does not answer is an
+        error, never a node that is gone.
         """
         plan = NodePlan.model_validate_json(props["plan"])
         with connected(plan.host) as connection:
@@ -52,28 +55,36 @@ class NodeProvider(Provider):
             text = "" if plan.leader else bootstrap.kubeconfig(connection)
         outputs = _outputs(props, plan, text)
         found = {"fingerprint": record["fingerprint"], "kubelet": kubelet}
-        return dynamic.ReadResult(id_, outputs | found)
+        return dynamic.ReadResult(id_, outputs | found | {_NOTED: _noted(props, plan)})
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
-        """Replace the node when what it is made of changes; how it is reached may change freely."""
+        """Replace the node when what it is made of changes; how it is reached may change freely.
+
+        What a refresh has found is shown by an engine only where this calls it a change.
+        """
         del id_
         if not isinstance(news.get("plan"), str):  # known only after another update
             return dynamic.DiffResult(changes=True)
-        fingerprint = NodePlan.model_validate_json(news["plan"]).fingerprint()
-        other = fingerprint != olds.get("fingerprint")
-        changed = other or news["plan"] != olds.get("plan")
+        plan = NodePlan.model_validate_json(news["plan"])
+        other = plan.fingerprint() != olds.get("fingerprint")
+        upgraded = (olds.get("kubelet") or _noted(olds, plan)) != _noted(olds, plan)
+        changed = other or upgraded or news["plan"] != olds.get("plan")
         return dynamic.DiffResult(
             changes=changed, replaces=["plan"] if other else [], delete_before_replace=True
         )
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
-        """Take over another way to reach the node, and what changes in a cluster as it stands."""
+        """Take over another way to reach the node, and what changes in a cluster as it stands.
+
+        A kubelet that somebody has upgraded is noted, and no change from then on.
+        """
         del id_
         plan = NodePlan.model_validate_json(news["plan"])
         before = NodePlan.model_validate_json(olds["plan"])
         bootstrap.adapt(plan, before)
         outputs = _outputs(news, plan, olds.get("kubeconfig") or "")
-        return dynamic.UpdateResult({**outputs, "kubelet": olds.get("kubelet")})
+        kubelet = olds.get("kubelet")
+        return dynamic.UpdateResult({**outputs, "kubelet": kubelet, _NOTED: kubelet})
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         """Move the node's pods away, give the host back as it was, and let the cluster forget it.
@@ -110,7 +121,7 @@ class Node(dynamic.Resource):
         super().__init__(
             NodeProvider(),
             name,
-            {"plan": plan, "kubeconfig": None, "fingerprint": None, "kubelet": None},
+            {"plan": plan, **dict.fromkeys(("kubeconfig", "fingerprint", "kubelet", _NOTED))},
             pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(additional_secret_outputs=["plan", "kubeconfig"]), opts
             ),
@@ -123,7 +134,13 @@ def _outputs(props: dict[str, Any], plan: NodePlan, kubeconfig: str) -> dict[str
         "kubeconfig": kubeconfig,
         "fingerprint": plan.fingerprint(),
         "kubelet": f"v{plan.kubernetes_version}",
+        _NOTED: f"v{plan.kubernetes_version}",
     }
+
+
+def _noted(props: dict[str, Any], plan: NodePlan) -> str:
+    """Return the kubelet's version that is no news; state of an earlier release has none."""
+    return props.get(_NOTED) or f"v{plan.kubernetes_version}"
 
 
 def _require_own(connection: Connection, plan: NodePlan) -> None:

@@ -16,12 +16,14 @@ from infra.settings.problem import Problem
 from infra.settings.rules import (
     configuration,  # noqa: F401
     milvus,  # noqa: F401
+    network,  # noqa: F401
     operator,  # noqa: F401
     production,  # noqa: F401
     storage,
     surroundings,  # noqa: F401
+    vulnerabilities,  # noqa: F401
 )
-from infra.settings.rules.registry import RULES
+from infra.settings.rules.registry import REMARKS, RULES, Rule
 
 
 def problems(sections: dict[str, Any], *, recorded: bool = True) -> list[Problem]:
@@ -31,8 +33,17 @@ def problems(sections: dict[str, Any], *, recorded: bool = True) -> list[Problem
         sections: By name.
         recorded: Whether the store's recorded profile counts; not for who is to record it.
     """
+    return _found(RULES + ([storage.profile_agrees] if recorded else []), sections)
+
+
+def remarks(sections: dict[str, Any]) -> list[str]:
+    """Return a line for each thing that is worth a word, and no reason to refuse the settings."""
+    return sorted({problem.line() for problem in _found(REMARKS, sections)})
+
+
+def _found(rules: list[Rule], sections: dict[str, Any]) -> list[Problem]:
     found: list[Problem] = []
-    for rule in RULES + ([storage.profile_agrees] if recorded else []):
+    for rule in rules:
         needed = list(inspect.signature(rule).parameters)
         if all(name in sections for name in needed):
             found += rule(**{name: sections[name] for name in needed})

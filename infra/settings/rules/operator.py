@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from infra.settings.cluster import Cluster
 from infra.settings.milvus import Milvus
 from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
-from infra.settings.services import Etcd, Log, Woodpecker
+from infra.settings.services import Etcd, Log, RocksMq, Woodpecker
 from infra.settings.storage import Minio, Storage
 
 SECRET_KEYS = ("accesskey", "secretkey")
@@ -29,6 +30,14 @@ def _operator_can(milvus: Milvus, log: Log, etcd: Etcd) -> Iterator[Problem]:
                 remedy="set it to false: NetworkPolicies keep others away; or use installer:"
                 " manifests",
             )
+    if isinstance(log, RocksMq):
+        yield Problem(
+            "log.type",
+            "milvus-operator gives its pods no group for their volumes, and the log's would be"
+            " root's alone",
+            seen=repr(log.type),
+            remedy=f"{_MANIFESTS}, or another log",
+        )
     if isinstance(log, Woodpecker) and log.mode == "service":
         yield Problem(
             "log.mode",
@@ -39,10 +48,11 @@ def _operator_can(milvus: Milvus, log: Log, etcd: Etcd) -> Iterator[Problem]:
 
 
 @rule
-def _operator_makes_what_is_asked(milvus: Milvus) -> Iterator[Problem]:
+def _operator_makes_what_is_asked(milvus: Milvus, kubernetes: Cluster) -> Iterator[Problem]:
     if milvus.installer != "operator":
         return
     for key, asked in (
+        ("kubernetes.podUser", kubernetes.pod_user != "fixed"),
         ("milvus.gpu.enabled", milvus.gpu.enabled),
         ("milvus.diskann.enabled", milvus.diskann.enabled),
         ("milvus.command", milvus.command != ("milvus",)),
@@ -56,6 +66,7 @@ def _operator_makes_what_is_asked(milvus: Milvus) -> Iterator[Problem]:
             # Its Deployments change their names from one rollout to the next.
             ("autoscaling", role.autoscaling is not None),
             ("terminationGraceSeconds", role.termination_grace_seconds is not None),
+            ("localStorage", role.local_storage is not None),
         ):
             if asked:
                 yield Problem(

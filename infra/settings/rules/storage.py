@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from infra.settings import conformance
 from infra.settings.problem import Problem
-from infra.settings.rules.registry import rule
+from infra.settings.rules.registry import remark, rule
 from infra.settings.services import Etcd, Log, ValidationJob, Woodpecker
 from infra.settings.storage import S3, X10000, Minio, Storage
 
@@ -103,6 +104,34 @@ def _ca_goes_with_tls(storage: Storage) -> Iterator[Problem]:
     yield Problem(
         "storage.ca", "http:// has no certificate to check", remedy="use https://, or remove ca"
     )
+
+
+@remark
+def _x10000_may_need_a_ca(storage: Storage) -> Iterator[Problem]:
+    if isinstance(storage, X10000) and storage.secure and storage.ca is None:
+        yield Problem(
+            "storage.ca",
+            "an X10000's certificate is usually signed by a private CA, and none is named: pods"
+            " would then trust the public ones alone",
+            seen=repr(storage.endpoint),
+            remedy="give it, unless a public CA signed the certificate: `milvus-kit preflight`"
+            " tells",
+        )
+
+
+@remark
+def _bucket_is_named_once(storage: Storage) -> Iterator[Problem]:
+    if isinstance(storage, Minio):
+        return
+    host = urlsplit(storage.endpoint).hostname or ""
+    if host.startswith(f"{storage.bucket}."):
+        yield Problem(
+            "storage.endpoint",
+            "the endpoint's host begins with the bucket's name: if that is the bucket, it would be"
+            " named twice",
+            seen=repr(storage.endpoint),
+            remedy="give the endpoint without it, and addressing: virtual",
+        )
 
 
 @rule

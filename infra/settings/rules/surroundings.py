@@ -11,8 +11,8 @@ from infra.settings.problem import Problem
 from infra.settings.rules.registry import rule
 from infra.settings.services import Etcd, Images, Log, ValidationJob
 from infra.settings.storage import Minio, Storage
+from validation.common.resources import in_stacks
 from validation.errors import ConfigurationError
-from validation.resources import in_stacks
 
 OLDEST_KUBEADM = (1, 31, 0)
 """Its configuration has the form v1beta4, and its kube-proxy the mode nftables, from then on."""
@@ -85,6 +85,18 @@ def _existing_secrets_have_a_namespace(
 
 
 @rule
+def _pull_secrets_have_a_namespace(kubernetes: Cluster, images: Images) -> Iterator[Problem]:
+    if kubernetes.create_namespace and images.pull_secrets:
+        yield Problem(
+            "images.pullSecrets",
+            f"these Secrets are to be there first, and the namespace {kubernetes.namespace} is"
+            " only made by the deployment",
+            remedy="give the login itself in images.pullLogin; or make the namespace and the"
+            " Secrets, and set kubernetes.createNamespace: false",
+        )
+
+
+@rule
 def _images_are_pinned(
     images: Images, milvus: Milvus, validation: ValidationJob
 ) -> Iterator[Problem]:
@@ -109,13 +121,13 @@ def _images_are_pinned(
 def _rules_can_be_read(validation: ValidationJob) -> Iterator[Problem]:
     if validation.rules is None:
         return
-    from validation import rules as rules_files  # noqa: PLC0415  (loads numpy)
+    from validation.verdicts import rules as rules_files  # noqa: PLC0415  (loads numpy)
 
     try:
         rules_files.load(in_stacks(validation.rules))
     except ConfigurationError as error:
         yield Problem(
-            "validation.rules",
+            "validation.verdicts.rules",
             error.what,
             seen=repr(error.where),
             remedy="give a path that starts in stacks/, such as default.slo.yaml, or mend the file",

@@ -33,11 +33,15 @@ class Entry:
         source: On this host; a folder is taken with all that is in it.
         target: Absolute path in the image.
         without: Names of files and folders to leave out.
+        owner: User and group of all of it, as a number.
+        mode: Of all of it; None: as on this host, and for everyone to read.
     """
 
     source: Path
     target: str
     without: frozenset[str] = frozenset({"__pycache__"})
+    owner: int = 0
+    mode: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +112,7 @@ def write_layer(path: Path, entries: Iterable[Entry], folders: Iterable[str] = (
 
     Args:
         path: Of the tar file.
-        entries: What goes into it, owned by root.
+        entries: What goes into it.
         folders: Empty folders that anyone may write to, such as ``/tmp``.
     """
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -117,7 +121,7 @@ def write_layer(path: Path, entries: Iterable[Entry], folders: Iterable[str] = (
             member.type, member.mode = tarfile.DIRTYPE, 0o1777
             tar.addfile(member)
         for entry in entries:
-            _add(tar, entry.source, entry.target.strip("/"), entry.without)
+            _add(tar, entry, entry.source, entry.target.strip("/"))
     return path
 
 
@@ -138,7 +142,7 @@ def write_archive(path: Path, images: Iterable[Image]) -> Path:
                 layers.append(inside)
                 if inside not in there:
                     there.add(inside)
-                    _add(tar, compressed(layer), inside, frozenset())
+                    _add(tar, Entry(compressed(layer), inside), compressed(layer), inside)
             entry = {"Config": name, "RepoTags": list(image.names), "Layers": layers}
             manifest.append(entry)
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode(), there)
@@ -162,10 +166,12 @@ def _whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _add(tar: tarfile.TarFile, source: Path, target: str, without: frozenset[str]) -> None:
+def _add(tar: tarfile.TarFile, entry: Entry, source: Path, target: str) -> None:
     member = tar.gettarinfo(source, target)
-    member.mtime, member.uid, member.gid, member.uname, member.gname = 0, 0, 0, "", ""
-    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    member.mtime, member.uname, member.gname = 0, "", ""
+    member.uid = member.gid = entry.owner
+    usual = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    member.mode = usual if entry.mode is None else entry.mode
     if member.isreg():
         with source.open("rb") as stream:
             tar.addfile(member, stream)
@@ -173,8 +179,8 @@ def _add(tar: tarfile.TarFile, source: Path, target: str, without: frozenset[str
     tar.addfile(member)
     if member.isdir():
         for child in sorted(source.iterdir()):
-            if child.name not in without:
-                _add(tar, child, f"{target}/{child.name}", without)
+            if child.name not in entry.without:
+                _add(tar, entry, child, f"{target}/{child.name}")
 
 
 def _add_bytes(tar: tarfile.TarFile, name: str, data: bytes, there: set[str]) -> None:

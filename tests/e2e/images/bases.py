@@ -8,7 +8,6 @@ from __future__ import annotations
 import compileall
 import hashlib
 import py_compile
-import re
 import shutil
 import sys
 import tempfile
@@ -17,12 +16,14 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-import yaml
 from packaging.requirements import Requirement
 
+from infra.milvus.roles.configuration import DATA_FOLDER
+from infra.milvus.roles.image import ImageFacts
+from tests import shipped
 from tests.e2e import command
 from tests.e2e.images.archive import Entry, write_layer
-from validation.cache import cache_folder, filling
+from validation.common.cache import cache_folder, filling
 from validation.local import milvus
 
 DEBIAN_SUITE = "bookworm"
@@ -48,7 +49,6 @@ _KAFKA_COMMANDS = {
     "kafka-server-start.sh": "kafka.Kafka",
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
 }
-_PLACEHOLDER = re.compile(r"\{\{\s*\w+(?:\([^)]*\))?\s*(?::\s*([^}]*?))?\s*\}\}")
 _PAUSE = """#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -122,26 +122,36 @@ def pause() -> Path:
     return layer(f"pause-{_key(_PAUSE, *_PAUSE_COMPILER)}", make)
 
 
-def milvus_server(version: str) -> Path:
-    """Return a layer with a Milvus server, laid out as in its published image."""
+def milvus_server(version: str, like: ImageFacts) -> Path:
+    """Return a layer with a Milvus server, laid out as in a published image.
+
+    Args:
+        version: Of the server.
+        like: The image whose owners, modes and shipped files it has.
+    """
 
     def make(tar: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            server = _milvus_files(version, Path(folder))
-            config = Path(folder) / "milvus.yaml"
-            config.write_text(_milvus_defaults(server / "config.yaml.template"), encoding="utf-8")
-            user = Path(folder) / "user.yaml"
-            user.write_text("{}\n", encoding="utf-8")
-            libraries = [one for one in (server / "bin").iterdir() if one.name != "milvus"]
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            server = milvus_files(version, folder)
+            root = folder / "root"
+            for inside in ("bin", "lib", "configs"):
+                (root / inside).mkdir(parents=True)
+            for file in (server / "bin").iterdir():
+                shutil.copy(file, root / ("bin" if file.name == "milvus" else "lib"))
+            files = shipped.files(server / "config.yaml.template")
+            assert set(files) == set(like.shipped)
+            for file, text in files.items():
+                (root / "configs" / file).write_text(text, encoding="utf-8")
+            empty = folder / "empty"
+            empty.mkdir()
             entries = [
-                Entry(server / "bin" / "milvus", "/milvus/bin/milvus"),
-                *(Entry(one, f"/milvus/lib/{one.name}") for one in sorted(libraries)),
-                Entry(config, "/milvus/configs/milvus.yaml"),
-                Entry(user, "/milvus/configs/user.yaml"),
+                Entry(root, "/milvus", owner=like.owner, mode=like.mode),
+                Entry(empty, DATA_FOLDER, owner=like.owner, mode=like.mode),
             ]
-            write_layer(tar, entries, ["/var/lib/milvus", "/run/milvus"])
+            write_layer(tar, entries, ["/run/milvus"])
 
-    return layer(f"milvus-{version}", make)
+    return layer(f"milvus-{version}-{_key(repr(like))}", make)
 
 
 def kafka() -> Path:
@@ -183,7 +193,7 @@ def python_packages(distribution: str, extras: Iterable[str] = ()) -> Path:
         distribution: Its name; it is left out itself.
         extras: Which of its optional parts are wanted.
     """
-    names = sorted(_closure(distribution, extras) - {distribution})
+    names = sorted(closure(distribution, extras) - {distribution})
     found = {name: metadata.distribution(name) for name in names}
     text = " ".join(
         ["compiled", *sorted(_LEFT_OUT), *(f"{name}=={one.version}" for name, one in found.items())]
@@ -213,7 +223,8 @@ def python_packages(distribution: str, extras: Iterable[str] = ()) -> Path:
     return layer(f"python-{key}", make)
 
 
-def _closure(name: str, extras: Iterable[str]) -> set[str]:
+def closure(name: str, extras: Iterable[str]) -> set[str]:
+    """Return what a distribution needs to run, by names, itself included."""
     done: set[tuple[str, str]] = set()
     waiting = [(name, extra) for extra in ("", *extras)]
     while waiting:
@@ -230,7 +241,8 @@ def _closure(name: str, extras: Iterable[str]) -> set[str]:
     return {distribution for distribution, _ in done}
 
 
-def _milvus_files(version: str, folder: Path) -> Path:
+def milvus_files(version: str, folder: Path) -> Path:
+    """Return a server of PyPI, unpacked; a folder to download it to, if it is not yet there."""
     if version == milvus.installed_version():
         return milvus.unpacked()
     download = ["download", "-q", "--no-deps", "--dest", str(folder), f"milvus=={version}"]
@@ -239,20 +251,6 @@ def _milvus_files(version: str, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder)
     return milvus.unpacked(folder / "milvus" / "data", version)
-
-
-def _milvus_defaults(template: Path) -> str:
-    """Return the package's own configuration, its placeholders replaced by their defaults."""
-    text = template.read_text(encoding="utf-8")
-    plain = _PLACEHOLDER.sub(lambda found: found.group(1) or "", text)
-    return yaml.safe_dump(_without_empty(yaml.safe_load(plain)))
-
-
-def _without_empty(value: object) -> object:
-    if isinstance(value, dict):
-        kept = {key: _without_empty(one) for key, one in value.items()}
-        return {key: one for key, one in kept.items() if one is not None}
-    return value
 
 
 def _kafka_project() -> str:

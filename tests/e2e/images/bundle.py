@@ -9,14 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infra.images import lock
+from infra.milvus.roles import image
+from tests import shipped
 from tests.e2e.images import archive, bases, recipes
 from tests.e2e.images.archive import Image
 from tests.e2e.toolchain import parts
 from tests.e2e.toolchain.provide import Toolchain
-from validation.cache import cache_folder, filling
-from validation.progress import Progress
+from validation.common.cache import cache_folder, filling
+from validation.common.progress import Progress
 
 COMMON = "common"
+_DECISIVE = (archive, bases, recipes, parts, shipped, image)
 EVERY = ("milvus-2.3.3", "milvus-2.3.5", "kafka", "kit")
 MILVUS_VERSIONS = ("2.3.3", "2.3.5")
 
@@ -81,6 +84,6 @@ def _archives(tools: Toolchain) -> dict[str, list[Image]]:
 
 def _key() -> str:
     """Return what changes when an image would."""
-    code = [Path(str(module.__file__)).read_bytes() for module in (archive, bases, recipes, parts)]
+    code = [Path(str(module.__file__)).read_bytes() for module in _DECISIVE]
     names = str(lock().model_dump()).encode()
     return hashlib.sha256(b"".join([*code, names])).hexdigest()[:12]

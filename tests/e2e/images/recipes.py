@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from infra.milvus.roles.image import facts
 from tests.e2e import command
 from tests.e2e.images import bases
 from tests.e2e.images.archive import Entry, Image, write_layer
 from tests.e2e.toolchain import parts
 from tests.e2e.toolchain.provide import Toolchain
+from validation.common import image
 
 _VERSION = "org.opencontainers.image.version"
 _ROOT = Path(__file__).resolve().parents[3]
@@ -17,6 +22,11 @@ _ROOT = Path(__file__).resolve().parents[3]
 KIT_FOLDERS = ("infra", "validation", "stacks", "sample_data")
 KIT_EXTRAS: tuple[str, ...] = ()
 KIT_WORKDIR = "/runs"
+LAYOUTS = {"2.3.3": "2.6.20", "2.3.5": "3.0.5"}
+"""Versions that are run, and those whose owners, modes and shipped files their images have.
+
+Both lines are there, so that the upgrade from one to the other is that of a volume's owners too.
+"""
 
 
 def kubernetes(tools: Toolchain) -> list[Image]:
@@ -46,16 +56,21 @@ def kubernetes(tools: Toolchain) -> list[Image]:
             ("/coredns",),
             labels={_VERSION: parts.COREDNS_VERSION},
         ),
-        etcd(tools, names["etcd"]),
+        _etcd({tools.command("etcd"): "etcd"}, names["etcd"], parts.ETCD_VERSION),
     ]
 
 
-def etcd(tools: Toolchain, *names: str) -> Image:
-    """Return etcd with etcdctl, etcdutl and a shell."""
-    commands = ("etcd", "etcdctl", "etcdutl")
-    files = {tools.command(name): f"/usr/local/bin/{name}" for name in commands}
-    own = bases.binaries(f"etcd-and-tools-{parts.ETCD_VERSION}", files)
-    return Image(names, (bases.debian(), own), labels={_VERSION: parts.ETCD_VERSION})
+def etcd(tools: Toolchain, name: str) -> Image:
+    """Return the stacks' etcd, in the version that they ship, with etcdctl, etcdutl and a shell."""
+    server = {tools.command(parts.STACKS_ETCD.name, "etcd"): "etcd"}
+    others = {tools.command(one): one for one in ("etcdctl", "etcdutl")}
+    return _etcd(server | others, name, parts.STACKS_ETCD_VERSION)
+
+
+def _etcd(commands: Mapping[Path, str], name: str, version: str) -> Image:
+    files = {command: f"/usr/local/bin/{as_named}" for command, as_named in commands.items()}
+    own = bases.binaries(f"etcd-{version}", files)
+    return Image((name,), (bases.debian(), own), labels={_VERSION: version})
 
 
 def local_path(tools: Toolchain, name: str) -> Image:
@@ -78,16 +93,18 @@ def minio(tools: Toolchain, *names: str) -> Image:
 
 
 def milvus(version: str, *names: str) -> Image:
-    """Return Milvus from its wheel, laid out as in its published image."""
+    """Return Milvus from its wheel, laid out as in the published image that it stands for."""
     environment = {
         "PATH": "/milvus/bin:/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": "/milvus/lib:/usr/lib",
         "MILVUSCONF": "/milvus/configs/",
         "MALLOC_CONF": "background_thread:true",
     }
-    layers = (bases.debian(), bases.milvus_server(version))
-    labels = {_VERSION: f"{version}-lite"}
-    return Image(names, layers, (), environment, workdir="/milvus", labels=labels)
+    like = facts(LAYOUTS[version])
+    layers = (bases.debian(), bases.milvus_server(version, like))
+    labels = {_VERSION: f"{version}-lite", "milvus-kit.layout": LAYOUTS[version]}
+    user = f"{like.user}:{like.user}"
+    return Image(names, layers, (), environment, user, "/milvus", labels)
 
 
 def kafka(*names: str) -> Image:
@@ -117,6 +134,7 @@ def kit(work: Path, *names: str) -> Image:
         [
             *(Entry(_ROOT / name, f"/opt/milvus-kit/{name}") for name in KIT_FOLDERS),
             *_installed("milvus-kit"),
+            *_bill(work),
             Entry(launcher, "/usr/local/bin/milvus-kit"),
             Entry(python, "/usr/local/bin/python"),
         ],
@@ -138,6 +156,22 @@ def _installed(name: str) -> list[Entry]:
     folder = f"/opt/milvus-kit/{name.replace('-', '_')}-{found.version}.dist-info"
     files = {file.name: Path(str(found.locate_file(file))) for file in found.files or []}
     return [Entry(files[one], f"{folder}/{one}") for one in ("METADATA", "entry_points.txt")]
+
+
+def _bill(work: Path) -> list[Entry]:
+    """Return lock and SBOM of what the image holds, made as the Dockerfile makes them."""
+    lock, sbom = (work / name for name in image.FILES)
+    text = (_ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)(?===)(.*(?:\n .*)*)", text, re.MULTILINE))
+    names = sorted(bases.closure("milvus-kit", KIT_EXTRAS) - {"milvus-kit"})
+    lock.write_text("".join(f"{name}{pinned[name]}\n" for name in names), encoding="utf-8")
+    options = ("--short-PURLs", "--output-reproducible", "--pyproject", _ROOT / "pyproject.toml")
+    command.run(
+        [sys.executable, "-m", "cyclonedx_py", "requirements", *options, "-o", sbom, lock],
+        where="writing the bill of materials of the kit's image",
+        remedy="run `make lock`: it may be older than pyproject.toml",
+    )
+    return [Entry(one, f"{image.ROOT}/{image.FOLDER}/{one.name}") for one in (lock, sbom)]
 
 
 def _single(tools: Toolchain, part: parts.GoPart, target: str) -> Path:

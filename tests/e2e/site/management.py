@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.storage.minio_admin import MinioAdmin
+from infra.storage.minio.admin import MinioAdmin
 from tests.infra.greenlake_server import RefusedError, Store
 from validation.errors import OwnershipError
 

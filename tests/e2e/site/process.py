@@ -36,7 +36,7 @@ def serving(
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(120)
 
 
 def until(

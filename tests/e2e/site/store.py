@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 
 from infra.secrets import x509
-from infra.storage.minio_admin import MinioAdmin
+from infra.storage.minio.admin import MinioAdmin
 from tests.e2e.site.process import serving, until
 
 ROOT = "the-sites-root"

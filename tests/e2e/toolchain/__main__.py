@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from tests.e2e.toolchain.provide import provide
+from validation.common.progress import Progress
 from validation.errors import MilvusKitError
-from validation.progress import Progress
 
 
 def main() -> int:

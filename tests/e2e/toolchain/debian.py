@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from validation.common.progress import Progress
 from validation.errors import MissingToolError
-from validation.progress import Progress
 
 
 def missing(packages: Mapping[str, str]) -> list[str]:

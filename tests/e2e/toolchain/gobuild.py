@@ -41,9 +41,13 @@ def build(part: GoPart, folder: Path, say: Callable[[str], None]) -> None:
     work = folder / "work"
     work.mkdir()
     say("resolving the module")
-    (work / "go.mod").write_text(_module_file(part, work), encoding="utf-8")
-    packages = sorted(set(part.commands.values()))
-    _go(["get", "-tool", *(f"{package}@{part.module_version}" for package in packages)], work, part)
+    if part.program is not None:
+        shutil.copytree(part.program, work, dirs_exist_ok=True)
+        _go(["mod", "tidy"], work, part)
+    else:
+        (work / "go.mod").write_text(_module_file(part, work), encoding="utf-8")
+        packages = sorted({f"{one}@{part.module_version}" for one in part.commands.values()})
+        _go(["get", "-tool", *packages], work, part)
     flags = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in part.variables.items())])
     for number, (command, package) in enumerate(part.commands.items(), start=1):
         say(f"{command}, {number} of {len(part.commands)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,8 @@ class GoPart:
         variables: Values set at link time, so that the command knows its version.
         staging_version: Version of the modules that this module's own ``go.mod`` replaces by
             folders of its repository; None where it replaces none.
+        program: A folder with a program of this repository, whose own ``go.mod`` says what it is
+            made of; it is what the one command is built from.
     """
 
     name: str
@@ -28,6 +31,7 @@ class GoPart:
     commands: Mapping[str, str]
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     staging_version: str | None = None
+    program: Path | None = None
 
     @property
     def folder(self) -> str:
@@ -38,6 +42,8 @@ class GoPart:
 KUBERNETES_VERSION = "1.36.3"
 PULUMI_VERSION = "3.259.0"
 ETCD_VERSION = "3.6.16"
+"""Of the control plane. The stacks' etcd is of the version that stacks/images.yaml ships."""
+STACKS_ETCD_VERSION = "3.5.35"
 COREDNS_VERSION = "1.14.7"
 LOCAL_PATH_VERSION = "0.0.30"
 MINIO_VERSION = "2025-09-07"
@@ -90,18 +96,25 @@ ETCD = GoPart(
     f"v{ETCD_VERSION}",
     {"etcd": "go.etcd.io/etcd/server/v3"},
 )
+STACKS_ETCD = GoPart(
+    "etcd-of-stacks",
+    STACKS_ETCD_VERSION,
+    "go.etcd.io/etcd/server/v3",
+    f"v{STACKS_ETCD_VERSION}",
+    {"etcd": "go.etcd.io/etcd/server/v3"},
+)
 ETCDCTL = GoPart(
     "etcdctl",
-    ETCD_VERSION,
+    STACKS_ETCD_VERSION,
     "go.etcd.io/etcd/etcdctl/v3",
-    f"v{ETCD_VERSION}",
+    f"v{STACKS_ETCD_VERSION}",
     {"etcdctl": "go.etcd.io/etcd/etcdctl/v3"},
 )
 ETCDUTL = GoPart(
     "etcdutl",
-    ETCD_VERSION,
+    STACKS_ETCD_VERSION,
     "go.etcd.io/etcd/etcdutl/v3",
-    f"v{ETCD_VERSION}",
+    f"v{STACKS_ETCD_VERSION}",
     {"etcdutl": "go.etcd.io/etcd/etcdutl/v3"},
 )
 COREDNS = GoPart(
@@ -127,7 +140,17 @@ MINIO = GoPart(
     {"minio": "github.com/minio/minio"},
 )
 
-GO_PARTS = (PULUMI, KUBERNETES, ETCD, ETCDCTL, ETCDUTL, COREDNS, LOCAL_PATH, MINIO)
+GO_PARTS = (
+    PULUMI,
+    KUBERNETES,
+    ETCD,
+    STACKS_ETCD,
+    ETCDCTL,
+    ETCDUTL,
+    COREDNS,
+    LOCAL_PATH,
+    MINIO,
+)
 
 SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 SDK_SCRIPTS = {

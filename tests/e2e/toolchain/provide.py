@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.e2e.toolchain import debian, gobuild, parts, seed
-from validation.cache import cache_folder, filling
-from validation.progress import Progress
+from validation.common.cache import cache_folder, filling
+from validation.common.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +51,13 @@ def provide(
         MilvusKitError: A build failed.
     """
     debian.install(packages, progress)
-    folders = {part.name: _part(part, progress) for part in wanted}
+    folders = {part.name: provide_part(part, progress) for part in wanted}
     folders["pulumi-sdk"] = _sdk_scripts(progress)
     return Toolchain(folders)
 
 
-def _part(part: parts.GoPart, progress: Progress) -> Path:
+def provide_part(part: parts.GoPart, progress: Progress) -> Path:
+    """Return the folder with a part's commands, made first if it is not there."""
     folder = cache_folder() / "toolchain" / part.folder
     if not folder.exists():
         with progress.step(f"provide {part.name} {part.version}") as say:

@@ -59,6 +59,7 @@ class Check:
         breaks: What happens without it.
         need: For what it is needed.
         function: Measures it.
+        waits: Whether it does little but wait, and so runs beside the others.
     """
 
     id: str
@@ -67,13 +68,14 @@ class Check:
     breaks: str
     need: Need
     function: Callable[[Workspace], Evidence]
+    waits: bool = False
 
 
 TABLE: dict[str, Check] = {}
 
 
 def check(
-    name: str, *, by: str, breaks: str, need: Need = Need.MILVUS
+    name: str, *, by: str, breaks: str, need: Need = Need.MILVUS, waits: bool = False
 ) -> Callable[[Callable[[Workspace], Evidence]], Callable[[Workspace], Evidence]]:
     """Put a function into the table."""
 
@@ -81,7 +83,7 @@ def check(
         title = (function.__doc__ or "").strip().splitlines()[0].rstrip(".")
         if name in TABLE:
             raise ValueError(f"there are two checks named {name}")
-        TABLE[name] = Check(name, title, by, breaks, need, function)
+        TABLE[name] = Check(name, title, by, breaks, need, function, waits)
         return function
 
     return added

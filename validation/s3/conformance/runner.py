@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.exceptions as boto
@@ -12,10 +13,11 @@ from botocore.parsers import ResponseParserError
 from pydantic import BaseModel, ConfigDict
 
 from validation.errors import MilvusKitError, UnreachableError, UnsupportedError, UsageError
+from validation.s3.client.boto import WebPageError
+from validation.s3.client.failures import error_code, is_failure, is_full, is_throttled, status_of
 from validation.s3.conformance.model import Check, Need, NotDeclaredError, RuleBroken
-from validation.s3.failures import error_code, is_full, is_throttled, status_of
 from validation.s3.workspace import BusyError, Workspace
-from validation.verdict import Outcome
+from validation.verdicts.verdict import Outcome
 
 _TRANSPORT = (boto.BotoCoreError, UnreachableError, ResponseParserError, OSError)
 _UNREADABLE = (ValueError, TypeError, OverflowError)
@@ -58,15 +60,25 @@ def run(
     """
     findings: list[Finding] = []
     gone = ""
-    for check in checks:
-        started = time.monotonic()
-        seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else _measured(space, check)
-        if seen.broken_off:
-            gone = _gone(space)
-            seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else seen
-        findings.append(_finding(check, seen, time.monotonic() - started))
-        tell(findings[-1])
+    checks = tuple(checks)
+    with ThreadPoolExecutor() as beside:
+        waiting = {one.id: beside.submit(_timed, space, one) for one in checks if one.waits}
+        for check in checks:
+            here = waiting.get(check.id)
+            seen, seconds = here.result() if here else _timed(space, check, gone)
+            if seen.broken_off:
+                gone = gone or _gone(space)
+                seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else seen
+            findings.append(_finding(check, seen, seconds))
+            tell(findings[-1])
     return findings
+
+
+def _timed(space: Workspace, check: Check, gone: str = "") -> tuple[_Seen, float]:
+    """Run one check, unless the store is gone, and return how long it took, too."""
+    started = time.monotonic()
+    seen = _Seen(Outcome.NOT_MEASURED, gone) if gone else _measured(space, check)
+    return seen, time.monotonic() - started
 
 
 def unmeasured(check: Check, reason: str) -> Finding:
@@ -83,6 +95,8 @@ class _Seen:
     evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     applies: bool = True
     broken_off: bool = False
+    breaks: str = ""
+    """What breaks, where it is not what the rule stands for."""
 
 
 def _finding(check: Check, seen: _Seen, seconds: float) -> Finding:
@@ -90,7 +104,7 @@ def _finding(check: Check, seen: _Seen, seconds: float) -> Finding:
         id=check.id,
         title=check.title,
         by=check.by,
-        breaks=check.breaks,
+        breaks=seen.breaks or check.breaks,
         need=check.need,
         outcome=seen.outcome,
         applies=seen.applies,
@@ -114,8 +128,7 @@ def _once(space: Workspace, check: Check) -> _Seen:
     try:
         return _run(space, check)
     except _TRANSPORT as error:
-        said = error.what if isinstance(error, MilvusKitError) else type(error).__name__
-        reason = f"the answer broke off or was not S3: {said}"
+        reason = f"the answer broke off or was not S3: {_said(error)}"
         return _Seen(Outcome.FAIL, reason, broken_off=True)
     except _UNREADABLE as error:  # after the others: errors of certificates are such too
         return _Seen(Outcome.FAIL, f"the answer cannot be read: {type(error).__name__}: {error}")
@@ -151,7 +164,17 @@ def _answered(error: boto.ClientError) -> _Seen:
     if is_full(error):
         return _Seen(Outcome.NOT_MEASURED, "the store is full", {"code": code})
     said = f"{error.operation_name} answered {status} {code}"
-    return _Seen(Outcome.FAIL, said, {"status": status, "code": code})
+    # A store that fails was not seen to break the rule: what it stands for is not what goes wrong.
+    breaks = f"{error.operation_name} fails, and whether the rule is kept cannot be seen"
+    seen = {"status": status, "code": code}
+    return _Seen(Outcome.FAIL, said, seen, breaks=breaks if is_failure(error) else "")
+
+
+def _said(error: Exception) -> str:
+    """Return what ended a request in place of an answer of S3's."""
+    if isinstance(error, MilvusKitError):
+        return error.what
+    return str(error) if isinstance(error, WebPageError) else type(error).__name__
 
 
 def _gone(space: Workspace) -> str:
@@ -160,7 +183,7 @@ def _gone(space: Workspace) -> str:
         # Not HEAD: whoever answers with a page, say of maintenance, may do so to it with success.
         space.s3.list_objects_v2(Bucket=space.bucket, Prefix=space.prefix, MaxKeys=1)
     except _TRANSPORT as error:
-        return f"the store went away: {type(error).__name__}"
+        return f"the store went away: {_said(error)}"
     except (boto.ClientError, *_UNREADABLE):
         return ""  # it answers
     return ""

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from validation.s3 import protection  # noqa: F401  (importing a topic fills the table)
-from validation.s3.conformance import (  # noqa: F401
+# Importing a topic fills the table.
+from validation.s3.conformance.access import (  # noqa: F401
     access,
     addresses,
     addressing,
     bucket,
-    conditional,
-    consistency,
-    integrity,
     isolation,
-    listing,
-    multipart,
-    names,
-    objects,
-    paging,
-    races,
+    protection,
     tls,
-    trailers,
+)
+from validation.s3.conformance.listing import (  # noqa: F401
+    consistency,
+    folders,
+    listing,
+    names,
+    paging,
 )
 from validation.s3.conformance.model import TABLE
+from validation.s3.conformance.writing import (  # noqa: F401
+    completions,
+    conditional,
+    integrity,
+    log,
+    multipart,
+    objects,
+    races,
+    sdk_parts,
+    trailers,
+)
 
 _ORDER = (
     "tls",

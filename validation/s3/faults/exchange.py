@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from validation.s3.faults.message import Answer, Piece, Request
-from validation.s3.faults.script import BODILESS, Fault, Kind, Script
+from validation.s3.faults.script import BODILESS, UPLOADS, Fault, Kind, Script
 from validation.s3.faults.stream import BrokenError, ClosedError, Stream, UnreadableError
 
 _ANSWERS = {
@@ -136,7 +136,7 @@ class Exchange:
             self.client.wait()
             if asked.answered and not asked.told_to_go_on:
                 return  # refused, so its body is not sent: this is another request
-        wrong = fault if fault is not None and fault.kind is Kind.CORRUPT_UPLOAD else None
+        wrong = fault if fault is not None and fault.kind in UPLOADS else None
         self._pass(request.body(self.client), self.client, self.store, wrong)
 
     def _refuse(self, request: Request, fault: Fault) -> None:
@@ -197,7 +197,7 @@ class Exchange:
     def _pass(
         self, body: Iterator[Piece], source: Stream, target: Stream, wrong: Fault | None
     ) -> None:
-        """Pass a body, with one bit of it changed where a fault says so."""
+        """Pass a body; where a fault says so it stops for a while, or one bit of it is changed."""
         for piece in body:
             if isinstance(piece, bytes):
                 target.send(piece)
@@ -206,9 +206,13 @@ class Exchange:
             else:
                 before = min(int(piece * wrong.at), piece - 1)
                 source.move(before, target)
-                target.send(bytes([source.take(1)[0] ^ 1]))
                 self.script.note_injected(wrong.kind)
-                source.move(piece - before - 1, target)
+                if wrong.kind is Kind.STALLED_UPLOAD:
+                    time.sleep(wrong.seconds)
+                else:
+                    target.send(bytes([source.take(1)[0] ^ 1]))
+                    before += 1
+                source.move(piece - before, target)
                 wrong = None
 
 

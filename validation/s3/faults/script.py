@@ -27,12 +27,16 @@ class Kind(StrEnum):
     """One bit of the answer's body is wrong."""
     CORRUPT_UPLOAD = "corrupt-upload"
     """One bit of the request's body is wrong when it reaches the store."""
+    STALLED_UPLOAD = "stalled-upload"
+    """The request's body stops for a while, and goes on."""
     LOST_ANSWER = "lost-answer"
     """The store does what was asked, and the connection is reset before it can say so."""
 
 
 BODILESS = frozenset({Kind.SLOW_DOWN, Kind.INTERNAL_ERROR})
 """Faults that answer in the store's place."""
+UPLOADS = frozenset({Kind.CORRUPT_UPLOAD, Kind.STALLED_UPLOAD})
+"""Faults of a request's body."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Fault:
         path: Regular expression the path has to match somewhere.
         every: For each such request, each second, each third ...
         times: How often at most; None for as long as it is armed.
-        seconds: How long an answer is held back (delay).
+        seconds: How long an answer (delay) or the rest of a body (stalled upload) is held back.
         at: Where in the body it happens, as a share of it in [0, 1).
     """
 

@@ -95,7 +95,7 @@ class Stream:
         del self.rest[:count]
         return found
 
-    def _received(self, size: int) -> bytes:
+    def _received(self, size: int) -> bytes | memoryview:
         try:
             data = self._link.recv(size)
         except OSError as error:

@@ -11,10 +11,12 @@ import contextlib
 import socket
 import ssl
 import threading
+from typing import cast
 
 _PIECE = 1 << 18
 """As many bytes are sent or received in one call: several records of TLS, which are 16 KiB."""
-_RECORD = 1 << 14
+_ROOM = 2 * _PIECE
+"""For what is in a piece, and the record that the last one began."""
 
 
 class Tls:
@@ -36,7 +38,8 @@ class Tls:
         )
         self._using = threading.Lock()
         self._sending = threading.Lock()  # what is encrypted leaves in that order
-        self._readable = bytearray()
+        self._clear = memoryview(bytearray(_ROOM))
+        self._at = self._until = 0  # what was decrypted and is still to be read
         self._ended = False
 
     def handshake(self) -> None:
@@ -60,8 +63,8 @@ class Tls:
                 self._flush()
                 return
 
-    def recv(self, size: int) -> bytes:
-        """Return some bytes; none once the other side has ended.
+    def recv(self, size: int) -> memoryview:
+        """Return some bytes, which hold until the next call; none once the other side has ended.
 
         Raises:
             OSError: The other side is gone, or what it sends is not TLS.
@@ -69,8 +72,8 @@ class Tls:
         while True:
             with self._using:
                 self._decrypt()
-                found = bytes(self._readable[:size])
-                del self._readable[:size]
+                found = self._clear[self._at : min(self._at + size, self._until)]
+                self._at += len(found)
                 asked_for_more = self._leaving.pending  # e.g. an answer to new keys
             if asked_for_more:
                 self._flush()
@@ -88,15 +91,18 @@ class Tls:
 
     def _decrypt(self) -> None:
         """Read all there is: what is left would be lost when the other thread calls `finish`."""
+        if self._at == self._until:
+            self._at = self._until = 0
         while not self._ended:
             try:
-                piece = self._state.read(_RECORD)
+                # Into a buffer it returns how many, which its type does not say.
+                read = cast("int", self._state.read(_ROOM, self._clear[self._until :]))
             except ssl.SSLWantReadError:
                 return
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                piece = b""
-            self._readable += piece
-            self._ended = not piece
+                read = 0
+            self._until += read
+            self._ended = not read
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of it.

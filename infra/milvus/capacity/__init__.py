@@ -1,0 +1,1 @@
+"""How many pods of each role, and how large."""

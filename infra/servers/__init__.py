@@ -1,0 +1,1 @@
+"""What every server that the kit declares is made of: pods, volumes, ways in."""

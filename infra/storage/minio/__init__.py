@@ -1,0 +1,1 @@
+"""MinIO, which the kit creates for development stacks."""

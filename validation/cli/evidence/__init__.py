@@ -1,0 +1,1 @@
+"""Commands about runs that are there: nothing is measured, and no server is asked."""

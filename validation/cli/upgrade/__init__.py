@@ -1,0 +1,1 @@
+"""What is run before and after an upgrade."""

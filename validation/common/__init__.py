@@ -1,0 +1,1 @@
+"""What every room uses: files, caches, progress, names, strict YAML, this host."""

@@ -1,0 +1,26 @@
+"""What the kit's own image says of itself: its lock and its bill of materials (CycloneDX)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+ROOT = Path("/opt/milvus-kit")
+"""Where the Dockerfile puts the kit."""
+FOLDER = "build"
+_CODE = Path(__file__).resolve()
+FILES = ("requirements.lock", "sbom.cdx.json")
+
+
+def digests(code: Path = _CODE) -> dict[str, str]:
+    """Return the SHA-256 of each of the image's files; none where this is no image.
+
+    Args:
+        code: A file of the kit that runs.
+    """
+    if not code.is_relative_to(ROOT):
+        return {}
+    files = [ROOT / FOLDER / name for name in FILES]
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
+    }

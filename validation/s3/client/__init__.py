@@ -1,0 +1,1 @@
+"""How a store is spoken to: its endpoint and keys, boto3, and requests signed by hand."""

@@ -1,0 +1,1 @@
+"""What a store shows of its objects: listings, pages, names, and when."""

@@ -1,0 +1,1 @@
+"""Whether anything was lost or got worse over an upgrade: manifests, baselines, comparisons."""

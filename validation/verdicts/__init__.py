@@ -1,0 +1,1 @@
+"""What is judged, and how: rules, observations, verdicts; pure functions."""

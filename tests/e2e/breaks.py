@@ -72,7 +72,7 @@ def a_manifest_with_a_wrong_path() -> None:
         return document
 
     _replace(workloads, "workload", elsewhere)
-    _given_up_after(50)  # and told before
+    _given_up_after(70)  # and told before
 
 
 def a_pod_for_which_no_node_has_room() -> None:
@@ -159,10 +159,10 @@ def roles_in_the_reverse_order() -> None:
 
 
 def _given_up_after(seconds: int) -> None:
-    """Give up sooner what is not ready; a pod's time to stop comes on top."""
-    from infra.servers import started  # noqa: PLC0415  (as above)
+    """Let Kubernetes give up sooner a role that is not ready."""
+    from infra.milvus.roles import workloads  # noqa: PLC0415  (as above)
 
-    mock.patch.object(started, "STILL_SECONDS", seconds).start()
+    mock.patch.object(workloads, "PROGRESS_SECONDS", seconds).start()
 
 
 def _replace(module: Any, name: str, change: Callable[[Any], Any]) -> None:

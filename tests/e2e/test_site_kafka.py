@@ -53,6 +53,14 @@ def test_the_credential_is_read_from_a_file_of_ours_alone_that_is_gone_afterward
     assert kafka.USER.encode() in (tmp_path / "data/bootstrap.checkpoint").read_bytes()
 
 
+def test_an_identity_that_begins_like_an_option_is_taken_as_it_is(
+    run, properties, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(kafka.secrets, "token_bytes", lambda size: b"\xfb" * size)
+    kafka._format(run, properties, "planted-password")
+    assert "\n--cluster-id=-_v7" in (tmp_path / "arguments").read_text(encoding="utf-8")
+
+
 def test_a_credential_that_the_tool_repeats_is_masked(run, properties, tmp_path, monkeypatch):
     made = kafka._credential("planted-password")
     broken = made[0].replace('"]', "]"), made[1]

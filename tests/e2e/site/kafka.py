@@ -107,7 +107,7 @@ def _format(run: Sequence[str], properties: Path, password: str) -> None:
         command.run(
             [
                 *(*run, "kafka.tools.StorageTool", "format"),
-                *("--cluster-id", identity, "--config", properties, f"@{arguments}"),
+                *(f"--cluster-id={identity}", "--config", properties, f"@{arguments}"),
             ],
             where=f"formatting the folder of the Kafka in {properties}",
             remedy="check the free disk space, and that this java is of 17 or later",

@@ -6,7 +6,7 @@ READY   := $(VENV)/.ready
 RUN     := $(VENV)/bin
 ARGS    ?=
 # All but `embed`: it brings PyTorch, some gigabytes that neither tests nor most users need.
-LOCKED_EXTRAS := --extra embedded --extra hdf5 --extra infra --extra pkcs11
+LOCKED_EXTRAS := --extra embedded --extra backup --extra hdf5 --extra infra --extra pkcs11
 
 .DEFAULT_GOAL := help
 .PHONY: help try test test-slow stores check fmt selftest e2e e2e-quick e2e-clean bench docs lock clean

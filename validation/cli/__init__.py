@@ -23,6 +23,8 @@ COMMANDS = {
     "slo": "validation.cli.slo",
     "baseline": "validation.cli.upgrade.baseline",
     "compare": "validation.cli.upgrade.compare",
+    "backup": "validation.cli.upgrade.backup",
+    "restore": "validation.cli.upgrade.restore",
     "report": "validation.cli.evidence.report",
     "history": "validation.cli.evidence.history",
     "transfer": "validation.cli.evidence.transfer",

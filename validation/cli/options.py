@@ -17,3 +17,9 @@ VERBOSE = typer.Option(False, "-v", "--verbose", help="Print every gate.")
 PREFIX = typer.Option(
     "validation-results", help="validation.resultsPrefix of the stack's settings."
 )
+IN_BUCKET = typer.Option(
+    None,
+    "--in-bucket",
+    metavar="PREFIX",
+    help="The target's bucket keeps the backup, too: below this prefix, by its folder's name.",
+)

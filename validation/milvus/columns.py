@@ -47,13 +47,13 @@ def to_message(name: str, values: Column, *, null: bool = False) -> Any:
     elif values.ndim == 2:  # noqa: PLR2004
         field.type = schema_pb2.FloatVector
         field.vectors.dim = values.shape[1]
-        field.vectors.float_vector.MergeFromString(_packed(values, "<f4"))
+        field.vectors.float_vector.MergeFromString(packed(values, "<f4"))
     elif values.dtype.kind == "b":
         field.type = schema_pb2.Bool
-        field.scalars.bool_data.MergeFromString(_packed(values, "?"))
+        field.scalars.bool_data.MergeFromString(packed(values, "?"))
     elif values.dtype.kind == "f":
         field.type = schema_pb2.Double
-        field.scalars.double_data.MergeFromString(_packed(values, "<f8"))
+        field.scalars.double_data.MergeFromString(packed(values, "<f8"))
     else:
         field.type = schema_pb2.Int64
         field.scalars.long_data.data.extend(values.tolist())
@@ -136,7 +136,13 @@ def bytes_of(values: Column) -> np.ndarray:
     return np.full(len(values), values.itemsize * (values.shape[1] if values.ndim > 1 else 1) + 1)
 
 
-def _packed(values: np.ndarray, kind: str) -> bytes:
+def packed(values: np.ndarray, kind: str) -> bytes:
+    """Return numbers as the message of a packed repeated field 1.
+
+    Args:
+        values: Of any shape; they are sent in C order.
+        kind: As numpy names the type of its elements, such as ``<f4``.
+    """
     content = np.ascontiguousarray(values, dtype=kind).tobytes()
     return _PACKED_FIELD_1 + _varint(len(content)) + content
 

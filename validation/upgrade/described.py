@@ -69,6 +69,12 @@ def is_loaded(connection: Connection, name: str) -> bool:
     return state["state"].name == "Loaded"
 
 
+def release(connection: Connection, name: str) -> None:
+    """Release a collection, which cannot be read then."""
+    with connection.explained(f"release {name}"):
+        connection.client.release_collection(name, timeout=connection.timeout)
+
+
 def access(connection: Connection) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return users with their roles, and roles with their privileges."""
     client, limit = connection.client, connection.timeout

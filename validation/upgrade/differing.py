@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,20 @@ class Differences:
     held: int = dataclasses.field(default=0, compare=False)
 
 
-def differ(before: Path, after: Path) -> Differences:
+def differ(before: Path, after: Path, *, only: Sequence[str] = ()) -> Differences:
     """Return how the manifest in one folder differs from that in another.
+
+    Args:
+        before: Folder of the one.
+        after: Folder of the other.
+        only: Look at these collections alone; at all if empty.
 
     Raises:
         ConfigurationError: One of them is none, is not finished, or was changed.
     """
     one, other = load(before), load(after)
     out = Differences()
-    for name in sorted({*one.collections, *other.collections}):
+    for name in sorted(only or {*one.collections, *other.collections}):
         if name not in other.collections or name not in one.collections:
             lost = name in one.collections
             out.found.append(f"collection {name} is {'gone' if lost else 'new'}")

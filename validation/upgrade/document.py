@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from validation.certificate.statements import canonical
 from validation.common.files import write_whole
@@ -35,6 +35,14 @@ class Chunk(_Part):
     file: str
     rows: int
     sha256: str
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, name: str) -> str:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{name} is outside of the manifest's folder")
+        return name
 
 
 class Partition(_Part):

@@ -31,6 +31,7 @@ def make(
     only: Sequence[str] = (),
     load: bool = False,
     go_on: bool = False,
+    rows_alone: bool = False,
 ) -> Manifest:
     """Make a manifest, or finish one that was cut short in this folder.
 
@@ -44,6 +45,7 @@ def make(
         load: Load a collection that is not, and release it again.
         go_on: Note a collection that cannot be read to its end and go on with the next, for who
             cannot take it up again later.
+        rows_alone: Leave out users, roles and the objects of the bucket.
 
     Raises:
         UsageError: There is a finished one in the folder, or one of another server.
@@ -57,12 +59,13 @@ def make(
             remedy="give another folder with -o, or delete this one",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    making = _Making(connection, folder, progress, _begun(connection, folder, only), go_on)
+    begun = _begun(connection, folder, only, access=not rows_alone)
+    making = _Making(connection, folder, progress, begun, go_on)
     making.save()  # what was served, before anything is loaded
     for name in making.done.collections:
         making.collection(name, load=load)
     made = making.done
-    if connection.target.storage is not None:
+    if connection.target.storage is not None and not rows_alone:
         with progress.step("list the bucket"):
             number = _number(connection, next(iter(made.collections), ""))
             made.objects = described.objects(connection.target.storage, number)
@@ -72,7 +75,7 @@ def make(
     return made
 
 
-def _begun(connection: Connection, folder: Path, only: Sequence[str]) -> Manifest:
+def _begun(connection: Connection, folder: Path, only: Sequence[str], *, access: bool) -> Manifest:
     """Return what is known before any row is read, with what an earlier try has read."""
     names = described.collections(connection)
     unknown = [name for name in only if name not in names]
@@ -90,7 +93,7 @@ def _begun(connection: Connection, folder: Path, only: Sequence[str]) -> Manifes
         database=connection.endpoint.database,
         collections={name: described.collection(connection, name)[0] for name in only or names},
     )
-    if connection.target.milvus.auth is not None:
+    if access and connection.target.milvus.auth is not None:
         try:
             made.users, made.roles = described.access(connection)
         except MilvusKitError as error:
@@ -205,8 +208,7 @@ class _Making:
             step(f"{part.rows:,} of {part.counted:,} rows")
 
     def _release(self, name: str) -> None:
-        with self.connection.explained(f"release {name}"):
-            self.connection.client.release_collection(name, timeout=self.connection.timeout)
+        described.release(self.connection, name)
 
     def save(self) -> None:
         """Keep what is known so far."""

@@ -1,0 +1,1 @@
+"""Collections out of a Milvus and into another one, proven by manifests."""

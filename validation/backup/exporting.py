@@ -1,0 +1,302 @@
+"""Write collections to a folder: the manifest first, then the rows, then proof that they are those.
+
+Rows are read page by page and written as they come, so that memory does not grow with them. What
+was written is read back and hashed as a server's answer is: a backup whose files do not add up to
+the manifest is never finished, be it that somebody wrote meanwhile or that a value did not fit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from validation.backup import columns, document
+from validation.backup.document import DATA, MANIFEST, Backup, Collection, File
+from validation.common.progress import Progress
+from validation.errors import MeasurementError, UnsupportedError, UsageError
+from validation.milvus import loading, reading
+from validation.milvus import manifest as hashing
+from validation.milvus.connection import Connection
+from validation.upgrade import described, making
+from validation.upgrade import document as manifests
+from validation.upgrade.canonical import column_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """How the rows of a collection are kept, and sent.
+
+    Args:
+        key: Field of the primary key.
+        kept: Each column, in the order in which it is read.
+        nullable: Fields that may hold NULL.
+    """
+
+    key: str
+    kept: Mapping[str, pa.Field]
+    nullable: frozenset[str]
+
+    def decoded(self, message: Any) -> Any:
+        """Return a column that a server sent: the keys as they turn pages, the rest as Arrow."""
+        name = message.field_name
+        return (
+            column_of(message) if name == self.key else columns.to_arrow(message, self.kept[name])
+        )
+
+    def messages(self, batch: pa.RecordBatch) -> list[Any]:
+        """Return rows as the columns of an insert."""
+        return [
+            columns.to_message(
+                batch.column(name),
+                field,
+                nullable=name in self.nullable,
+                dynamic=name == described.DYNAMIC,
+            )
+            for name, field in self.kept.items()
+        ]
+
+
+def export(
+    connection: Connection,
+    folder: Path,
+    progress: Progress,
+    *,
+    only: Sequence[str] = (),
+    load: bool = False,
+) -> Backup:
+    """Back up collections; nothing may write meanwhile.
+
+    Args:
+        connection: An open connection to the server.
+        folder: Where it is kept; new, or empty.
+        progress: Shows how far it is.
+        only: These collections alone.
+        load: Load a collection that is not, and release it again.
+
+    Raises:
+        UsageError: There is something in the folder already.
+        UnsupportedError: A collection cannot be made again by inserting rows.
+        MeasurementError: A collection was not read in full, or rows changed while they were read.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            "there is something in this folder already",
+            where=str(folder),
+            remedy="give another folder with -o",
+        )
+    columns.arrow()  # or it is missed after everything has been read
+    names = _chosen(described.collections(connection), only, connection.endpoint.name)
+    found = {name: _described(connection, name) for name in names}
+    fields = {name: fields_of(one, where=name) for name, one in found.items()}
+    made = making.make(
+        connection, folder / MANIFEST, progress, only=names, load=load, rows_alone=True
+    )
+    unread = {name: one.not_read for name, one in made.collections.items() if one.not_read}
+    if unread:
+        name, why = next(iter(unread.items()))
+        raise MeasurementError(
+            f"what is not read is not backed up: {why}",
+            where=name,
+            remedy="load it, give --load (in another folder), or name others with --collection",
+        )
+    collections = {}
+    for name in names:
+        one = made.collections[name]
+        with contextlib.ExitStack() as cleanup:
+            if load and not one.served:
+                loading.load_for_search(connection, name)
+                cleanup.callback(described.release, connection, name)
+            table = reading.table_of(connection, name, described.collection(connection, name)[1])
+            written = _rows(table, folder, fields[name], progress, one)
+        collections[name] = found[name].model_copy(
+            update={"partitions": written, "loaded": one.served, "aliases": one.aliases}
+        )
+    done = Backup(
+        kit_version=version("milvus-kit"),
+        target=connection.target.name,
+        server=connection.server_version,
+        database=connection.endpoint.database,
+        collections=collections,
+        manifest=made.digest,
+    ).sealed()
+    done.save(folder)
+    return done
+
+
+def _chosen(there: Sequence[str], only: Sequence[str], where: str) -> list[str]:
+    unknown = [name for name in only if name not in there]
+    if unknown or not there:
+        raise UsageError(
+            "there is no such collection" if unknown else "there is no collection to back up",
+            where=where,
+            seen=unknown[0] if unknown else None,
+            remedy=f"name one of {', '.join(there) or 'none: the database is empty'}",
+        )
+    return list(only or there)
+
+
+def _described(connection: Connection, name: str) -> Collection:
+    """Return what a server says of a collection, in its own messages: nothing is left out."""
+    from google.protobuf import json_format  # noqa: PLC0415  (slow to import)
+    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415
+
+    database, doing = connection.endpoint.database, f"describe {name}"
+    said = connection.wire.call(
+        "DescribeCollection",
+        milvus_pb2.DescribeCollectionRequest(db_name=database, collection_name=name),
+        doing=doing,
+    )
+    with connection.explained(doing):
+        names = connection.client.list_indexes(name, timeout=connection.timeout)
+    indexes = []
+    for index in sorted(names):
+        asked = milvus_pb2.DescribeIndexRequest(
+            db_name=database, collection_name=name, index_name=index
+        )
+        (one,) = connection.wire.call(
+            "DescribeIndex", asked, doing=f"describe index {index} of {name}"
+        ).index_descriptions
+        parameters = {pair.key: pair.value for pair in one.params}
+        indexes.append({"name": index, "field": one.field_name, "parameters": parameters})
+    schema = json_format.MessageToDict(said.schema, preserving_proto_field_name=True)
+    return Collection(
+        schema=schema,
+        settings={
+            "shards_num": said.shards_num,
+            "consistency_level": said.consistency_level,
+            "num_partitions": said.num_partitions,
+        },
+        properties={pair.key: pair.value for pair in said.properties},
+        indexes=indexes,
+        aliases=[],
+        partitions={},
+        loaded=False,
+    )
+
+
+def fields_of(made: Collection, *, where: str) -> Fields:
+    """Return how the rows of a collection are kept.
+
+    Args:
+        made: What a server said of it.
+        where: Its name, for the error.
+
+    Raises:
+        UnsupportedError: It cannot be made again by inserting rows: its keys are the server's own,
+            its rows lie elsewhere, or a field has a type that is not backed up.
+    """
+    schema, kept, key = made.schema_, {}, ""
+    why = ""
+    if schema.get("struct_array_fields"):
+        why = "it has arrays of structs, which are not backed up"
+    elif schema.get("external_source"):
+        why = "its rows lie outside of Milvus"
+    for field in schema["fields"]:
+        name, kind = field["name"], str(field["data_type"])
+        key = name if field.get("is_primary_key") else key
+        if field.get("autoID"):
+            why = f"Milvus itself makes its keys ({name}): rows that are inserted get others"
+        if field.get("is_function_output"):
+            continue
+        if kind not in columns.KINDS:
+            why = f"field {name} is of a type that is not backed up: {kind}"
+            continue
+        parameters = {one["key"]: one["value"] for one in field.get("type_params", ())}
+        dim, element = int(parameters.get("dim", 0)), str(field.get("element_type", ""))
+        kept[name] = columns.field_of(kind, name, dim=dim, element=element)
+    if schema.get("enable_dynamic_field"):
+        kept[described.DYNAMIC] = columns.field_of("JSON", described.DYNAMIC)
+    if why:
+        raise UnsupportedError(
+            f"this collection cannot be backed up: {why}",
+            where=where,
+            remedy="name the others with --collection; milvus-backup copies Milvus's own files",
+        )
+    nullable = frozenset(one["name"] for one in schema["fields"] if one.get("nullable"))
+    return Fields(key, kept, nullable)
+
+
+def _rows(
+    table: reading.Table,
+    folder: Path,
+    fields: Fields,
+    progress: Progress,
+    read: manifests.Collection,
+) -> dict[str, File]:
+    """Write the rows of each partition, and make sure that they are those of the manifest."""
+    written, name = {}, table.name
+    for partition, part in read.partitions.items():
+        file = f"{DATA}/{name}/{partition or 'all'}.parquet"
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pages = dataclasses.replace(table, partition=partition, decoded=fields.decoded)
+        with progress.step(f"back up {manifests.place(name, partition)}") as step:
+            rows = _written(path, fields, pages.pages(reading.Range()), step, part.rows)
+            seen = content(path, fields)
+        if (rows, seen) != (part.rows, part.content):
+            raise MeasurementError(
+                "what was written is not what the manifest holds: rows changed meanwhile",
+                where=manifests.place(name, partition),
+                seen=f"{part.rows:,} rows of content {part.content[:16]}, then {rows:,} of"
+                f" {seen[:16]}",
+                remedy="stop what writes, and start again in another folder",
+            )
+        written[partition] = File(file=file, rows=rows, sha256=document.sha256(path))
+    return written
+
+
+def _written(
+    path: Path,
+    fields: Fields,
+    pages: Iterator[Mapping[str, Any]],
+    step: Callable[[str], object],
+    counted: int,
+) -> int:
+    from pyarrow import parquet  # noqa: PLC0415  (an extra)
+
+    pa, rows = columns.arrow(), 0
+    schema = pa.schema(list(fields.kept.values()))
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for page in pages:
+            arrays = [
+                pa.array(page[field.name], type=field.type)
+                if field.name == fields.key
+                else page[field.name]
+                for field in schema
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            rows += len(arrays[0])
+            step(f"{rows:,} of {counted:,} rows")
+    return rows
+
+
+def batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, some at a time.
+
+    Args:
+        path: A Parquet file of a backup.
+        rows: Most of them at once.
+    """
+    from pyarrow import parquet  # noqa: PLC0415  (an extra)
+
+    with parquet.ParquetFile(path) as file:
+        yield from file.iter_batches(rows)
+
+
+def content(path: Path, fields: Fields) -> str:
+    """Return the sum of the hashes of the rows of a file, as a manifest has it."""
+    total = 0
+    for batch in batches(path, reading.MAX_PAGE):
+        if not batch.num_rows:
+            continue
+        read = {one.field_name: column_of(one) for one in fields.messages(batch)}
+        keys, hashes = hashing.hashed(read, fields.key)
+        total += int(hashing.Manifest(keys, hashes, len(keys)).digest, 16)
+    return f"{total % (1 << 128):032x}"

@@ -1,0 +1,209 @@
+"""Make the collections of a backup again, and prove by a manifest that they are those."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from validation.backup import document, exporting
+from validation.backup.document import MANIFEST, Backup, Collection
+from validation.common.progress import Progress
+from validation.errors import MeasurementError, UsageError
+from validation.milvus import indexing, loading, reading
+from validation.milvus.connection import Connection
+from validation.upgrade import described, differing, making
+from validation.upgrade.differing import Differences
+
+_DEFAULT = "_default"
+_INSERT_SECONDS = 120
+
+
+def restore(
+    connection: Connection,
+    folder: Path,
+    after: Path,
+    progress: Progress,
+    *,
+    only: Sequence[str] = (),
+    beside: bool = False,
+) -> Differences:
+    """Restore collections, and return how what is there now differs from what was backed up.
+
+    Nothing is written before all of the backup has been found whole.
+
+    Args:
+        connection: An open connection to the server.
+        folder: The backup's.
+        after: Where the manifest of what was restored is kept.
+        progress: Shows how far it is.
+        only: These collections alone.
+        beside: Whether others may be in the database already.
+
+    Raises:
+        ConfigurationError: The backup was cut short or changed, or is of a newer kit.
+        UsageError: There are collections already, or a name is none of the backup's.
+        MeasurementError: The server refused a step.
+    """
+    with progress.step("read every file of the backup"):
+        backup = document.load(folder)
+    names = _chosen(backup, only)
+    _require_free(connection, backup, names, beside=beside)
+    for name in names:
+        _collection(connection, folder, name, backup.collections[name], progress)
+    making.make(connection, after, progress, only=names, rows_alone=True)
+    for name in names:
+        if not backup.collections[name].loaded:  # it was loaded to be read
+            described.release(connection, name)
+    return differing.differ(folder / MANIFEST, after, only=names)
+
+
+def _chosen(backup: Backup, only: Sequence[str]) -> list[str]:
+    unknown = [name for name in only if name not in backup.collections]
+    if unknown:
+        raise UsageError(
+            "the backup holds no such collection",
+            where="--collection",
+            seen=unknown[0],
+            remedy=f"name one of {', '.join(backup.collections)}",
+        )
+    return list(only) or list(backup.collections)
+
+
+def _require_free(
+    connection: Connection, backup: Backup, names: Sequence[str], *, beside: bool
+) -> None:
+    """Make sure that nothing is overwritten or mixed up.
+
+    Raises:
+        UsageError: It would be.
+    """
+    there = described.collections(connection)
+    wanted = {*names, *(alias for name in names for alias in backup.collections[name].aliases)}
+    taken = [name for name in there if name in wanted or not beside]
+    with connection.explained("look for the names of the backup"):
+        taken += [
+            name
+            for name in sorted(wanted - {*taken})
+            if connection.client.has_collection(name, timeout=connection.timeout)
+        ]
+    if taken:
+        raise UsageError(
+            "there are collections already, and nothing is restored over them"
+            if not beside
+            else "names of the backup are taken already",
+            where=f"{connection.endpoint.name}: database {connection.endpoint.database}",
+            seen=", ".join(taken),
+            remedy="restore into an empty database (milvus.database of the target); --beside allows"
+            " collections of other names there",
+        )
+
+
+def _collection(
+    connection: Connection, folder: Path, name: str, made: Collection, progress: Progress
+) -> None:
+    fields = exporting.fields_of(made, where=name)
+    with progress.step(f"restore {name}") as step:
+        _create(connection, name, made)
+        sent = 0
+        for partition, file in made.partitions.items():
+            for batch in exporting.batches(folder / file.file, _rows_at_once(file.file, folder)):
+                _insert(connection, name, partition, fields.messages(batch), batch.num_rows)
+                sent += batch.num_rows
+                step(f"{sent:,} of {made.rows:,} rows")
+        if sent:
+            loading.flush(connection, name)
+        for index in made.indexes:
+            again = functools.partial(_index, connection, name, index)
+            again()
+            indexing.wait(connection, name, index["name"], again, report=step)
+        for alias in made.aliases:
+            with connection.explained(f"create alias {alias}"):
+                connection.client.create_alias(name, alias, timeout=connection.timeout)
+        loading.load_for_search(connection, name, report=step)
+
+
+def _rows_at_once(file: str, folder: Path) -> int:
+    """Return how many rows of a file fit one insert."""
+    from pyarrow import parquet  # noqa: PLC0415  (an extra)
+
+    found = parquet.read_metadata(folder / file)
+    size = sum(found.row_group(at).total_byte_size for at in range(found.num_row_groups))
+    return max(1, min(reading.MAX_PAGE, loading.BATCH_BYTES * found.num_rows // max(1, size)))
+
+
+def _create(connection: Connection, name: str, made: Collection) -> None:
+    from google.protobuf import json_format  # noqa: PLC0415  (slow to import)
+    from pymilvus.grpc_gen import milvus_pb2, schema_pb2  # noqa: PLC0415
+
+    try:
+        schema = json_format.ParseDict(made.schema_, schema_pb2.CollectionSchema())
+    except json_format.ParseError as error:
+        raise MeasurementError(
+            f"the schema holds what this version of pymilvus does not know: {error}",
+            where=name,
+            remedy="restore with the version of milvus-kit that made the backup",
+        ) from None
+    schema.ClearField("dbName")
+    for numbered in (*schema.fields, *schema.functions):  # the server numbers them itself
+        for number in ("fieldID", "id", "input_field_ids", "output_field_ids"):
+            if number in numbered.DESCRIPTOR.fields_by_name:
+                numbered.ClearField(number)
+    by_key = any(field.is_partition_key for field in schema.fields)
+    request = milvus_pb2.CreateCollectionRequest(
+        db_name=connection.endpoint.database,
+        collection_name=name,
+        schema=schema.SerializeToString(),
+        shards_num=made.settings["shards_num"],
+        consistency_level=cast("Any", made.settings["consistency_level"]),
+        properties=_pairs(made.properties),
+        num_partitions=made.settings["num_partitions"] if by_key else 0,
+    )
+    connection.wire.call("CreateCollection", request, doing=f"create collection {name}")
+    for partition in made.partitions:
+        if partition not in {"", _DEFAULT}:
+            with connection.explained(f"create partition {partition} of {name}"):
+                connection.client.create_partition(name, partition, timeout=connection.timeout)
+
+
+def _insert(
+    connection: Connection, name: str, partition: str, messages: list[Any], rows: int
+) -> None:
+    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415  (slow to import)
+
+    request = milvus_pb2.InsertRequest(
+        db_name=connection.endpoint.database,
+        collection_name=name,
+        partition_name=partition,
+        fields_data=messages,
+        num_rows=rows,
+    )
+    doing = f"insert rows into {name}"
+    answer = connection.wire.call("Insert", request, doing=doing, timeout=_INSERT_SECONDS)
+    if answer.insert_cnt != rows:
+        raise MeasurementError(
+            "the server acknowledged other rows than were sent",
+            where=f"{connection.endpoint.name}: collection {name}",
+            seen=f"{answer.insert_cnt} of {rows} rows",
+            remedy="look in Milvus's proxy log",
+        )
+
+
+def _index(connection: Connection, name: str, index: dict[str, Any]) -> None:
+    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415  (slow to import)
+
+    request = milvus_pb2.CreateIndexRequest(
+        db_name=connection.endpoint.database,
+        collection_name=name,
+        field_name=index["field"],
+        index_name=index["name"],
+        extra_params=_pairs(index["parameters"]),
+    )
+    connection.wire.call("CreateIndex", request, doing=f"build index {index['name']} of {name}")
+
+
+def _pairs(values: dict[str, str]) -> list[Any]:
+    from pymilvus.grpc_gen import common_pb2  # noqa: PLC0415  (slow to import)
+
+    return [common_pb2.KeyValuePair(key=key, value=value) for key, value in values.items()]

@@ -1,0 +1,50 @@
+"""`milvus-kit backup`: collections out of a Milvus, into a folder or the bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from validation.cli import options
+
+
+def command(
+    target: Path | None = options.TARGET,
+    stack: str | None = options.STACK,
+    output: Path = typer.Option(
+        ..., "-o", "--output", metavar="FOLDER", help="Where the backup is kept: a new folder."
+    ),
+    collection: list[str] = typer.Option(
+        [], metavar="NAME", help="Only this collection. May be given again."
+    ),
+    load: bool = typer.Option(
+        False, "--load", help="Load collections that are not, and release them again."
+    ),
+    bucket: str | None = options.IN_BUCKET,
+) -> int:
+    """Back up collections: rows as Parquet, schema, indexes, aliases, and what proves a restore.
+
+    Nothing may write meanwhile. What was written is read back and compared with the manifest
+    before the backup counts as one. Users and roles are not in it.
+    """
+    from validation.backup import exporting, in_bucket
+    from validation.common.progress import Progress
+    from validation.milvus.connection import connect
+    from validation.runs.stack_output import target_given
+
+    with (
+        target_given(target, stack, command="backup", wanted="say which server") as found,
+        connect(found) as connection,
+    ):
+        store = in_bucket.checked(found, bucket) if bucket else None
+        progress = Progress()
+        made = exporting.export(connection, output, progress, only=collection, load=load)
+        for name, one in made.collections.items():
+            typer.echo(f"{name}: {one.rows:,} rows")
+        typer.echo(f"Backup: {output}")
+        if store:
+            with progress.step("upload the backup"):
+                place = in_bucket.upload(output, store, str(bucket))
+            typer.echo(f"In the bucket: {place}")
+    return 0

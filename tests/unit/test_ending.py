@@ -16,7 +16,7 @@ from tests.waiting import eventually
 from validation.common.ending import as_by_ctrl_c
 from validation.milvus import ownership
 from validation.milvus.connection import Connection
-from validation.suite import fixtures
+from validation.suite import background
 from validation.target import Target
 
 COMMAND = """
@@ -110,9 +110,9 @@ def test_a_load_that_nobody_waits_for_any_more_is_broken_off_at_its_next_step(mo
             with opened.explained("ask"):
                 time.sleep(0.001)
 
-    monkeypatch.setattr(fixtures, "connect", lambda _: connection)
+    monkeypatch.setattr(background, "connect", lambda _: connection)
     monkeypatch.setattr(ownership, "drop_ours", drop)
-    with fixtures._in_background(connection.target, "mk_t", load) as future:
+    with background.in_background(connection.target, "mk_t", load) as future:
         assert not future.done()
     assert isinstance(future.exception(), CancelledError)
     assert dropped == ["mk_t"]

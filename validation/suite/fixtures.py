@@ -13,7 +13,6 @@ import functools
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,32 +25,22 @@ from validation.common import resources
 from validation.common.progress import Progress, Step
 from validation.datasets.metadata import without_null
 from validation.datasets.model import Dataset
-from validation.errors import ConfigurationError, UnsupportedError
-from validation.filtering.asking import Asked, Filtered
-from validation.milvus import capabilities, loading, schema, searching
+from validation.errors import ConfigurationError
+from validation.milvus import loading, schema
 from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec, index_named
 from validation.milvus.loading import Loaded
 from validation.milvus.manifest import Manifest
 from validation.milvus.ownership import collection_name, dropped
-from validation.mutations import acts
-from validation.mutations.plan import Plan
 from validation.runs.folder import new_run_folder
 from validation.runs.profiles import Profile, profile_named
 from validation.runs.recorder import Recorder
-from validation.suite import answering, workload
+from validation.suite import answering, background, workload
 from validation.suite.planned import planned  # noqa: F401  (a fixture)
 from validation.target import Target
 from validation.verdicts import rules as rules_files
 
 Result = TypeVar("Result")
-
-_EARLY = {
-    "corpus_collection": "corpus_loading",
-    "mutated": "mutated_loading",
-    "filtering": "filtering_loading",
-}
-"""What is loaded in the background, by the fixture that waits for it."""
 
 
 def recorder_from_options(option: Any) -> Recorder:
@@ -190,7 +179,7 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
 ) -> Iterator[GeneratedCollection]:
     """The generated dataset, loaded; dropped at the end."""
     wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for needed, early in _EARLY.items():
+    for needed, early in background.EARLY.items():
         if needed in wanted:
             request.getfixturevalue(early)
     name = collection_name(run_id, generated.name)
@@ -210,177 +199,6 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
 
 
 @pytest.fixture(scope="session")
-def corpus_loading(
-    target: Target,
-    corpus: Dataset,
-    stretch: Callable[[str], AbstractContextManager[Step]],
-    run_id: str,
-) -> Iterator[Future[Loaded]]:
-    """The corpus while it is loaded in the background."""
-    name = collection_name(run_id, corpus.name)
-
-    def load(connection: Connection) -> Loaded:
-        with stretch(f"load {corpus.rows:,} passages") as report:
-            reason = _why_no_keywords(connection, corpus, run_id)
-            loaded = loading.load(
-                connection,
-                corpus,
-                name=name,
-                index=index_named("FLAT"),
-                run=run_id,
-                keywords=not reason,
-                report=report,
-            )
-        return dataclasses.replace(loaded, no_keywords=reason)
-
-    with _in_background(target, name, load) as future:
-        yield future
-
-
-@pytest.fixture(scope="session")
-def corpus_collection(corpus_loading: Future[Loaded]) -> Loaded:
-    """The corpus, loaded under FLAT, with keywords where the server can; dropped at the end."""
-    return corpus_loading.result()
-
-
-@dataclasses.dataclass(frozen=True)
-class MutatedCollection:
-    """A collection whose rows are changed.
-
-    Args:
-        name: In Milvus.
-        plan: What was done to it.
-        index: Of its vectors, an exact one.
-    """
-
-    name: str
-    plan: Plan
-    index: IndexSpec
-
-
-@pytest.fixture(scope="session")
-def mutated_loading(
-    target: Target,
-    profile: Profile,
-    stretch: Callable[[str], AbstractContextManager[Step]],
-    run_id: str,
-) -> Iterator[Future[MutatedCollection]]:
-    """Some of the generated rows while they are loaded and then changed in the background."""
-    plan = workload.mutations(profile)
-    made = MutatedCollection(collection_name(run_id, plan.start.name), plan, index_named("FLAT"))
-
-    def load(connection: Connection) -> MutatedCollection:
-        with stretch(f"load {plan.start.rows:,} rows and change them") as report:
-            acts.begin(
-                connection, plan, name=made.name, index=made.index, run=run_id, report=report
-            )
-            acts.change(connection, plan, made.name)
-        return made
-
-    with _in_background(target, made.name, load) as future:
-        yield future
-
-
-@pytest.fixture(scope="session")
-def mutated(mutated_loading: Future[MutatedCollection]) -> MutatedCollection:
-    """A collection under FLAT in which rows were deleted, upserted and inserted again."""
-    return mutated_loading.result()
-
-
-@dataclasses.dataclass(frozen=True)
-class Filtering:
-    """The collection whose rows are filtered, and what came of its filters so far.
-
-    Args:
-        collection: As it is.
-        asked: By what had been done before.
-    """
-
-    collection: Filtered
-    asked: dict[str, Asked]
-
-
-@pytest.fixture(scope="session")
-def filtering_loading(
-    target: Target,
-    profile: Profile,
-    stretch: Callable[[str], AbstractContextManager[Step]],
-    run_id: str,
-) -> Iterator[Future[Filtering]]:
-    """Rows of every scalar type, filtered as they are stored, flushed and indexed meanwhile."""
-    name = collection_name(run_id, "filters")
-
-    def load(connection: Connection) -> Filtering:
-        with stretch("filter rows of every type"):
-            collection = Filtered(connection, name)
-            asked = {}
-            for after, act in (
-                ("insert", lambda: collection.store(run_id)),
-                ("flush", collection.flush),
-                ("index", collection.index),
-            ):
-                act()
-                if after in profile.filtered_after:
-                    asked[after] = collection.ask()
-        return Filtering(collection, asked)
-
-    with _in_background(target, name, load) as future:
-        yield future
-
-
-@pytest.fixture(scope="session")
-def filtering(filtering_loading: Future[Filtering]) -> Filtering:
-    """The collection whose rows are filtered, indexed; dropped at the end."""
-    return filtering_loading.result()
-
-
-@pytest.fixture(scope="session")
 def manifests() -> dict[str, Manifest]:
     """What each collection held when it was read back in full, by its name."""
     return {}
-
-
-def _why_no_keywords(connection: Connection, corpus: Dataset, run: str) -> str:
-    """Return why passages cannot be searched by keyword there; empty if they can.
-
-    A server of an unknown version is tried, and so is an analyzer that the corpus asks for.
-    """
-    if corpus.texts is None:
-        return "the corpus has no texts"
-    try:
-        searching.require_keywords(connection)
-    except UnsupportedError as error:
-        return error.what
-    if corpus.analyzer is not None:
-        tried = capabilities.analyzes(connection, corpus.analyzer, run=run)
-        return (
-            ""
-            if tried.available
-            else f"the server does not take the corpus's analyzer {dict(corpus.analyzer)}:"
-            f" {tried.reason}"
-        )
-    if connection.version or connection.is_lite:
-        return ""
-    return capabilities.probe(connection, run=run, only="bm25")["bm25"].reason
-
-
-@contextmanager
-def _in_background(
-    target: Target, name: str, load: Callable[[Connection], Result]
-) -> Iterator[Future[Result]]:
-    """Load a collection beside what else goes on, with a connection of its own; drop it at the end.
-
-    Milvus's own waits, for flush above all, overlap with those for the generated rows.
-    """
-    with (
-        connect(target) as connection,
-        ThreadPoolExecutor(1) as pool,
-        dropped(connection, name),
-    ):
-        future = pool.submit(load, connection)
-        try:
-            yield future
-        finally:
-            connection.unwanted.set()  # whoever needed it has ended, or was told to
-            wait([future])
-            connection.unwanted.clear()

@@ -75,13 +75,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption("--milvus-target", default=None):
         from validation.runs import outcomes  # noqa: PLC0415  (they load numpy and pymilvus)
-        from validation.suite import fixtures  # noqa: PLC0415  (they load numpy and pymilvus)
+        from validation.suite import background, fixtures  # noqa: PLC0415  (as above)
 
         recorder = fixtures.recorder_from_options(config.option)
         config.stash[_RECORDER] = recorder
         config.stash[_PROGRESS] = fixtures.progress(quiet=bool(config.getoption("--milvus-quiet")))
         config.pluginmanager.register(outcomes.Endings(recorder), "milvus-kit-endings")
         config.pluginmanager.register(fixtures, "milvus-kit-fixtures")
+        config.pluginmanager.register(background, "milvus-kit-background")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

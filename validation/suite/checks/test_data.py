@@ -6,7 +6,7 @@ import pytest
 from validation.milvus import manifest
 from validation.milvus.reading import MAX_PAGE
 from validation.mutations import seen
-from validation.suite.checks.test_mutations import observe_iterator
+from validation.suite.changed import observe_iterator
 from validation.verdicts.judging import BEHIND
 
 pytestmark = pytest.mark.family("data")

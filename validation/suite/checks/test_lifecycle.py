@@ -11,8 +11,8 @@ from validation.local import stack
 from validation.milvus import manifest, searching
 from validation.milvus.connection import connect
 from validation.suite import answering, workload
+from validation.suite.changed import observe as observe_mutated
 from validation.suite.checks.test_filters import observe as observe_filters
-from validation.suite.checks.test_mutations import observe as observe_mutated
 from validation.suite.checks.test_recall import asked
 from validation.suite.checks.test_retrieval import held_against
 

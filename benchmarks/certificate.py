@@ -26,14 +26,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.builders import build
+from tests.builders import START, build
+from validation.across import earlier
 from validation.certificate import FILE
 from validation.certificate.keys import public, signer
 from validation.certificate.making import certified
 from validation.certificate.verification import verify
 from validation.report import html
-from validation.report.store import read_results, write_results
+from validation.report.store import HISTORY, read_results, write_results
 from validation.runs.folder import ASSERTIONS, judged
+from validation.verdicts.verdict import Outcome
 
 SAMPLES = 1_000_000
 
@@ -53,6 +55,30 @@ def enlarged(folder: Path) -> None:
     rules = [rule for rule in results.rules if rule.gate != ASSERTIONS.gate]
     results = results.model_copy(update={"observations": kept})
     write_results(folder, judged(results, folder, rules, rules_source=results.rules_source))
+
+
+def remember(folder: Path) -> None:
+    """Give a run as many earlier ones as a page shows, in which every gate moved."""
+    draw, gates = np.random.default_rng(6), []
+    for gate in read_results(folder).gates:
+        seen = [
+            earlier.Seen(at=at, outcome=Outcome.FAIL, observed=figure, rule=f"≤ {figure:.17g} ms")
+            for at, figure in enumerate(draw.normal(10, 1, earlier.MOST_RUNS))
+        ]
+        of = gate.model_dump(include={"gate", "target", "labels"})
+        of |= gate.rule.model_dump(include={"metric", "statistic", "unit"})
+        gates.append(earlier.Gate(**of, seen=tuple(seen)))
+    runs = [
+        earlier.Run(run=f"before-{at}", started=START, verdict=Outcome.FAIL)
+        for at in range(earlier.MOST_RUNS)
+    ]
+    found = earlier.Earlier(runs=tuple(runs), gates=tuple(gates))
+    (folder / HISTORY).write_text(found.model_dump_json(by_alias=True), encoding="utf-8")
+
+
+def page_megabytes(folder: Path) -> float:
+    """Render a run's page and return its size."""
+    return html.render(folder).stat().st_size / 1e6
 
 
 def keys(folder: Path) -> tuple[str, Path]:
@@ -84,15 +110,20 @@ def main() -> None:
         build(folder)
         enlarged(folder)
         made, checked = measured(folder, Path(base))
-        size = html.render(folder).stat().st_size / 1e6
+        size = page_megabytes(folder)
+        remember(folder)
         print(f"a run with {SAMPLES:,} samples: certify {made:.2f} s of CPU")
         print(f"  verify {checked:.2f} s of CPU, of at most 3")
-        print(f"  its page {size:.2f} MB, of at most 3")
+        print(
+            f"  its page {size:.2f} MB, of at most 3; with a history {page_megabytes(folder):.2f}"
+        )
         for given in map(Path, sys.argv[1:]):
             copy = Path(shutil.copytree(given.resolve(), Path(base) / "saved", symlinks=True))
             made, checked = measured(copy, Path(base))
             print(f"{given}: certify and verify {made + checked:.2f} s of CPU, of at most 2")
-            print(f"  its page {html.render(copy).stat().st_size / 1e6:.2f} MB")
+            size = page_megabytes(copy)
+            remember(copy)
+            print(f"  its page {size:.2f} MB; with a history {page_megabytes(copy):.2f}")
             shutil.rmtree(copy)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from validation.report.results import Check, Host, Phase, Results, State
 from validation.report.store import write_results
-from validation.runs.folder import judged
+from validation.runs.folder import judged, publish
 from validation.runs.profiles import PROFILES
 from validation.runs.recorder import Recorder
 from validation.target import Milvus, Storage, Target, Wal
@@ -221,6 +221,28 @@ def build(
     )
     results = judged(results, folder, wanted, rules_source="stacks/local.slo.yaml")
     write_results(folder, results)
+    return results
+
+
+def build_again(folder: Path, number: int, *, rendered: bool = True, **changes: Any) -> Results:
+    """Write a run that began ``number`` days after the first one, and return its results.
+
+    Args:
+        folder: The run's folder; it is created, and its name is the run's.
+        number: Days since `START`.
+        rendered: Whether it is published, with its page; that takes most of the time.
+        changes: As of `build`.
+    """
+    results = build(folder, **changes)
+    started = START + timedelta(days=number)
+    took = results.finished - results.started
+    results = results.model_copy(
+        update={"run": folder.name, "started": started, "finished": started + took}
+    )
+    if rendered:
+        publish(results, folder)
+    else:
+        write_results(folder, results)
     return results
 
 

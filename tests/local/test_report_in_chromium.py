@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import build
+from tests.builders import build, build_again
 from tests.stores import installed
 from validation.report import html
 from validation.report.results import Check, State
@@ -55,6 +55,13 @@ def browser():
 @pytest.fixture(scope="module", params=RUNS)
 def report(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "failing":  # after nine runs, with a change and a failure before
+        for number in range(9):
+            figures = {"serial_ms": 1 if number < 4 else 3, "missing_rows": 2 * (number == 6)}
+            build_again(folder / f"{number}", number, rendered=False, **figures)
+        folder /= "failing"
+        build_again(folder, 9, **RUNS[request.param])
+        return folder / "report.html"
     build(folder, **RUNS[request.param])
     return html.render(folder)
 
@@ -196,7 +203,8 @@ def test_every_link_and_fold_is_reached_by_the_tab_key_alone(opened):
                 "[...document.querySelectorAll('a, summary')].indexOf(document.activeElement)"
             )
         )
-    shut = page.locator("details:not([open]) a").count()  # reached once their fold is open
+    inside = "details:not([open]) a, details:not([open]) details > summary"
+    shut = page.locator(inside).count()  # reached once their fold is open
     assert len(seen - {-1}) == wanted - shut
 
 

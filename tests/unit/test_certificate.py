@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tests.builders import build
+from tests.builders import START, build
 from validation import cli
+from validation.across.earlier import Earlier, Run
 from validation.certificate import FILE, envelopes, waivers
 from validation.certificate.keys import PASSPHRASE, public, signer
 from validation.certificate.making import certified, countersigned
@@ -34,7 +35,8 @@ from validation.errors import (
 )
 from validation.report import html
 from validation.report.results import State
-from validation.report.store import read_results, write_results
+from validation.report.store import HISTORY, read_results, write_results
+from validation.verdicts.verdict import Outcome
 
 TODAY = date(2026, 11, 30)
 EXPIRES = date(2999, 1, 1)
@@ -79,6 +81,8 @@ def runs(tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     for name, missing in (("run", 0), ("failing", 3)):
         build(base / name, missing_rows=missing)
+        before = Run(run="before", started=START, verdict=Outcome.FAIL)
+        (base / name / HISTORY).write_text(Earlier(runs=(before,)).model_dump_json(by_alias=True))
         html.render(base / name)
     return base
 
@@ -240,6 +244,10 @@ def change_report(run):
     (run / "report.html").write_text((run / "report.html").read_text() + " ")
 
 
+def change_history(run):
+    (run / HISTORY).write_text((run / HISTORY).read_text().replace("fail", "pass"))
+
+
 def change_results(run, change):
     found = json.loads((run / "results.json").read_text())
     change(found)
@@ -269,19 +277,42 @@ def other_server(found):
     [
         change_sample,
         change_report,
+        change_history,
         lambda run: change_results(run, loosen_rule),
         lambda run: change_results(run, better_figure),
         lambda run: change_results(run, drop_gate),
         lambda run: change_results(run, other_server),
         lambda run: next((run / "samples").glob("*.csv")).unlink(),
         lambda run: (run / "report.html").unlink(),
+        lambda run: (run / HISTORY).unlink(),
     ],
-    ids=["sample", "report", "rule", "figure", "gate", "server", "lost-sample", "lost-report"],
+    ids=[
+        "sample",
+        "report",
+        "history",
+        "rule",
+        "figure",
+        "gate",
+        "server",
+        "lost-sample",
+        "lost-report",
+        "lost-history",
+    ],
 )
 def test_whatever_is_changed_in_the_run_is_noticed(run, vendor, tamper):
     certify(run, vendor)
     tamper(run)
     with pytest.raises(CertificateError):
+        check(run, vendor)
+
+
+def test_a_history_that_is_slipped_into_a_certified_run_is_noticed(run, vendor):
+    kept = (run / HISTORY).read_text()
+    (run / HISTORY).unlink()
+    certify(run, vendor)
+    check(run, vendor)
+    (run / HISTORY).write_text(kept)
+    with pytest.raises(CertificateError, match="not what was certified"):
         check(run, vendor)
 
 

@@ -12,10 +12,10 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import ruptures
 
 from validation.errors import ConfigurationError
 from validation.report import wording
@@ -33,15 +33,26 @@ _PENALTY = 4.0
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A gate in one run."""
+    """What a gate came to in one run.
+
+    Args:
+        run: The run's name.
+        started: When it began.
+        outcome: The gate's outcome.
+        observed: The figure, in the rule's unit; none where nothing was measured.
+        rule: What it was held against, in words: a rule may have been another then.
+    """
 
     run: str
-    gate: Verdict
+    started: datetime
+    outcome: Outcome
+    observed: float | None
+    rule: str
 
     @property
     def figure(self) -> float | None:
         """What was observed, if it is a number to compare."""
-        seen = self.gate.observed
+        seen = self.observed
         return None if seen is None or not math.isfinite(seen) else seen
 
 
@@ -51,18 +62,15 @@ class Series:
 
     Args:
         group: Profile and sizes.
+        last: The gate as the newest run that judged it has it.
         points: The gate in each run that judged it.
         runs: How many runs its group has.
     """
 
     group: str
+    last: Verdict
     points: tuple[Point, ...]
     runs: int
-
-    @property
-    def last(self) -> Verdict:
-        """The gate as the newest run has it."""
-        return self.points[-1].gate
 
     @property
     def title(self) -> str:
@@ -83,7 +91,7 @@ class Series:
     @property
     def moved(self) -> bool:
         """Whether anything differs between its runs, also that some did not judge it."""
-        seen = {(point.figure, point.gate.outcome) for point in self.points}
+        seen = {(point.figure, point.outcome) for point in self.points}
         return len(seen) > 1 or len(self.points) < self.runs
 
     @property
@@ -97,7 +105,7 @@ class Series:
 
     def said(self) -> str:
         """Return the series in a sentence."""
-        passed = sum(point.gate.outcome is Outcome.PASS for point in self.points)
+        passed = sum(point.outcome is Outcome.PASS for point in self.points)
         parts = [f"passed in {passed} of {len(self.points)} runs"]
         if len(self.points) < self.runs:
             parts.append(f"not judged in {self.runs - len(self.points)}")
@@ -124,7 +132,9 @@ class Series:
 def change_points(figures: Sequence[float]) -> list[int]:
     """Return the positions at which a new level begins; none where there are too few figures."""
     values = np.asarray(figures, dtype=np.float64)
-    if values.size < FEWEST or np.ptp(values) == 0:
+    with np.errstate(over="ignore"):
+        span = float(np.ptp(values)) if values.size else 0.0
+    if values.size < FEWEST or not 0 < span < math.inf:  # no level in what no float can span
         return []
     steps = np.abs(np.diff(values))
     # The scatter from one run to the next; a change of level is one large step among many. Where
@@ -132,31 +142,41 @@ def change_points(figures: Sequence[float]) -> list[int]:
     scatter = float(np.median(steps)) / 0.954 or float(steps.std())
     if scatter == 0:  # one straight line: no level anywhere
         return []
+    import ruptures  # noqa: PLC0415  (a second, only where there are figures enough)
+
     found = ruptures.Pelt(model="l2", min_size=_SHORTEST, jump=1).fit(values / scatter)
     return found.predict(pen=_PENALTY * math.log(values.size))[:-1]
 
 
 def series(runs: Iterable[Results]) -> list[Series]:
     """Return the gates of runs as series: of the same profile, rule, target and labels."""
-    found: dict[tuple, list[Point]] = {}
+    points: dict[tuple, list[Point]] = {}
+    last: dict[tuple, Verdict] = {}
     sizes: Counter[str] = Counter()
     for run in sorted(runs, key=lambda one: one.started):
-        group = _group(run)
+        group = profile_of(run)
         sizes[group] += 1
         for gate in run.gates:
-            rule = gate.rule
-            key = (
-                group,
-                gate.target,
-                gate.gate,
-                frozenset(gate.labels.items()),
-                (rule.metric, rule.statistic, rule.unit),
-            )
-            found.setdefault(key, []).append(Point(run.run, gate))
-    return [Series(key[0], tuple(points), sizes[key[0]]) for key, points in found.items()]
+            key = (group, *identity(gate))
+            points.setdefault(key, []).append(point(run, gate))
+            last[key] = gate
+    return [Series(key[0], last[key], tuple(all_), sizes[key[0]]) for key, all_ in points.items()]
 
 
-def _group(run: Results) -> str:
+def identity(gate: Verdict) -> tuple:
+    """Return what two verdicts have in common that may be put side by side."""
+    rule = gate.rule
+    labels = frozenset(gate.labels.items())
+    return gate.target, gate.gate, labels, (rule.metric, rule.statistic, rule.unit)
+
+
+def point(run: Results, gate: Verdict) -> Point:
+    """Return a run's verdict as a point of a series."""
+    return Point(run.run, run.started, gate.outcome, gate.observed, wording.rule_text(gate.rule))
+
+
+def profile_of(run: Results) -> str:
+    """Return a run's profile and sizes in words: runs of others are of another series."""
     sizes = run.parameters
     rows, dim = sizes.get("rows"), sizes.get("dim")
     shown = f", {rows} rows x {dim}" if rows and dim else ""

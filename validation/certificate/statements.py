@@ -21,7 +21,7 @@ from typing import Any
 from validation.certificate import waivers as waived_gates
 from validation.certificate.waivers import Waiver
 from validation.report.results import Results, State
-from validation.report.store import REPORT, RESULTS, checksum
+from validation.report.store import HISTORY, REPORT, RESULTS, checksum
 from validation.verdicts.verdict import Outcome, Verdict
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -111,9 +111,13 @@ def _subjects(results: Results, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def subject_files(results: Results) -> list[str]:
-    """Return the files of a run that its certificate vouches for, relative to its folder."""
-    samples = {seen.samples_file for seen in results.observations if seen.samples_file}
-    return [RESULTS, REPORT, *sorted(samples)]
+    """Return the files of a run that its certificate vouches for if it has them, in its folder."""
+    return [RESULTS, REPORT, HISTORY, *sample_files(results)]
+
+
+def sample_files(results: Results) -> list[str]:
+    """Return the files of raw samples that a run has to have, relative to its folder."""
+    return sorted({seen.samples_file for seen in results.observations if seen.samples_file})
 
 
 def _images(part: Any) -> Iterator[str]:

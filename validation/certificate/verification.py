@@ -21,13 +21,13 @@ from validation.certificate.statements import (
     PREDICATES,
     WARNED,
     conclusion,
+    sample_files,
     statements,
-    subject_files,
 )
 from validation.certificate.waivers import Waiver
 from validation.errors import CertificateError, ConfigurationError
 from validation.report.results import Results
-from validation.report.store import RESULTS, read_results
+from validation.report.store import HISTORY, REPORT, RESULTS, read_results
 from validation.runs.folder import ASSERTIONS, judged
 
 _ASK = "ask whoever sent it for the run's folder as it was certified"
@@ -131,7 +131,8 @@ def _require_inside(folder: Path) -> None:
     Raises:
         CertificateError: One is.
     """
-    for path in (folder / RESULTS, folder / "samples", *folder.glob("samples/*")):
+    own = (folder / name for name in (RESULTS, REPORT, HISTORY, "samples"))
+    for path in (*own, *folder.glob("samples/*")):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise CertificateError(
                 "a file of the run lies outside its folder", where=str(path), remedy=_ASK
@@ -146,7 +147,7 @@ def judged_again(folder: Path) -> Results:
         ConfigurationError: There are no results that this version reads.
     """
     results = read_results(folder)
-    missing = [name for name in subject_files(results)[2:] if not (folder / name).is_file()]
+    missing = [name for name in sample_files(results) if not (folder / name).is_file()]
     if missing:
         raise CertificateError(
             "raw samples are missing", where=str(folder), seen=", ".join(missing[:3]), remedy=_ASK

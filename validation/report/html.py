@@ -18,8 +18,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from validation.across import earlier
 from validation.common.files import write_whole
-from validation.report import wording
+from validation.report import past, wording
 from validation.report.charts import draw_all
 from validation.report.families import families
 from validation.report.results import Results
@@ -31,7 +32,7 @@ _LONGEST_DOCUMENT = 20_000
 
 
 def render(folder: Path) -> Path:
-    """Write ``report.html`` from a run's results and samples, whole or not at all.
+    """Write ``report.html`` from a run's results, samples and history, whole or not at all.
 
     The same folder gives the same bytes, wherever it stands and whenever it is rendered.
 
@@ -50,6 +51,7 @@ def render(folder: Path) -> Path:
 
 def page(results: Results, folder: Path) -> str:
     """Return the page of a run whose samples are in ``folder``."""
+    before = earlier.read(folder)
     open_gates = [gate for gate in results.gates if gate.outcome is not Outcome.PASS]
     return rendered(
         "report.html",
@@ -64,6 +66,8 @@ def page(results: Results, folder: Path) -> str:
         answers=wording.answers(results),
         attribution=wording.attribution(results),
         evidence=_numbered(results),
+        history=past.overview(results, before),
+        past=past.pasts(results, before),
         judged=lambda seen: [gate for gate in results.gates if _subject(gate) == _subject(seen)],
         bad_checks=wording.failed_checks(results),
         results_file=RESULTS,

@@ -6,17 +6,17 @@ A run's folder::
       results.json       this document
       samples/*.csv      raw samples; first column ``value``, in the observation's unit
       logs/              what the servers and the suite logged
+      history.json       earlier runs beside it, if there are any (`validation.across.earlier`)
       junit.xml  report.html   renderings, made from the above and adding nothing
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from validation.verdicts.judging import overall
 from validation.verdicts.verdict import Observation, Outcome, Rule, Verdict
@@ -52,7 +52,7 @@ class Phase(_Record):
     """A stretch of the run, for the time table."""
 
     name: str
-    started: datetime
+    started: AwareDatetime
     seconds: float
     target: str = ""
 
@@ -87,8 +87,8 @@ class Results(_Record):
     )
     state: State
     reason: str = Field(default="", description="why the run is not complete")
-    started: datetime
-    finished: datetime
+    started: AwareDatetime
+    finished: AwareDatetime
     profile: str
     parameters: dict[str, Any] = Field(default={}, description="sizes and durations of the profile")
     host: Host

@@ -19,6 +19,7 @@ from validation.verdicts.verdict import Observation
 
 RESULTS = "results.json"
 REPORT = "report.html"
+HISTORY = "history.json"
 LARGEST_BYTES = 256 << 20
 """A run of a thousand observations has about two MiB of results; what is larger is left unread."""
 _LONGEST_STEM = 120

@@ -151,9 +151,11 @@ def judged(results: Results, folder: Path, rules: Sequence[Rule], *, rules_sourc
 
 def publish(results: Results, folder: Path) -> None:
     """Write results.json and everything that is rendered from it, and point ``latest`` at it."""
+    from validation.across import earlier  # noqa: PLC0415  (beside the next)
     from validation.report import html, junit  # noqa: PLC0415  (charts are slow to import)
 
     write_results(folder, results)
+    earlier.keep(results, folder)
     junit.write(results, folder)
     html.render(folder)
     point_latest_at(folder)

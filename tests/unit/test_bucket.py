@@ -10,6 +10,7 @@ import pytest
 from validation.errors import ConfigurationError, CredentialsError
 from validation.report import store
 from validation.runs.in_bucket import LAST, fetch, read_all, upload
+from validation.s3.client import boto as client_of
 from validation.s3.client.boto import connect
 from validation.s3.preflight import remains
 from validation.s3.workspace import MARK, MARKED
@@ -30,6 +31,7 @@ PREFIX = "files/milvus-kit-preflight-0123456789ab/"
 def s3(monkeypatch):
     moto = pytest.importorskip("moto", reason="moto is not installed")
     monkeypatch.setenv("TEST_S3_KEY", "planted")
+    client_of._session.cache_clear()  # moto stands in for sessions that are made after its import
     with moto.mock_aws():
         client = connect(STORAGE)
         client.create_bucket(Bucket="milvus")

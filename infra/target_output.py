@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from infra.kubernetes.contract import ClusterContract
 from infra.milvus.contract import MilvusContract
+from infra.secrets.values import configured
 from infra.settings import Settings
+from infra.settings.cluster import Host, KubeadmCluster
 from infra.settings.model import version_of
 from infra.settings.services import Kafka
 from infra.storage.contract import StorageContract
@@ -48,6 +50,9 @@ def target(
         milvus_ca=milvus.ca_pem,
         root_password=milvus.root_password,
         kubeconfig=cluster.access.kubeconfig,
+        node_keys={
+            one.name: configured(one.ssh.private_key) for one in _nodes(settings) if one.ssh
+        },
     )
 
     def document(found: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +79,7 @@ def target(
             "configuration": configuration,
             "rules": settings.validation.rules,
             "kubernetes": _kubernetes(cluster, milvus, found["kubeconfig"]),
+            "hosts": tuple(_host(one, found["node_keys"]) for one in _nodes(settings)),
         }
         return made.model_copy(update=here).document(reveal=True)
 
@@ -161,6 +167,27 @@ def _kubernetes(
         kubeconfig=contract.SecretRef(file=Path(file)) if file else _secret(kubeconfig),
         context=cluster.access.context,
         workloads=milvus.workloads,
+    )
+
+
+def _nodes(settings: Settings) -> tuple[Host, ...]:
+    """Return the hosts that the kit made nodes of."""
+    made = settings.kubernetes
+    return made.hosts if isinstance(made, KubeadmCluster) else ()
+
+
+def _host(one: Host, keys: Mapping[str, str]) -> contract.Host:
+    """Return how whoever stands where the programs run looks at a node."""
+    if one.ssh is None:
+        return contract.Host(name=one.name, node=one.role)
+    return contract.Host(
+        name=one.name,
+        address=one.address,
+        user=one.ssh.user,
+        port=one.ssh.port,
+        private_key=_secret(keys[one.name]),
+        host_key=one.ssh.host_key,
+        node=one.role,
     )
 
 

@@ -24,6 +24,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -263,6 +264,7 @@ class Workload(_Part):
     arguments: tuple[str, ...] = ()
     configuration: str | None = Field(default=None, description="digest of the ConfigMap's files")
     environment: str | None = Field(default=None, description="digest of the plain variables")
+    nvme: str | None = Field(default=None, description="folder for DiskANN: on local NVMe")
 
 
 class Kubernetes(_Part):
@@ -274,6 +276,41 @@ class Kubernetes(_Part):
     )
     context: str | None = None
     workloads: tuple[Workload, ...] = ()
+
+
+class Host(_Part):
+    """A machine that the deployment runs on, and what it must have."""
+
+    name: str = shaped(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "letters, digits, dashes and dots", "node-1"
+    )
+    address: str | None = Field(default=None, description="left out: this very machine")
+    user: str = shaped(r"^[a-z_][a-z0-9_.-]*$", "a user of the host", "root", default="root")
+    port: Annotated[int, Field(ge=1, le=65_535)] = 22
+    private_key: SecretRef | None = Field(default=None, description="left out: ssh's own")
+    host_key: str | None = shaped(
+        r"^[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]+$",
+        "type and base64, as in known_hosts",
+        "ssh-ed25519 AAAA...",
+        default=None,
+        description="left out: ssh's own known_hosts",
+    )
+    node: Literal["control-plane", "worker"] | None = Field(
+        default=None, description="of Kubernetes; left out: none"
+    )
+    nvme: str | None = shaped(
+        r"^/[^\s]*$",
+        "an absolute path",
+        "/var/lib/milvus",
+        default=None,
+        description="folder for DiskANN: on local NVMe",
+    )
+    gpus: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("address")
+    @classmethod
+    def _reached(cls, address: str | None) -> str | None:
+        return None if address is None else addresses.host(address)
 
 
 class Restart(_Part):
@@ -300,6 +337,7 @@ class Target(_Part):
     storage: Storage | None = None
     restart: Restart | None = None
     kubernetes: Kubernetes | None = None
+    hosts: tuple[Host, ...] = Field(default=(), description="machines that it runs on")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
     rules: Path | None = Field(
         default=None, description="relative to a folder of stacks; default: NAME.slo.yaml"
@@ -310,6 +348,15 @@ class Target(_Part):
     )
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @field_validator("hosts")
+    @classmethod
+    def _told_apart(cls, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        names = [one.name for one in hosts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two hosts have the same name: {', '.join(twice)}")
+        return hosts
 
     def document(self, *, reveal: bool = False) -> dict[str, Any]:
         """Return the document as plain data, secrets masked.
@@ -345,6 +392,8 @@ def _with_secrets(data: Any, part: Any) -> Any:
     """Put the plain text of in-memory secrets back where the dump has masked them."""
     if isinstance(part, SecretRef) and part.value is not None:
         return {"value": part.value.get_secret_value()}
+    if isinstance(part, tuple):
+        return [_with_secrets(dumped, one) for dumped, one in zip(data, part, strict=True)]
     if isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():
             key = field.alias or name
@@ -414,6 +463,8 @@ def save(target: Target, path: Path) -> None:
 def _holds_value(part: Any) -> bool:
     if isinstance(part, SecretRef):
         return part.value is not None
+    if isinstance(part, tuple):
+        return any(_holds_value(one) for one in part)
     if isinstance(part, BaseModel):
         return any(_holds_value(getattr(part, name)) for name in type(part).model_fields)
     return False

@@ -9,8 +9,8 @@ import typer
 from validation.cli import options
 
 _FAMILIES = (
-    "identity, security, conformance, data, recall, retrieval, mutations, filters, latency, load,"
-    " living, storage, attribution, site, lifecycle or limits"
+    "identity, hosts, security, conformance, data, recall, retrieval, mutations, filters, latency,"
+    " load, living, storage, attribution, site, lifecycle or limits"
 )
 
 

@@ -14,6 +14,40 @@ from validation.target import Kubernetes, Workload
 _SECONDS = 20
 
 
+class Objects:
+    """What the API server tells of a deployment's objects.
+
+    Raises:
+        ConfigurationError: The kubeconfig cannot be used.
+    """
+
+    def __init__(self, declared: Kubernetes) -> None:
+        self._client = _client(declared)
+        self._at = f"/namespaces/{declared.namespace}"
+
+    def workload(self, one: Workload) -> Any:
+        """Return a workload's object; None if there is none."""
+        return _asked(self._client, f"/apis/apps/v1{self._at}/{one.kind.lower()}s/{one.name}")
+
+    def config_map(self, one: Workload) -> Any:
+        """Return a workload's ConfigMap; None if there is none."""
+        return _asked(self._client, f"/api/v1{self._at}/configmaps/{one.name}")
+
+    def pods(self, live: Any) -> list[Any]:
+        """Return the pods of a workload's object, without those that have ended or are about to."""
+        if live is None:
+            return []
+        labels = live["spec"]["selector"]["matchLabels"]
+        wanted = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        listed = _asked(self._client, f"/api/v1{self._at}/pods", labelSelector=wanted) or {}
+        return [
+            pod
+            for pod in listed.get("items") or []
+            if "deletionTimestamp" not in pod["metadata"]
+            and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
+        ]
+
+
 def differences(declared: Kubernetes) -> list[Act]:
     """Return how each declared fact of a deployment's objects compares with the live ones.
 
@@ -21,29 +55,12 @@ def differences(declared: Kubernetes) -> list[Act]:
         MeasurementError: The objects cannot be read.
         ConfigurationError: The kubeconfig cannot be used.
     """
-    client = _client(declared)
+    objects = Objects(declared)
     found = []
     for one in declared.workloads:
-        found += _of(client, declared.namespace, one)
+        live = objects.workload(one)
+        found += compared(one, live, objects.config_map(one), objects.pods(live))
     return found
-
-
-def _of(client: Any, namespace: str, one: Workload) -> list[Act]:
-    at = f"/namespaces/{namespace}"
-    live = _asked(client, f"/apis/apps/v1{at}/{one.kind.lower()}s/{one.name}")
-    files = _asked(client, f"/api/v1{at}/configmaps/{one.name}")
-    pods: list[Any] = []
-    if live is not None:
-        labels = live["spec"]["selector"]["matchLabels"]
-        wanted = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        listed = _asked(client, f"/api/v1{at}/pods", labelSelector=wanted) or {}
-        pods = [
-            pod
-            for pod in listed.get("items") or []
-            if "deletionTimestamp" not in pod["metadata"]
-            and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
-        ]
-    return compared(one, live, files, pods)
 
 
 def _client(declared: Kubernetes) -> Any:

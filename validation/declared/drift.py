@@ -9,7 +9,8 @@ from validation.declared import digests
 from validation.security.act import Act
 from validation.target import Workload
 
-_NAME = "milvus"
+CONTAINER = "milvus"
+"""Of Milvus itself, in each of its pods."""
 
 
 def compared(
@@ -55,7 +56,7 @@ def _of_template(declared: Workload, what: str, template: Mapping[str, Any]) -> 
     names = [one["name"] for one in template["spec"]["containers"]]
     wanted, there = _amounts(declared.resources), _amounts(own.get("resources") or {})
     found += [
-        _same(f"{what}: containers", [_NAME], names),
+        _same(f"{what}: containers", [CONTAINER], names),
         _same(f"{what}: resources", wanted, there),
     ]
     if declared.environment is not None:
@@ -81,9 +82,9 @@ def _own(
     declared: Workload, what: str, pod: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any] | None, list[Act]]:
     """Return Milvus's container, and how what is the same for pods and templates compares."""
-    own = next((one for one in pod["spec"]["containers"] if one["name"] == _NAME), None)
+    own = next((one for one in pod["spec"]["containers"] if one["name"] == CONTAINER), None)
     if own is None:
-        return None, [Act(f"{what}: container {_NAME}", wrong=True, said="there is none")]
+        return None, [Act(f"{what}: container {CONTAINER}", wrong=True, said="there is none")]
     found = [
         _same(f"{what}: image", declared.image, own["image"]),
         _same(f"{what}: arguments", list(declared.arguments), own.get("args") or []),
@@ -100,7 +101,7 @@ def _digest(declared: Workload, pod: Mapping[str, Any]) -> list[Act]:
     if not marked:
         return []
     states = (pod.get("status") or {}).get("containerStatuses") or []
-    running = next((one["imageID"] for one in states if one["name"] == _NAME), "")
+    running = next((one["imageID"] for one in states if one["name"] == CONTAINER), "")
     if not running:
         return []  # it does not run yet, which the number of ready pods says
     what = f"pod {pod['metadata']['name']}: digest of its image"

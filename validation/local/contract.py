@@ -8,7 +8,7 @@ from validation.local import milvus, secured, state
 from validation.local.minio import EMULATOR_NOTE
 from validation.local.servers import BUCKET, ROOT_PATH
 from validation.local.state import State
-from validation.target import Milvus, Restart, Role, SecretRef, Storage, Target, Tls, Wal
+from validation.target import Host, Milvus, Restart, Role, SecretRef, Storage, Target, Tls, Wal
 
 
 def target_of(folder: Path, found: State) -> Target:
@@ -33,6 +33,7 @@ def target_of(folder: Path, found: State) -> Target:
             roles=tuple(Role(name=role) for role in milvus.ROLES),
         ),
         storage=_storage(folder, found),
+        hosts=(Host(name="here"),),
         restart=Restart(kind="embedded", state_file=folder / state.FILE),
         notes=_notes(found),
     )

@@ -10,6 +10,7 @@ from validation.verdicts.verdict import Outcome, Verdict
 
 FAMILIES = {
     "identity": "Identity",
+    "hosts": "Hosts",
     "security": "Security",
     "data": "Data",
     "loading": "Loading",
@@ -33,6 +34,7 @@ FAMILIES = {
 
 _FAMILY_OF = {
     "identity.": "identity",
+    "hosts.": "hosts",
     "security.": "security",
     "data.": "data",
     "loading.": "loading",

@@ -73,6 +73,10 @@ def secrets_of(target: Target) -> dict[str, str]:
         if tls and tls.client_key_file is not None:
             key = SecretRef(file=tls.client_key_file).reveal(f"{part}.tls.client_key_file")
             found[f"{part}.tls.client_key_file"] = _telling(key)
+    for one in target.hosts:
+        if one.private_key is not None:
+            where = f"hosts: {one.name}.private_key"
+            found[where] = _telling(one.private_key.reveal(where))
     if target.kubernetes is not None and target.kubernetes.kubeconfig is not None:
         found |= _of_kubeconfig(target.kubernetes.kubeconfig)
     return {name: one for name, one in found.items() if len(one) >= _SHORTEST and one not in names}

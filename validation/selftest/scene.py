@@ -40,12 +40,13 @@ DATA = Scene("data", ("data",), kept=False, lite=("data",))
 MUTATIONS = Scene("mutations", ("mutations",), kept=False, lite=("mutations",))
 FILTERS = Scene("filters", ("filters",), kept=False)
 STORE = Scene("store", ("conformance",), kept=False)
+HOSTS = Scene("hosts", ("hosts",), kept=False)
 SECURITY = Scene("security", ("security",), kept=False, secured=True)
 RESTART = Scene("restart", ("lifecycle",), kept=False)
 WHOLE = Scene("whole", TRY_FAMILIES, kept=False, lite=(*LITE_FAMILIES, "data", "mutations"))
 
 SCENES = (
     *(ANSWERS, LOAD, SUSTAINED, PLACE, DATA, MUTATIONS),
-    *(FILTERS, STORE, SECURITY, RESTART, WHOLE),
+    *(FILTERS, STORE, HOSTS, SECURITY, RESTART, WHOLE),
 )
 """In the order in which they are run: those with kept collections first."""

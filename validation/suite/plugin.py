@@ -30,8 +30,18 @@ _PROGRESS: pytest.StashKey[Progress] = pytest.StashKey()
 _STEP: pytest.StashKey[Step] = pytest.StashKey()
 
 FAMILIES = (
-    *("identity", "security", "conformance", "data", "recall", "retrieval", "mutations", "filters"),
-    *("latency", "load", "living", "storage", "attribution", "site", "lifecycle", "limits"),
+    *("identity", "hosts", "security", "conformance", "data", "recall", "retrieval", "mutations"),
+    *(
+        "filters",
+        "latency",
+        "load",
+        "living",
+        "storage",
+        "attribution",
+        "site",
+        "lifecycle",
+        "limits",
+    ),
 )
 """The order in which check families run; what may disturb the server comes last.
 

@@ -105,6 +105,32 @@ _ALL = (
         "`pulumi up --refresh` puts it back; find out who changed it",
     ),
     _count(
+        "hosts.unfit",
+        "reasons",
+        "The machines have what Milvus needs: kernel settings, limits, CPU, NVMe, GPUs.",
+        "the evidence names machine, setting and what to set; docs/hosts.md lists them all",
+    ),
+    Metric(
+        "hosts.clock_off",
+        "ms",
+        "lower",
+        ("max",),
+        "The machines' clocks agree with this one's.",
+        "let chrony or systemd-timesyncd set the clock of each machine, this one's too",
+    ),
+    _count(
+        "hosts.store_lost",
+        "connections",
+        "No connection from the machines to the store loses a packet.",
+        "look at the errors of interfaces and switch ports on the way (`ip -s link`)",
+    ),
+    _count(
+        "hosts.store_mtu",
+        "paths",
+        "The largest packets that the machines send get to the store in one piece.",
+        "set the same MTU on all interfaces and switches on the way; jumbo frames need all of them",
+    ),
+    _count(
         "security.certificate_flaws",
         "flaws",
         "A certificate is signed by whom the target trusts, names the endpoint, and is valid now.",

@@ -11,16 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.kubernetes.node.plan import Host, Ssh
-from validation.errors import (
-    CredentialsError,
-    MilvusKitError,
-    MissingToolError,
-    UnreachableError,
-)
+from infra.kubernetes.node.plan import Host
+from validation.errors import MilvusKitError, MissingToolError
+from validation.hosts import refusals
 
 _SECONDS = 600
-_SSH_FAILED = 255
 _TAIL = 1500
 _SHELL = 'eval "$(cat)"'
 """Reads the whole script before it runs, so that no command can eat the rest of it."""
@@ -91,8 +86,10 @@ class Connection:
                 where=self.host.name,
                 remedy="look at the host's load and its containerd and kubelet logs",
             ) from None
-        if self.host.ssh is not None and done.returncode == _SSH_FAILED:
-            raise _refused(self.host.ssh, self.host.address, done.stderr.strip()[-300:])
+        ssh = self.host.ssh
+        if ssh is not None and done.returncode == refusals.SSH_FAILED:
+            where = f"{ssh.user}@{self.host.address}:{ssh.port}"
+            raise refusals.refused(where, done.stderr.strip()[-300:])
         return Result(done.returncode, done.stdout, done.stderr)
 
     def write(self, path: str, text: str, *, mode: str = "0600") -> None:
@@ -104,29 +101,6 @@ class Connection:
             f"chmod {mode} {quoted}.partial\nmv {quoted}.partial {quoted}\n"
         )
         self.run(script, what=f"writing {path}", seconds=60)
-
-
-def _refused(ssh: Ssh, address: str, said: str) -> UnreachableError:
-    """Return the error for a host that ssh does not get through to."""
-    where = f"{ssh.user}@{address}:{ssh.port}"
-    if "Host key verification failed" in said:
-        return CredentialsError(
-            "the host shows another host key than the stack names",
-            where=where,
-            seen=said.splitlines()[-1],
-            remedy="find out why before you change hostKey: it may be another machine",
-        )
-    if "Permission denied" in said:
-        return CredentialsError(
-            f"the host does not let this key in: {said}",
-            where=where,
-            remedy="check user and privateKey, and authorized_keys on the host",
-        )
-    return UnreachableError(
-        f"ssh does not get through: {said}",
-        where=where,
-        remedy="check address, port and user, and that sshd runs on this host",
-    )
 
 
 def _environment() -> dict[str, str]:

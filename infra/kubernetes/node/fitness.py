@@ -5,10 +5,8 @@ from __future__ import annotations
 from infra.kubernetes.node.inspection import COMMANDS, Facts
 from infra.kubernetes.node.plan import API_PORT, NodePlan
 from validation.errors import ConfigurationError, OwnershipError
+from validation.hosts.fitness import Use, held
 
-MIN_CPUS = 2
-MIN_MEMORY_KIB = 1_700_000  # kubeadm's own limit is 1700 MB
-MIN_DISK_KIB = 10 * 1024 * 1024
 _CONTROL_PLANE_PORTS = (API_PORT, 2379, 2380, 10257, 10259)
 _NODE_PORTS = (10250, 10256)
 
@@ -47,7 +45,7 @@ def require_fit(facts: Facts, plan: NodePlan) -> None:
 
 def problems(facts: Facts, plan: NodePlan) -> list[str]:
     """Return why a host cannot become the planned node, each reason with its remedy."""
-    checks = (_privilege, _hardware, _commands, _versions, _network, _neighbours)
+    checks = (_privilege, _machine, _commands, _versions, _network, _neighbours)
     return [reason for check in checks for reason in check(facts, plan)]
 
 
@@ -57,18 +55,10 @@ def _privilege(facts: Facts, _: NodePlan) -> list[str]:
     return []
 
 
-def _hardware(facts: Facts, plan: NodePlan) -> list[str]:
-    reasons = []
-    if facts.cpus < MIN_CPUS and plan.host.role == "control-plane":
-        reasons.append(f"{facts.cpus} CPU: a control plane needs {MIN_CPUS}")
-    if facts.memory_kib < MIN_MEMORY_KIB:
-        reasons.append(f"{facts.memory_kib // 1024} MiB of memory: at least 1700 MB are needed")
-    if facts.disk_kib < MIN_DISK_KIB:
-        free = facts.disk_kib / 1024 / 1024
-        reasons.append(f"{free:.1f} GiB free under /var/lib: at least 10 GiB are needed")
-    if facts.swap:
-        reasons.append(f"swap is on ({', '.join(facts.swap)}): `swapoff -a`, and mend /etc/fstab")
-    return reasons
+def _machine(facts: Facts, plan: NodePlan) -> list[str]:
+    """Return what the family `hosts` will measure too, once the deployment stands."""
+    use = Use("node", leads=plan.host.role == "control-plane")
+    return [why for why in held(facts, use).values() if why]
 
 
 def _commands(facts: Facts, plan: NodePlan) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 from infra.kubernetes.node.connection import Connection
 from infra.kubernetes.node.plan import RECORD
+from validation.hosts import fitness
 
 COMMANDS = {
     "containerd": "containerd",
@@ -48,16 +50,10 @@ _OLD_SETTINGS = (
 the kubelet bring some of them empty; an etcd of Debian's has its data in a folder of the last."""
 
 _SCRIPT = """
-say() { printf '%s=%s\\n' "$1" "$2"; }
 say uid "$(id -u)"
 say os "$(. /etc/os-release 2>/dev/null; echo "$ID $VERSION_ID")"
-say machine "$(uname -m)"
 say systemd "$([ -d /run/systemd/system ] && echo yes || echo no)"
 say cgroup "$([ -f /sys/fs/cgroup/cgroup.controllers ] && echo 2 || echo 1)"
-say swap "$(awk 'NR>1{print $1}' /proc/swaps | tr '\\n' ' ')"
-say cpus "$(nproc)"
-say memory "$(awk '/^MemTotal/{print $2}' /proc/meminfo)"
-say disk "$(df -Pk /var/lib | awk 'NR==2{print $4}')"
 say capabilities "$(awk '/^CapEff/{print $2}' /proc/self/status)"
 say kernel "$(cd /proc/sys; for one in KERNEL; do
     [ ! -r "$one" ] || printf '%s=%s ' "$one" "$(cat "$one")"; done)"
@@ -102,19 +98,14 @@ class Unit:
     file: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts(fitness.Machine):
     """What was found on a host."""
 
     uid: int
     os: str
-    machine: str
     systemd: bool
     cgroup: int
-    swap: tuple[str, ...]
-    cpus: int
-    memory_kib: int
-    disk_kib: int
     capabilities: int
     kernel: tuple[str, ...]
     links: tuple[str, ...]
@@ -152,21 +143,15 @@ def inspect(connection: Connection) -> Facts:
         .replace("KERNEL", " ".join(_KERNEL))
         .replace("RECORD", RECORD)
     )
-    told = dict(
-        line.split("=", 1)
-        for line in connection.run(f"set +e\n{script}", what="looking at the host").splitlines()
-        if "=" in line
-    )
+    whole = f"set +e\n{fitness.script(fitness.Use('node'))}\n{script}"
+    told = fitness.told(connection.run(whole, what="looking at the host"))
+    machine: dict[str, Any] = fitness.facts(told)
     return Facts(
+        **machine,
         uid=int(told["uid"]),
         os=told["os"],
-        machine=told["machine"],
         systemd=told["systemd"] == "yes",
         cgroup=int(told["cgroup"]),
-        swap=tuple(told["swap"].split()),
-        cpus=int(told["cpus"]),
-        memory_kib=int(told["memory"]),
-        disk_kib=int(told["disk"] or 0),
         capabilities=int(told["capabilities"], 16),
         kernel=tuple(told["kernel"].split()),
         links=tuple(told["links"].split()),

@@ -45,9 +45,13 @@ def volume_of(role: str, milvus: Milvus) -> Volume | None:
     """Return the volume under a role's data folder; None where that is a folder of the node."""
     if role == STANDALONE and milvus.data_volume:
         return milvus.data_volume
+    return milvus.diskann.volume if on_nvme(role, milvus) else None
+
+
+def on_nvme(role: str, milvus: Milvus) -> bool:
+    """Tell whether a role's data folder has to be on local NVMe, for DiskANN."""
     streaming = role == "streamingnode"  # it serves growing data from the same index files
-    local = milvus.diskann.enabled and (role in index_roles(milvus.version) or streaming)
-    return milvus.diskann.volume if local else None
+    return milvus.diskann.enabled and (role in index_roles(milvus.version) or streaming)
 
 
 def room(capacity: Capacity, milvus: Milvus) -> str:

@@ -99,6 +99,7 @@ def declared(capacity: Capacity, plan: WorkloadPlan) -> Workload:
         arguments=tuple(container["args"]),
         configuration=made["spec"]["template"]["metadata"]["annotations"][CONFIGURATION],
         environment=digests.environment(container["env"]),
+        nvme=DATA_FOLDER if hardware.on_nvme(capacity.role.name, plan.settings.milvus) else None,
     )
 
 

@@ -10,6 +10,7 @@ from validation.selftest.fault import Fault
 from validation.selftest.faults import (
     answers,
     filters,
+    hosts,
     load,
     mutations,
     place,
@@ -27,7 +28,18 @@ UNPLANTED = {
 
 FAULTS: dict[str, Fault] = {
     fault.name: fault
-    for room in (answers, load, sustained, rows, mutations, filters, place, security, restart)
+    for room in (
+        answers,
+        load,
+        sustained,
+        rows,
+        mutations,
+        filters,
+        place,
+        hosts,
+        security,
+        restart,
+    )
     for fault in room.FAULTS
 }
 

@@ -99,6 +99,7 @@ def read(monkeypatch) -> set[tuple[str, str]]:
     return seen
 
 
+@pytest.mark.slow
 def test_every_setting_is_read_by_the_program_for_some_stack(request):
     found = [declaring.settings_of(stack) for stack in STACKS]  # read by its rules, so far
     read = request.getfixturevalue("read")

@@ -133,6 +133,7 @@ def test_a_milvus_that_keeps_its_old_key_never_recovers_from_that_key_s_removal(
     bench.renew()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", OWN_ACCESS, ids=lambda one: one.name)
 def test_milvus_meets_real_faults_of_certificates_and_keys_and_loses_no_row(
     bench, fault, monkeypatch

@@ -14,6 +14,7 @@ from validation.s3.workspace import Effort, Permissions
 from validation.target import SecretRef
 from validation.verdicts.verdict import Outcome
 
+pytestmark = pytest.mark.slow
 LIGHT = Effort(
     listed_keys=40,
     page=15,

@@ -78,8 +78,10 @@ def test_ctrl_c_keeps_what_was_measured_and_stops_every_server(start, tmp_path):
 
 @pytest.mark.parametrize(
     ("ignored", "sent"),
-    [((), signal.SIGHUP), ((signal.SIGHUP,), signal.SIGTERM)],
-    ids=["a closed terminal", "kill under nohup"],
+    [
+        pytest.param((), signal.SIGHUP, id="a closed terminal", marks=pytest.mark.slow),
+        pytest.param((signal.SIGHUP,), signal.SIGTERM, id="kill under nohup"),
+    ],
 )
 def test_what_tells_a_run_to_end_leaves_its_report_and_no_collection(
     start, tmp_path, embedded_stack, ignored, sent

@@ -85,6 +85,7 @@ def test_the_installed_command_answers(command):
     assert said.stdout.startswith("milvus-kit ")
 
 
+@pytest.mark.slow
 def test_the_installed_suite_runs_on_a_real_server(command, embedded_target_file, tmp_path):
     said = command(
         *("validate", "--target", str(embedded_target_file), "--profile", "smoke"),

@@ -93,12 +93,16 @@ def pods(monkeypatch):
 
 def watch(pods, *, holders=("1", "2"), version=(2, 3, 5), **changes):
     """Return a watch of a collection whose segments these query nodes hold."""
-    infos = [SimpleNamespace(segmentID=7, nodeIds=[int(one)]) for one in holders]
+    infos = [
+        SimpleNamespace(segmentID=7, num_rows=1, state=3, nodeIds=[int(one)], indexID=0)
+        for one in holders
+    ]
     target = Target(name="prod", milvus=pods.milvus.model_copy(update=changes))
     connection = SimpleNamespace(
         target=target,
         version=version,
         endpoint=SimpleNamespace(database="default"),
+        timeout=1,
         wire=SimpleNamespace(call=lambda *_, **__: SimpleNamespace(infos=infos)),
     )
     return Watch(connection, "collection")  # pyright: ignore[reportArgumentType]

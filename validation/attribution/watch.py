@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from validation.errors import MeasurementError, MilvusKitError, UnsupportedError
-from validation.milvus import processes
+from validation.milvus import processes, segments
 from validation.milvus.connection import Connection
 from validation.milvus.metrics import Delta
 from validation.milvus.processes import Process
@@ -101,16 +101,9 @@ class Watch:
         Raises:
             MilvusKitError: Milvus does not say.
         """
-        from pymilvus.grpc_gen.milvus_pb2 import GetQuerySegmentInfoRequest  # noqa: PLC0415  (slow)
-
-        request = GetQuerySegmentInfoRequest(
-            dbName=self._connection.endpoint.database, collectionName=self._name
-        )
-        doing = f"ask which query nodes hold {self._name}"
-        answer = self._connection.wire.call("GetQuerySegmentInfo", request, doing=doing)
         found: dict[str, set[str]] = {}
-        for one in answer.infos:  # of one that several replicas hold there may be several
-            found.setdefault(str(one.segmentID), set()).update(map(str, one.nodeIds))
+        for one in segments.in_memory(self._connection, self._name):
+            found.setdefault(str(one.number), set()).update(map(str, one.nodes))
         return found
 
     def _holders(self) -> set[str]:

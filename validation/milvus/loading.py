@@ -44,6 +44,7 @@ class Loaded:
         phases: How long each step took.
         keywords: Whether it can be searched by keyword.
         no_keywords: Why not, if it is known.
+        segments: Numbers of the segments that its rows were flushed to; more may have come of them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Loaded:
     phases: tuple[Phase, ...] = ()
     keywords: bool = False
     no_keywords: str = ""
+    segments: frozenset[int] = frozenset()
 
     def seconds(self, phase: str) -> float:
         """Return how long a phase took; 0 if there was none."""
@@ -104,7 +106,7 @@ def load(
             connection, name, dataset, batch_rows=batch_rows, report=phases.report
         )
     with phases.phase("flush", dataset.rows):
-        flush(connection, name, seconds=seconds)
+        flushed = flush(connection, name, seconds=seconds)
     with phases.phase("index", dataset.rows):
         build(
             connection,
@@ -117,7 +119,9 @@ def load(
         )
     with phases.phase("load", dataset.rows):
         load_for_search(connection, name, seconds=seconds, report=phases.report)
-    return Loaded(name, index, dataset.rows, acknowledged, tuple(phases.done), keywords)
+    return Loaded(
+        name, index, dataset.rows, acknowledged, tuple(phases.done), keywords, segments=flushed
+    )
 
 
 def reindex(
@@ -273,8 +277,12 @@ def batches(columns: Mapping[str, Column], most: int) -> Iterator[slice]:
         at = stop
 
 
-def flush(connection: Connection, name: str, *, seconds: float = LIMIT_SECONDS) -> None:
-    """Make Milvus seal what was inserted and write it to its object store; wait until it has."""
+def flush(connection: Connection, name: str, *, seconds: float = LIMIT_SECONDS) -> frozenset[int]:
+    """Make Milvus seal what was inserted and write it to its object store; wait until it has.
+
+    Returns:
+        The numbers of the collection's segments that are flushed now.
+    """
     from pymilvus.grpc_gen.milvus_pb2 import (  # noqa: PLC0415  (slow to import)
         FlushRequest,
         GetFlushStateRequest,
@@ -300,6 +308,7 @@ def flush(connection: Connection, name: str, *, seconds: float = LIMIT_SECONDS) 
         doing=doing,
         where=connection.endpoint.name,
     )
+    return frozenset((*sealed.coll_segIDs[name].data, *sealed.flush_coll_segIDs[name].data))
 
 
 def load_for_search(

@@ -52,7 +52,7 @@ class Stored:
 
 
 def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
-    """List what the bucket holds of a collection.
+    """Count what the bucket holds of a collection.
 
     Args:
         connection: Milvus, which knows the collection's number.
@@ -176,19 +176,28 @@ def of_segments(stored: Iterable[Stored], segments: Collection[str]) -> list[Sto
         stored: As `listed` returns them.
         segments: Numbers of the segments that are loaded.
     """
-    live = [one for one in stored if _segment(one) in segments]
+    live = [one for one in stored if segment_of(one) in segments]
     newest: dict[str, int] = {}
     for one in live:
         if one.kind == "index_files":
-            newest[_segment(one)] = max(newest.get(_segment(one), 0), _build(one))
+            newest[segment_of(one)] = max(newest.get(segment_of(one), 0), _build(one))
     return [
-        one for one in live if one.kind != "index_files" or _build(one) == newest[_segment(one)]
+        one for one in live if one.kind != "index_files" or _build(one) == newest[segment_of(one)]
     ]
 
 
-def _segment(one: Stored) -> str:
+def segment_of(one: Stored) -> str:
+    """Return the number of the segment that an object belongs to; empty if its key names none."""
+    return _part(one, 3 if one.kind == "index_files" else 2)
+
+
+def field_of(one: Stored) -> str:
+    """Return the number of the field that an object of a log is about; empty if it names none."""
+    return _part(one, 3)
+
+
+def _part(one: Stored, at: int) -> str:
     below = one.key.rpartition(f"{one.kind}/")[2].split("/")
-    at = 3 if one.kind == "index_files" else 2
     return below[at] if len(below) > at else ""
 
 

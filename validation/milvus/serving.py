@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from validation.milvus import segments
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
 from validation.milvus.schema import VECTOR
@@ -48,12 +49,12 @@ def as_served(connection: Connection, name: str) -> dict[str, Any]:
         "consistency": _LEVELS.get(level, level),
     }
     if not connection.is_lite:
-        segments = _segments(connection, name)
-        indexed = [one for one in segments if one.indexID]
+        held = segments.in_memory(connection, name)
+        indexed = [one for one in held if one.indexed]
         found["segments"] = {
             "indexed": len(indexed),
-            "plain": len(segments) - len(indexed),
-            "rows": sum(one.num_rows for one in segments),
+            "plain": len(held) - len(indexed),
+            "rows": sum(one.rows for one in held),
         }
     return found
 
@@ -101,20 +102,6 @@ def _build_of(index: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, **(packed if isinstance(packed, Mapping) else {})}
 
 
-def _segments(connection: Connection, name: str) -> Sequence[Any]:
-    """Return the segments that the query nodes hold of a collection."""
-    from pymilvus.grpc_gen.milvus_pb2 import (  # noqa: PLC0415  (slow to import)
-        GetQuerySegmentInfoRequest,
-    )
-
-    return connection.wire.call(
-        "GetQuerySegmentInfo",
-        GetQuerySegmentInfoRequest(dbName=connection.endpoint.database, collectionName=name),
-        doing=f"list the segments of {name} in memory",
-        timeout=connection.timeout,
-    ).infos
-
-
 def why_not_indexed(connection: Connection, name: str, kind: str) -> str:
     """Return why a search does not go through an index; empty if it does, wholly.
 
@@ -128,9 +115,9 @@ def why_not_indexed(connection: Connection, name: str, kind: str) -> str:
     """
     if kind in EXHAUSTIVE or connection.is_lite:
         return ""
-    segments = _segments(connection, name)
-    total = sum(segment.num_rows for segment in segments)
-    plain = sum(segment.num_rows for segment in segments if not segment.indexID)
+    held = segments.in_memory(connection, name)
+    total = sum(segment.rows for segment in held)
+    plain = sum(segment.rows for segment in held if not segment.indexed)
     if not total:
         return "the query nodes report no segment with rows"
     if plain:

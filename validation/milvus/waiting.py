@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from validation.errors import MeasurementError
 
 LIMIT_SECONDS = 1_800
 Report = Callable[[str], None]
 """Is told how far it is."""
+Seen = TypeVar("Seen")
 
 
 def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) -> None:
@@ -35,3 +37,19 @@ def poll(done: Callable[[], bool], *, seconds: float, doing: str, where: str) ->
             )
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
+
+
+def look_until(look: Callable[[], Seen], good: Callable[[Seen], bool], *, seconds: float) -> Seen:
+    """Look again and again until what is seen is good; return what was seen last.
+
+    Args:
+        look: Asks the server.
+        good: Whether it is as it should be.
+        seconds: Time limit; what is not good by then is returned all the same.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.05
+    while not good(seen := look()) and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.3)
+    return seen

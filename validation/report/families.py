@@ -37,6 +37,8 @@ _FAMILY_OF = {
     "hosts.": "hosts",
     "security.": "security",
     "data.": "data",
+    "segments.": "data",
+    "replicas.": "data",
     "loading.": "loading",
     "ann_overlap": "recall",
     "filtered_ann_overlap": "recall",

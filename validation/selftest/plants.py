@@ -96,22 +96,6 @@ def unsought_keys(profile: Profile) -> frozenset[int]:
 
 
 @contextlib.contextmanager
-def other_bucket(target: Target, _: Profile) -> Iterator[Target]:
-    """Declare a bucket in which nothing is; of a wrong root path alone the right one is told."""
-    from validation.s3.client.boto import connect as connect_store  # noqa: PLC0415  (slow)
-
-    storage = target.storage
-    assert storage is not None  # noqa: S101  (the embedded stack always has a store)
-    elsewhere = storage.model_copy(update={"bucket": f"{storage.bucket}-elsewhere"})
-    store = connect_store(storage)
-    store.create_bucket(Bucket=elsewhere.bucket)
-    try:
-        yield target.model_copy(update={"storage": elsewhere})
-    finally:
-        store.delete_bucket(Bucket=elsewhere.bucket)
-
-
-@contextlib.contextmanager
 def log_on_the_store(target: Target, _: Profile) -> Iterator[Target]:
     """Declare that Milvus's log lies on the store, whose conditional writes it then relies on."""
     milvus = target.milvus.model_copy(update={"wal": Wal.WOODPECKER_EMBEDDED})

@@ -7,6 +7,7 @@ from typing import Any
 
 from validation.errors import MeasurementError, MilvusKitError
 from validation.milvus.connection import Connection
+from validation.milvus.segments import stored
 from validation.milvus.waiting import poll
 from validation.upgrade import described
 
@@ -89,23 +90,13 @@ def await_served(
 
 def _state(connection: Connection) -> tuple[Any, str]:
     """Return the segments of every collection, and which index is being built."""
-    from pymilvus.grpc_gen.milvus_pb2 import (  # noqa: PLC0415  (slow to import)
-        GetPersistentSegmentInfoRequest,
-    )
-
-    segments = {}
+    found = {}
     for name in described.collections(connection):
-        found = connection.wire.call(
-            "GetPersistentSegmentInfo",
-            GetPersistentSegmentInfoRequest(
-                dbName=connection.endpoint.database, collectionName=name
-            ),
-            doing=f"list the segments of {name}",
-        )
-        segments[name] = sorted((one.segmentID, one.num_rows, one.state) for one in found.infos)
+        there = stored(connection, name)
+        found[name] = sorted((one.number, one.rows, one.state) for one in there)
         with connection.explained(f"describe the indexes of {name}"):
             for index in connection.client.list_indexes(name, timeout=connection.timeout):
                 said = connection.client.describe_index(name, index, timeout=connection.timeout)
                 if said and (said.get("pending_index_rows") or said.get("state") == "InProgress"):
-                    return segments, f"index {index} of {name} is being built"
-    return segments, ""
+                    return found, f"index {index} of {name} is being built"
+    return found, ""

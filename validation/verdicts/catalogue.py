@@ -210,6 +210,20 @@ _ALL = (
         "What is read back is bit for bit what was sent.",
         "test the S3 store's integrity (`milvus-kit preflight`); do not go live",
     ),
+    _count(
+        "segments.miscounted",
+        "rows",
+        "The segments that are stored have together the rows that were acknowledged.",
+        "compare `num_rows` of the segments with count(*); look in the data coordinator's log for a"
+        " segment that was dropped or flushed by half; do not go live",
+    ),
+    _count(
+        "replicas.miscounted",
+        "rows",
+        "Each replica's query nodes hold the segments of all rows.",
+        "look in the query coordinator's log for a segment that does not load; searches in the"
+        " replica miss its rows",
+    ),
     Metric(
         "loading.rate",
         "rows/s",
@@ -467,6 +481,20 @@ _ALL = (
         ("value",),
         "Index files are really in the S3 bucket.",
         "check that the index was built after flush and that storage is remote",
+    ),
+    _count(
+        "storage.objects_missing",
+        "objects",
+        "The bucket holds the logs and index files of every segment that Milvus names.",
+        "see who may delete in the bucket besides Milvus (lifecycle rules, clean-up jobs); restore"
+        " the object before the segment is loaded again",
+    ),
+    _count(
+        "storage.objects_unnamed",
+        "objects",
+        "The bucket holds nothing of a collection but of segments that Milvus names, or named.",
+        "look in the data coordinator's log for a flush or compaction that broke off; Milvus"
+        " collects such objects in time (dataCoord.gc.missingTolerance)",
     ),
     _bounded_share(
         "storage.share_of_cold_load",

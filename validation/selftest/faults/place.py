@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from validation.s3.client.volley import Volley
-from validation.selftest import plants
+from validation.selftest import bucket, plants
 from validation.selftest.fault import Fault, metrics, on
 from validation.selftest.plants import patched
 from validation.selftest.scene import PLACE, STORE
@@ -21,8 +21,23 @@ FAULTS = (
     Fault(
         "empty-bucket",
         "the declared bucket holds nothing of Milvus",
-        metrics("storage.persisted_ratio", "storage.index_objects"),
-        plant=plants.other_bucket,
+        metrics("storage.persisted_ratio", "storage.index_objects", "storage.objects_missing"),
+        plant=bucket.other_bucket,
+        scene=PLACE,
+        voids=metrics("storage.objects_unnamed"),
+    ),
+    Fault(
+        "lost-object",
+        "an object with values of one field is gone from the bucket",
+        metrics("storage.objects_missing"),
+        plant=bucket.lost_object,
+        scene=PLACE,
+    ),
+    Fault(
+        "left-behind-object",
+        "the bucket holds an object of a segment that Milvus never named",
+        metrics("storage.objects_unnamed"),
+        plant=bucket.foreign_object,
         scene=PLACE,
     ),
     Fault(

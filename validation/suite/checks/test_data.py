@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from validation.milvus import manifest
+from validation.errors import MilvusKitError
+from validation.milvus import agreement, manifest
 from validation.milvus.reading import MAX_PAGE
 from validation.mutations import seen
 from validation.suite.changed import observe_iterator
@@ -17,6 +18,12 @@ def test_the_generated_rows_are_complete(
 ):
     name = generated_collection.name
     manifests[name] = observe_completeness(gate, connection, generated, name, "generated")
+
+
+def test_segments_hold_every_row_stored_and_in_memory(
+    gate, connection, generated, generated_collection
+):
+    observe_segments(gate, connection, generated.rows, generated_collection.name, "generated")
 
 
 def test_an_iterator_returns_every_row(gate, connection, generated, generated_collection):
@@ -51,3 +58,32 @@ def observe_completeness(gate, connection, dataset, name, label):
     ):
         gate(metric, [float(rows)], labels={"dataset": label}, evidence=evidence)
     return stored
+
+
+def observe_segments(gate, connection, rows, name, label):
+    """Compare the rows of the segments that are stored, and of each replica's, with all rows."""
+    labels = {"dataset": label}
+    reason, found = _account(connection, name, rows)
+    if found is None:
+        for metric in ("segments.miscounted", "replicas.miscounted"):
+            gate(metric, labels=labels, not_measured=reason)
+        return
+    evidence = {"rows": rows, **found.segments}
+    gate("segments.miscounted", [abs(found.stored - rows)], labels=labels, evidence=evidence)
+    gate(
+        "replicas.miscounted",
+        [abs(held - rows) for held in found.replicas.values()],
+        labels=labels,
+        columns={"replica": [*found.replicas]},
+        evidence=evidence,
+    )
+
+
+def _account(connection, name, rows):
+    """Return why the server says nothing of its segments, or else what it says."""
+    if connection.is_lite:
+        return "Milvus Lite tells nothing of its segments", None
+    try:
+        return "", agreement.settled(connection, name, rows)
+    except MilvusKitError as error:
+        return error.sentence(), None

@@ -12,7 +12,7 @@ from validation.errors import UnsupportedError
 from validation.milvus import searching
 from validation.milvus.schema import STOP_WORDS
 from validation.suite import answering, workload
-from validation.suite.checks.test_data import observe_completeness
+from validation.suite.checks.test_data import observe_completeness, observe_segments
 
 pytestmark = pytest.mark.family("retrieval")
 
@@ -23,6 +23,7 @@ METRICS = ("ndcg@10", "mrr@10", "qrels_recall@10")
 def test_the_passages_are_complete(gate, connection, corpus, corpus_collection, manifests):
     name = corpus_collection.name
     manifests[name] = observe_completeness(gate, connection, corpus, name, "corpus")
+    observe_segments(gate, connection, corpus.rows, name, "corpus")
 
 
 @pytest.mark.parametrize("method", ["vector", "keyword", "hybrid"])

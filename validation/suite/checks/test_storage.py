@@ -3,9 +3,11 @@
 import pytest
 
 from validation.errors import MeasurementError
-from validation.milvus import objects
+from validation.milvus import backing, objects
 
 pytestmark = pytest.mark.family("storage")
+
+EXAMPLES = 5
 
 
 def test_rows_and_index_are_in_the_bucket(
@@ -35,3 +37,46 @@ def test_rows_and_index_are_in_the_bucket(
     }
     gate("storage.persisted_ratio", [found.bytes["insert_log"] / sent], evidence=evidence)
     gate("storage.index_objects", [float(found.objects["index_files"])], evidence=evidence)
+
+
+def test_the_bucket_holds_what_segments_name_and_nothing_else(
+    gate, connection, generated_collection, corpus_collection, profile, target
+):
+    generated_collection.under(profile.indexes[-1])
+    loaded = {"generated": generated_collection.loaded, "corpus": corpus_collection}
+    for label, one in loaded.items():
+        observe_backing(gate, connection, target.storage, one, label)
+
+
+def observe_backing(gate, connection, storage, loaded, label):
+    """Compare the objects of a collection with its segments."""
+    labels = {"dataset": label}
+    missing, unnamed = "storage.objects_missing", "storage.objects_unnamed"
+    reason, found = _backing(connection, storage, loaded)
+    if found is None:
+        for metric in (missing, unnamed):
+            gate(metric, labels=labels, not_measured=reason)
+        return
+    evidence = {"segments": found.named, "objects": found.objects, "compacted": found.compacted}
+    for metric, wrong, unclear in (
+        (missing, found.missing, ""),
+        (unnamed, found.unnamed, found.unclear),
+    ):
+        gate(
+            metric,
+            [len(wrong)],
+            labels=labels,
+            not_measured=unclear or None,
+            evidence=evidence | ({"examples": wrong[:EXAMPLES]} if wrong else {}),
+        )
+
+
+def _backing(connection, storage, loaded):
+    """Return why a bucket cannot be compared, or else how it does."""
+    if storage is None:
+        return "the target declares no storage", None
+    try:
+        found = backing.settled(connection, loaded.name, storage, known=loaded.segments)
+    except MeasurementError as error:
+        return f"{error.what}: {error.remedy}", None
+    return "", found

@@ -94,16 +94,40 @@ class Deployment:
 
     def validate(self, *more: str) -> tuple[int, str]:
         """Run ``milvus-kit validate`` from outside the cluster; return exit code and output."""
-        return self._kit("validate", *more)
+        return self.kit("validate", *self._named, "--runs", str(self._runs), *more)
 
     def fetch(self, *more: str) -> tuple[int, str]:
         """Run ``milvus-kit fetch`` for the run of the Job inside; return exit code and output."""
-        return self._kit("fetch", *more)
+        return self.kit("fetch", *self._named, "--runs", str(self._runs), *more)
+
+    def baseline(self, *more: str) -> tuple[int, str]:
+        """Run ``milvus-kit baseline``; return exit code and output."""
+        return self.kit("baseline", *self._named, *more)
+
+    def compare(self, base: Path, *more: str) -> tuple[int, str]:
+        """Run ``milvus-kit compare`` with a baseline; return exit code and output."""
+        return self.kit("compare", str(base), *self._named, *more)
+
+    def manifest(self, name: str) -> Path:
+        """Make a manifest of the whole database and return its folder.
+
+        Raises:
+            MilvusKitError: Something was not read.
+        """
+        folder = self.folder / f"manifest-{self.stack}-{name}"
+        status, output = self.kit("manifest", *self._named, "-o", str(folder))
+        if status:
+            raise MilvusKitError(f"no manifest: {output[-2000:]}", seen=status)
+        return folder
+
+    def manifests_differ(self, before: Path, after: Path) -> tuple[int, str]:
+        """Run ``milvus-kit manifest diff``; return exit code and output."""
+        return self.kit("manifest", "diff", str(before), str(after))
 
     @property
     def latest(self) -> Path:
         """Return the folder of the run that was made or fetched last."""
-        return (self.folder / "validation" / "latest").resolve()
+        return (self._runs / "latest").resolve()
 
     def answers(self) -> list[str]:
         """Return what the latest run says of what binds the stack: its store, or compute."""
@@ -114,14 +138,20 @@ class Deployment:
             if one["metric"].startswith("storage.share_of")
         ]
 
-    def _kit(self, command: str, *more: str) -> tuple[int, str]:
+    @property
+    def _named(self) -> tuple[str, str]:
+        return "-s", self.stack
+
+    @property
+    def _runs(self) -> Path:
+        return self.folder / "validation"
+
+    def kit(self, command: str, *more: str) -> tuple[int, str]:
+        """Run a command of ``milvus-kit`` as a user would; return exit code and output."""
         kit = Path(sys.executable).with_name("milvus-kit")
-        with self.progress.step(f"milvus-kit {command} -s {self.stack}"):
+        with self.progress.step(f"milvus-kit {command} of {self.stack}"):
             done = subprocess.run(
-                [
-                    *(str(kit), command, "-s", self.stack),
-                    *("--runs", str(self.folder / "validation"), *more),
-                ],
+                [str(kit), command, *more],
                 cwd=self.pulumi.root,
                 env=self.pulumi.environment,
                 stdin=subprocess.DEVNULL,

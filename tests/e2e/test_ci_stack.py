@@ -14,7 +14,8 @@ from pymilvus import MilvusClient
 
 from tests.e2e import against_kubectl, evidence, host, server_side
 from tests.e2e.deployment import Deployment
-from tests.e2e.searching import Searching
+from tests.e2e.searching import NAME, Searching
+from validation.errors import ExitCode
 
 STACK = "ci"
 IMAGES = ("milvus-2.3.3", "milvus-2.3.5", "kit")
@@ -143,9 +144,16 @@ def test_a_changed_setting_replaces_only_the_pods_that_use_it(deployment):
 
 
 @pytest.mark.ends_the_stack
-def test_an_upgrade_under_searches_changes_the_version_and_keeps_the_data(deployment):
+def test_an_upgrade_between_baseline_and_compare_loses_nothing_and_answers_meanwhile(deployment):
     uri = deployment.pulumi.output(STACK, "target")["milvus"]["uri"]
+    base, after = deployment.folder / "upgrade-before", deployment.folder / "upgrade-after"
     with Searching(uri) as searching:
+        # Few rows and the fewest rounds: what the upgrade takes, not the measuring, is the test.
+        rules = str(deployment.pulumi.root / "stacks" / "ci-upgrade.slo.yaml")
+        asked = ("--rules", rules, "--rows", "2000", "--dim", "32")
+        status, output = deployment.baseline("-o", str(base), *asked)
+        # By how busy this machine is, it may say that latencies could not be told apart.
+        assert status in {ExitCode.PASS, ExitCode.INCONCLUSIVE}, output[-3000:]
         deployment.edit(lambda config: config["milvus-kit:milvus"].update(version="2.3.5"))
         start = time.monotonic()
         deployment.up()
@@ -153,11 +161,30 @@ def test_an_upgrade_under_searches_changes_the_version_and_keeps_the_data(deploy
         # The rows were written before the upgrade, and each search knows which one is nearest.
         seconds = searching.answers_since(ready, 120)
         gap = searching.longest_gap(start)
+        status, output = deployment.compare(base, "-o", str(after))
+        assert status == ExitCode.PASS, output[-3000:]
+        gates = _gates(after)
+        assert all(gates[name] == {"pass"} for name in ("data", "answers", "requests", "recall"))
+        assert "fail" not in gates["slowdown"]
+        # A row of a user's that is gone is named, and nothing passes any more.
+        searching.client.delete(NAME, ids=[17])
+        status, output = deployment.manifests_differ(base / "manifest", deployment.manifest("lost"))
+        assert status == ExitCode.FAIL, output[-3000:]
+        assert f"{NAME}, partition _default: 1 rows are missing; first keys: 17" in output
     deployment.progress.say(
         f"upgrade: right answers {seconds:.1f} s after `up`; none for {gap:.1f} s in between"
     )
     assert any(image.endswith(":v2.3.5") for image in _images(deployment))
     assert not any(image.endswith(":v2.3.3") for image in _images(deployment))
+
+
+def _gates(folder: Path) -> dict[str, set[str]]:
+    """Return the outcomes of each rule's gates."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    found: dict[str, set[str]] = {}
+    for gate in results["gates"]:
+        found.setdefault(gate["gate"], set()).add(gate["outcome"])
+    return found
 
 
 @pytest.mark.ends_the_stack

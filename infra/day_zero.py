@@ -1,8 +1,9 @@
 """What is decided on the first day: a later change of it would lose data, so preview refuses it.
 
-Milvus cannot change the type of its log in an upgrade, finds nothing under another bucket or root
-path, and does not go back from a new major or minor version to an older one; etcd does not become
-larger by being declared larger, and volumes do not follow their claims. The facts of the first day
+Milvus cannot change the type of its log in an upgrade (`log_change` says when it can), finds
+nothing under another bucket or root path, and does not go back from a new major or minor version to
+an older one; etcd does not become larger by being declared larger, and volumes do not follow their
+claims. The facts of the first day
 are kept in a resource of their own, and each `preview` compares them with the settings.
 """
 
@@ -21,12 +22,14 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from infra import log_change
 from infra.milvus.roles.topology import refuse_unsupported
 from infra.provider import Provider
 from infra.settings import Settings
 from infra.settings.model import Volume
 from infra.settings.services import Kafka, Pulsar, Woodpecker
 from infra.settings.storage import Minio
+from validation.common.resources import in_stacks
 from validation.errors import ConfigurationError
 
 _BACK = "go back to the earlier value"
@@ -69,8 +72,7 @@ _CLAIMS = (
 FACTS = {
     "log": Fact(
         "log.type",
-        "a running Milvus is not given another log by its settings; rows that are only in the old"
-        " one would be lost",
+        "another Kafka does not hold what is only in the earlier one, which would be lost",
     ),
     "topics": Fact("log.namespace", "Milvus finds nothing in another tenant or namespace"),
     "bucket": Fact("storage.bucket", "Milvus finds nothing in another bucket"),
@@ -127,7 +129,7 @@ class DayZeroProvider(Provider):
         """Refuse what cannot be changed, unless the settings accept it."""
         # Heeded once and not kept: it is no fact, and its absence later is no change.
         accepted = news.get("accept") or []
-        kept = {name: value for name, value in news.items() if name != "accept"}
+        kept = {name: value for name, value in news.items() if name not in {"accept", "switched"}}
         failures = [
             CheckFailure(
                 name,
@@ -136,7 +138,9 @@ class DayZeroProvider(Provider):
             )
             for name, fact in FACTS.items()
             if fact.key not in accepted and _changed(_olds.get(name), kept[name])
+            if name != "log" or not log_change.is_another_type(_olds[name], kept[name])
         ]
+        failures += _log_refused(_olds, kept, news.get("switched"))
         if "version" in _olds and VERSION not in accepted:
             failures += _refused(_olds["version"], kept["version"])
         return CheckResult(kept, failures)
@@ -166,6 +170,18 @@ def _changed(old: str | None, new: str) -> bool:
     return new not in {old, f"{old}-create", f"{old}-adopt"}
 
 
+def _log_refused(
+    olds: dict[str, Any], news: dict[str, Any], switched: dict[str, Any] | None
+) -> list[CheckFailure]:
+    """Return why a running Milvus is not given another type of log, if it is not."""
+    old, new = olds.get("log"), news["log"]
+    if not (old and _changed(old, new) and log_change.is_another_type(old, new)):
+        return []
+    reason = log_change.refused(olds, news, switched)
+    key = FACTS["log"].key
+    return [CheckFailure("log", f"{key} (was {old!r}, now {new!r}): {reason}")] if reason else []
+
+
 def _refused(old: str, new: str) -> list[CheckFailure]:
     """Return why a running version cannot become another, if it cannot."""
     if _line(new) < _line(old):
@@ -188,4 +204,9 @@ class DayZero(Resource, name="DayZero"):
 
     def __init__(self, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         props: dict[str, Any] = {**facts(settings), "accept": list(settings.migration.accept)}
+        if settings.migration.log_switch:
+            from validation.upgrade import recorded  # noqa: PLC0415  (seldom needed)
+
+            record = recorded.of_stack(in_stacks(settings.migration.log_switch), pulumi.get_stack())
+            props["switched"] = {name: getattr(record, name) for name in ("was", "now", "server")}
         super().__init__(DayZeroProvider(), "day-zero", props, opts)

@@ -296,3 +296,9 @@ class Migration(Section):
         default=(),
         description="keys whose change is not refused; remove them after one `pulumi up`",
     )
+    log_switch: str | None = Field(
+        default=None,
+        description="record of `milvus-kit switch-log`, beside the stack's file: log.type may"
+        " become what Milvus (3.0 and later) was proved to have gone over to; remove it after one"
+        " `pulumi up`",
+    )

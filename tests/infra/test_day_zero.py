@@ -6,6 +6,8 @@ import pytest
 from declaring import DEV, PROD, STANDALONE, changed, declare, settings_of
 
 from infra.day_zero import FACTS, DayZeroProvider, facts
+from validation.errors import ConfigurationError
+from validation.upgrade import recorded
 
 
 def failures(olds, news):
@@ -82,13 +84,14 @@ def test_version_goes_forward_and_back_only_within_a_release_line(old, new, refu
 
 
 KAFKA = {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"], "tls": True}
+EMBEDDED = {"type": "woodpecker", "mode": "embedded"}
+ROCKSMQ = {"type": "rocksmq"}
+MILVUS_3 = {"version": "3.0.5", "mode": "standalone", "dataVolume": {"size": "10Gi"}}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ({"type": "woodpecker", "mode": "embedded"}, KAFKA, "log.type"),
-        ({"type": "woodpecker", "mode": "embedded"}, {"type": "rocksmq"}, "log.type"),
         ({"type": "kafka", "mode": "create"}, KAFKA, "log.type"),
         (
             {"type": "pulsar", "host": "p"},
@@ -97,9 +100,8 @@ KAFKA = {"type": "kafka", "mode": "adopt", "brokers": ["k:9092"], "tls": True}
         ),
     ],
 )
-def test_another_log_is_refused_until_the_rows_are_said_to_be_there(old, new, key):
-    milvus = {"version": "3.0.5", "mode": "standalone", "dataVolume": {"size": "10Gi"}}
-    document = DEV | {"milvus": milvus}
+def test_another_place_of_a_log_is_refused_until_the_rows_are_said_to_be_there(old, new, key):
+    document = DEV | {"milvus": MILVUS_3}
     olds, news = (facts(settings_of(document | {"log": log})) for log in (old, new))
     ((_, reason),) = failures(olds, news)
     assert f"add {key} to migration.accept for one `pulumi up`" in reason
@@ -108,6 +110,81 @@ def test_another_log_is_refused_until_the_rows_are_said_to_be_there(old, new, ke
     found = DayZeroProvider().check(olds, news | accepted)
     assert found.failures == []
     assert "accept" not in found.inputs  # heeded once, not kept
+
+
+def of_logs(old, new, *versions):
+    """The facts before and after, for the same version of Milvus or for two."""
+    was, now = versions if len(versions) == 2 else versions * 2
+    olds = facts(settings_of(DEV)) | {"log": old, "version": was}
+    return olds, olds | {"log": new, "version": now}
+
+
+SWITCHED = {"was": "rocksmq", "now": "woodpecker-embedded", "server": "v3.0.5"}
+
+
+@pytest.mark.parametrize(
+    ("logs", "switched", "why"),
+    [
+        # For what came before 3.0 the refusal stays, whatever is accepted or recorded.
+        (("rocksmq", "woodpecker-embedded", "2.6.20"), SWITCHED, "Milvus 2.6.20 has no way"),
+        (("kafka-adopt", "pulsar", "2.5.27"), None, "Milvus 2.5.27 has no way to another log"),
+        # Never together with an upgrade.
+        (
+            ("rocksmq", "woodpecker-embedded", "3.0.4", "3.0.5"),
+            SWITCHED,
+            "together with another version (was 3.0.4, now 3.0.5)",
+        ),
+        # One hop.
+        (("kafka-adopt", "pulsar", "3.0.5"), SWITCHED, "from RocksMQ, Kafka or Pulsar to embedded"),
+        (("woodpecker-embedded", "kafka-adopt", "3.0.5"), SWITCHED, "to embedded Woodpecker"),
+        (("woodpecker-embedded", "woodpecker-service", "3.0.5"), None, "to embedded Woodpecker"),
+        (("rocksmq", "woodpecker-service", "3.0.5"), SWITCHED, "to embedded Woodpecker"),
+        # Manifests before and after.
+        (("rocksmq", "woodpecker-embedded", "3.0.5"), None, "run `milvus-kit switch-log`"),
+        (
+            ("kafka-create", "woodpecker-embedded", "3.0.5"),
+            SWITCHED,
+            "is of another switch: another log was left (rocksmq, not kafka)",
+        ),
+        (
+            ("rocksmq", "woodpecker-embedded", "3.0.4"),
+            SWITCHED,
+            "is of another switch: another version was running (3.0.5, not 3.0.4)",
+        ),
+    ],
+)
+def test_another_type_of_log_is_refused_with_the_reason(logs, switched, why):
+    olds, news = of_logs(*logs)
+    for accept in ([], ["log.type"]):
+        given = news | {"accept": accept} | ({"switched": switched} if switched else {})
+        reasons = dict(failures(olds, given))
+        assert why in reasons["log"]
+        assert (
+            "go back to the earlier value" in reasons["log"] or "name the record" in reasons["log"]
+        )
+
+
+@pytest.mark.parametrize("old", ["rocksmq", "kafka-adopt", "kafka-create", "kafka", "pulsar"])
+def test_a_log_that_was_switched_and_proved_is_followed_once(old):
+    olds, news = of_logs(old, "woodpecker-embedded", "3.0.5")
+    found = DayZeroProvider().check(olds, news | {"switched": SWITCHED | {"was": old}})
+    assert found.failures == []
+    assert "switched" not in found.inputs
+
+
+@pytest.mark.parametrize("target", ["test", "other"])
+def test_the_record_is_read_beside_the_stack_and_must_be_its_own(tmp_path, target):
+    path = tmp_path / "switched.json"
+    read = {"before": "a", "after": "b", "collections": 1, "rows": 1}
+    recorded.Record.model_validate({"target": target, **SWITCHED, **read}).save(path)
+    named = {"logSwitch": str(path)}
+    document = DEV | {"milvus": MILVUS_3, "log": EMBEDDED, "migration": named}
+    if target == "test":
+        (made,) = declare(document).of("DayZero").values()
+        assert made.inputs["switched"] == SWITCHED
+    else:
+        with pytest.raises(ConfigurationError, match="is of another stack"):
+            declare(document)
 
 
 def test_what_is_accepted_says_nothing_about_the_rest():

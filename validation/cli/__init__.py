@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "validation.cli.upgrade.compare",
     "backup": "validation.cli.upgrade.backup",
     "restore": "validation.cli.upgrade.restore",
+    "switch-log": "validation.cli.upgrade.switch_log",
     "report": "validation.cli.evidence.report",
     "history": "validation.cli.evidence.history",
     "transfer": "validation.cli.evidence.transfer",

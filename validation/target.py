@@ -337,6 +337,9 @@ class Target(_Part):
     storage: Storage | None = None
     restart: Restart | None = None
     kubernetes: Kubernetes | None = None
+    state_file: Path | None = Field(
+        default=None, description="what Pulumi knows of it, as `pulumi stack export` writes it"
+    )
     hosts: tuple[Host, ...] = Field(default=(), description="machines that it runs on")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the report must know")
     rules: Path | None = Field(

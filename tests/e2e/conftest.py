@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 _NEIGHBOURS = {
     "test_breaks.py": "test_ci_cluster_stack.py",
     "test_ci_prod_stack.py": "test_ci_cluster_stack.py",
+    "test_hosts_looked_at.py": "test_two_nodes.py",
     "test_hosts_refused.py": "test_two_nodes.py",
 }
 """Modules that run right before another, which then uses the same cluster or the same hosts."""

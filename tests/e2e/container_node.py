@@ -136,7 +136,7 @@ def remove(name: str) -> None:
     for group in groups:
         for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()
-    _remove_link(_link(name))
+    _remove_link(link(name))
     shutil.rmtree(FOLDER / name)
     for folder in (FOLDER, FOLDER.parent):
         if not any(folder.iterdir()):
@@ -157,7 +157,7 @@ def leftovers(names: Sequence[str]) -> list[str]:
     """Return what is still here of containers: cgroups, interfaces, files."""
     found = [f"cgroup {group}" for name in names for group in _groups(name)]
     links = _ip("-o", "link", "show")
-    found += [f"interface {one}" for one in (BRIDGE, *map(_link, names)) if f" {one}" in links]
+    found += [f"interface {one}" for one in (BRIDGE, *map(link, names)) if f" {one}" in links]
     return found + [f"file {FOLDER}"] * FOLDER.exists()
 
 
@@ -173,15 +173,15 @@ def _bridge() -> None:
 
 def _connect(node: ContainerNode, process: subprocess.Popen[bytes]) -> None:
     """Give the container its network and wait for sshd."""
-    link, own = _link(node.name), FOLDER / node.name
+    device, own = link(node.name), FOLDER / node.name
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + _SECONDS
     connected = False
     while process.poll() is None and time.monotonic() < deadline:
         first = children.read_text(encoding="utf-8").split()
         if first and not connected and _is_apart(first[0]):
-            _ip("link", "add", link, "type", "veth", "peer", "eth0", "netns", first[0])
-            _ip("link", "set", link, "master", BRIDGE, "up")
+            _ip("link", "add", device, "type", "veth", "peer", "eth0", "netns", first[0])
+            _ip("link", "set", device, "master", BRIDGE, "up")
             record = json.dumps({"pid": int(first[0]), "since": time.time()})
             (own / "record.json").write_text(record, encoding="utf-8")
             connected = True
@@ -219,7 +219,8 @@ def _members(group: Path) -> set[int]:
     }
 
 
-def _link(name: str) -> str:
+def link(name: str) -> str:
+    """Return this machine's end of a container's interface."""
     return f"mkn-{name}"[:15]  # no interface may have a longer name
 
 

@@ -18,6 +18,7 @@ _PACKAGES = (
     "ipset",
     "iproute2",
     "iptables",
+    "iputils-ping",
     "kmod",
     "mount",
     "nftables",

@@ -15,11 +15,18 @@ from pymilvus import MilvusClient
 from tests.e2e import against_kubectl, evidence, host, server_side
 from tests.e2e.deployment import Deployment
 from tests.e2e.searching import NAME, Searching
+from tests.waiting import eventually
+from validation import target as targets
+from validation.declared.cluster import differences
 from validation.errors import ExitCode
+from validation.security import leaks, namespace
+from validation.security.act import behind
+from validation.target import Target
 
 STACK = "ci"
 IMAGES = ("milvus-2.3.3", "milvus-2.3.5", "kit")
 NAMESPACE = "milvus-ci"
+NODE = "ci-node"
 JOB = "milvus-validation"
 pytestmark = pytest.mark.timeout(1500)
 
@@ -107,6 +114,58 @@ def test_validation_from_outside_passes(deployment):
         assert "validation.enabled" in answer
 
 
+def _by_machine(deployment, metric: str) -> dict[str, dict]:
+    """Return what the latest run made of a metric, by machine."""
+    results = json.loads((deployment.latest / "results.json").read_text(encoding="utf-8"))
+    found = [one for one in results["gates"] if one["rule"]["metric"] == metric]
+    return {one["labels"].get("machine", ""): one for one in found}
+
+
+def test_that_run_looked_at_the_node_and_into_the_pod_of_milvus(deployment):
+    machines = {NODE, "milvus-standalone-0"}
+    for metric in ("hosts.unfit", "hosts.clock_off"):
+        found = _by_machine(deployment, metric)
+        assert found.keys() == machines
+        assert {one["outcome"] for one in found.values()} == {"pass"}, found
+    # Milvus's own way to its store; the node has another one, which ends on this machine.
+    lost = _by_machine(deployment, "hosts.store_lost")["milvus-standalone-0"]
+    assert lost["outcome"] == "pass", lost
+
+
+def test_that_run_looked_for_secrets_in_the_namespace_and_the_state(deployment):
+    results = json.loads((deployment.latest / "results.json").read_text(encoding="utf-8"))
+    (seen,) = (one for one in results["observations"] if one["metric"] == "security.secrets_found")
+    (gate,) = _by_machine(deployment, "security.secrets_found").values()
+    assert gate["outcome"] == "pass", gate
+    assert seen["evidence"]["unread"] == []
+    target = _target(deployment)
+    secrets = leaks.secrets_of(target)
+    assert seen["evidence"]["looked_for"] == sorted(secrets)
+    assert target.kubernetes is not None
+    names = {name for name, _ in namespace.places(target.kubernetes)}
+    pods = ("etcd-0", "minio-0", "milvus-standalone-0")
+    assert {f"pod {name}" for name in pods} < names
+    assert any(name.startswith("log of milvus-standalone-0/") for name in names)
+
+
+def test_a_secret_that_stands_in_a_config_map_is_found(deployment):
+    target = _target(deployment)
+    assert target.kubernetes is not None
+    secrets = leaks.secrets_of(target)
+    planted = f"--from-literal=key={secrets['storage.secret_key']}"
+    made = deployment.kubectl("create", "configmap", "planted", planted, "-n", NAMESPACE)
+    assert made.returncode == 0, made.stderr
+    try:
+        found = leaks.searched(secrets, namespace.places(target.kubernetes))
+    finally:
+        deployment.kubectl("delete", "configmap", "planted", "-n", NAMESPACE)
+    assert found.found == ["storage.secret_key in ConfigMap planted"]
+
+
+def _target(deployment) -> Target:
+    return targets.parse(deployment.pulumi.output(STACK, "target"), source=STACK)
+
+
 def test_a_second_update_changes_nothing(deployment):
     before = _pods(deployment)
     assert deployment.changes() == {}
@@ -115,10 +174,27 @@ def test_a_second_update_changes_nothing(deployment):
     assert _pods(deployment) == before
 
 
-def test_a_deleted_object_is_found_and_made_again(deployment):
-    deployment.kubectl("delete", "service", "milvus", "-n", NAMESPACE)
+def test_a_deleted_object_and_changed_ones_are_named_as_drift_and_made_again(deployment):
+    declared = _target(deployment).kubernetes
+    assert declared is not None
+    assert behind(differences(declared)) == ""
+    own = ("-n", NAMESPACE, "statefulset/milvus-standalone")
+    text = {"data": {"user.yaml": "quotaAndLimits: {enabled: false}"}}
+    for change in (
+        ("scale", *own, "--replicas=0"),
+        ("set", "image", *own, "milvus=nowhere/milvus:v0"),
+        ("patch", "configmap", "milvus-standalone", "-n", NAMESPACE, "-p", json.dumps(text)),
+        ("delete", "service", "milvus", "-n", NAMESPACE),
+    ):
+        done = deployment.kubectl(*change)
+        assert done.returncode == 0, done.stderr
+    said = behind(differences(declared))
+    assert "milvus-standalone: replicas: declared 1, found 0" in said
+    assert "found nowhere/milvus:v0" in said
+    assert "milvus-standalone: files of its ConfigMap: declared " in said
     deployment.up("--refresh")
     assert deployment.changes() == {}
+    eventually(lambda: behind(differences(declared)) == "", seconds=60)
     client = MilvusClient(deployment.pulumi.output(STACK, "target")["milvus"]["uri"])
     assert str(client.get_server_version()).startswith("v2.3.3")
     client.close()

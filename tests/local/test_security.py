@@ -13,7 +13,7 @@ from validation.local.stack import EmbeddedStack
 from validation.milvus.connection import connect
 from validation.runs.profiles import profile_named
 from validation.s3.client import boto as store
-from validation.security import store_key, tls
+from validation.security import leftovers, rights, store_key, tls
 from validation.selftest.bench import Bench, proxied
 from validation.selftest.fault import Fault
 from validation.selftest.faults import FAULTS
@@ -61,6 +61,28 @@ def test_a_stack_with_tls_and_users_passes(place, tmp_path):
         assert sorted(connection.client.list_roles()) == ["admin", "public"]
         assert connection.client.list_collections() == []
         assert connection.client.list_databases() == ["default"]
+
+
+def test_what_a_killed_run_left_of_its_reader_is_dropped_and_nothing_else(place):
+    with connect(place.target) as connection:
+        client = connection.client
+        left = rights.reader(connection, "killed")
+        with left as given:  # as long as it runs, all of it is there
+            client.create_user("mk_user_of_mine", "S3cret-of-mine", timeout=20)
+            said = [*leftovers.dropped(connection)]
+            assert said[:2] == [f"dropped user {given.name}", f"dropped role {given.role}"]
+            assert said[2:] == [f"dropped database {given.database}"]
+            assert sorted(client.list_users()) == ["mk_user_of_mine", "root"]
+            assert sorted(client.list_roles()) == ["admin", "public"]
+            assert client.list_databases() == ["default"]
+            client.create_database(given.database, timeout=20)
+            mine = connection.target.milvus.model_copy(update={"database": given.database})
+            with connect(connection.target.model_copy(update={"milvus": mine})) as there:
+                there.client.create_collection("mine", dimension=4, timeout=20)
+                (said,) = leftovers.dropped(connection)
+                assert said.endswith("collections in it that this kit did not make: mine")
+                there.client.drop_collection("mine", timeout=20)
+        client.drop_user("mk_user_of_mine", timeout=20)
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)

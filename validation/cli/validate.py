@@ -49,7 +49,9 @@ def command(
     from validation.runs import session
     from validation.runs.stack_output import target_given
 
-    with target_given(target, stack, command="validate", wanted="say what to validate") as found:
+    with target_given(
+        target, stack, command="validate", wanted="say what to validate", state=True
+    ) as found:
         return session.validate(
             found,
             session.Choices(

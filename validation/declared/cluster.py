@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from validation.declared.drift import compared
@@ -12,6 +14,10 @@ from validation.security.act import Act
 from validation.target import Kubernetes, Workload
 
 _SECONDS = 20
+_PIECE = 1 << 16
+_ABSENT = frozenset({http.HTTPStatus.NOT_FOUND})
+_NO_LOG = _ABSENT | {http.HTTPStatus.BAD_REQUEST}
+"""How a log is answered of a container that has not begun, or of none before it."""
 
 
 class Objects:
@@ -33,16 +39,32 @@ class Objects:
         """Return a workload's ConfigMap; None if there is none."""
         return _asked(self._client, f"/api/v1{self._at}/configmaps/{one.name}")
 
+    def all(self, kind: str, **query: str) -> list[Any]:
+        """Return all objects of a core kind, such as ``pods``, in the namespace."""
+        listed = _asked(self._client, f"/api/v1{self._at}/{kind}", **query) or {}
+        return listed.get("items") or []
+
+    def log(self, pod: str, container: str, *, previous: bool) -> Iterator[bytes]:
+        """Yield what a container has written, or the one before it; nothing if there is none.
+
+        Raises:
+            MeasurementError: It may not be read, or not to its end.
+        """
+        query = {"container": container, "previous": str(previous).lower()}
+        path = f"/api/v1{self._at}/pods/{pod}/log"
+        with _opened(self._client, path, query, absent=_NO_LOG) as answer:
+            if answer is not None:
+                yield from answer.response.stream(_PIECE)
+
     def pods(self, live: Any) -> list[Any]:
         """Return the pods of a workload's object, without those that have ended or are about to."""
         if live is None:
             return []
         labels = live["spec"]["selector"]["matchLabels"]
         wanted = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        listed = _asked(self._client, f"/api/v1{self._at}/pods", labelSelector=wanted) or {}
         return [
             pod
-            for pod in listed.get("items") or []
+            for pod in self.all("pods", labelSelector=wanted)
             if "deletionTimestamp" not in pod["metadata"]
             and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
         ]
@@ -84,6 +106,15 @@ def _asked(client: Any, path: str, **query: str) -> Any:
     Raises:
         MeasurementError: It is refused, or nothing answers.
     """
+    with _opened(client, path, query) as answer:
+        return None if answer is None else json.loads(answer.read())
+
+
+@contextmanager
+def _opened(
+    client: Any, path: str, query: Mapping[str, str], *, absent: frozenset[int] = _ABSENT
+) -> Iterator[Any]:
+    """Yield the answer to a GET before it is read; None if there is no such object."""
     from kubernetes.client.exceptions import ApiException  # noqa: PLC0415  (half a second)
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -91,16 +122,19 @@ def _asked(client: Any, path: str, **query: str) -> Any:
         "GET",
         path,
         query_params=[*query.items()],
-        header_params={"Accept": "application/json"},
+        header_params={"Accept": "application/json, */*"},
         auth_settings=["BearerToken"],
     )
     try:
         answer = client.call_api(*request, _request_timeout=_SECONDS)
-        body = answer.read()
-        if answer.status == http.HTTPStatus.NOT_FOUND:
-            return None
-        if answer.status != http.HTTPStatus.OK:
-            raise MeasurementError(f"{path} may not be read: HTTP {answer.status}")
-        return json.loads(body)
+        try:
+            if answer.status in absent:
+                yield None
+            elif answer.status != http.HTTPStatus.OK:
+                raise MeasurementError(f"{path} may not be read: HTTP {answer.status}")
+            else:
+                yield answer
+        finally:
+            answer.response.release_conn()
     except (ApiException, HTTPError, OSError, ValueError) as error:
         raise MeasurementError(f"the API server does not answer: {type(error).__name__}") from None

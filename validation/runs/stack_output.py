@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 120
 
 @contextmanager
 def target_given(
-    file: Path | None, stack: str | None, *, command: str, wanted: str
+    file: Path | None, stack: str | None, *, command: str, wanted: str, state: bool = False
 ) -> Iterator[Target]:
     """Yield the target that a command was given: by ``--target``, or by ``--stack``.
 
@@ -30,6 +30,7 @@ def target_given(
         stack: Name of the stack whose output it is.
         command: The command's name, for the error.
         wanted: What has to be said, for the error.
+        state: Whether the stack's state is wanted too, as `Target.state_file`.
 
     Raises:
         UsageError: Not exactly one of them was given.
@@ -42,18 +43,19 @@ def target_given(
             where=f"milvus-kit {command}",
             remedy="give --target FILE or -s STACK, one of them",
         )
-    with target_of_stack(stack) if stack else nullcontext(load(file or Path())) as found:
+    with target_of_stack(stack, state=state) if stack else nullcontext(load(file or Path())) as found:
         yield found
 
 
 @contextmanager
-def target_of_stack(stack: str) -> Iterator[Target]:
+def target_of_stack(stack: str, *, state: bool = False) -> Iterator[Target]:
     """Yield a stack's target while its secrets lie in files that only this user can read.
 
     The files are removed at the end: a target that holds secrets itself is never written down.
 
     Args:
         stack: Name of the stack, as for ``pulumi -s``; its Pulumi.yaml is in the current folder.
+        state: Whether its state is wanted too, as `Target.state_file`; secrets in it are encrypted.
 
     Raises:
         MissingToolError: There is no Pulumi CLI.
@@ -62,10 +64,28 @@ def target_of_stack(stack: str) -> Iterator[Target]:
     document = _output(stack)
     with TemporaryDirectory(prefix="milvus-kit-") as folder:
         parsed = parse(_in_files(document, Path(folder)), source=f"output {OUTPUT} of {stack}")
+        if state:
+            exported = Path(folder, "state")
+            exported.write_text(_pulumi(stack, "stack", "export"), encoding="utf-8")
+            parsed = parsed.model_copy(update={"state_file": exported})
         yield parsed
 
 
 def _output(stack: str) -> Any:
+    said = _pulumi(stack, "stack", "output", OUTPUT, "--json", "--show-secrets")
+    try:
+        return json.loads(said)
+    except json.JSONDecodeError:
+        raise ConfigurationError(
+            f"the output {OUTPUT} is not JSON",
+            where=f"stack {stack}",
+            remedy=f"see what `pulumi stack output {OUTPUT} --json -s {stack}` says; it may be an"
+            " older Pulumi CLI",
+        ) from None
+
+
+def _pulumi(stack: str, *command: str) -> str:
+    """Return what a command of Pulumi's says about a stack."""
     pulumi = shutil.which("pulumi")
     if pulumi is None:
         raise MissingToolError(
@@ -73,9 +93,8 @@ def _output(stack: str) -> Any:
             where=f"stack {stack}",
             remedy="install Pulumi, or give the target document itself with --target",
         )
-    command = [pulumi, "stack", "output", OUTPUT, "--json", "--show-secrets", "--stack", stack]
     done = subprocess.run(
-        [*command, "--non-interactive"],
+        [pulumi, *command, "--stack", stack, "--non-interactive"],
         env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
         capture_output=True,
         text=True,
@@ -89,15 +108,7 @@ def _output(stack: str) -> Any:
             where=f"stack {stack} in {Path.cwd()}",
             remedy=f"run `pulumi up -s {stack}` first, from the folder with Pulumi.yaml",
         )
-    try:
-        return json.loads(done.stdout)
-    except json.JSONDecodeError:
-        raise ConfigurationError(
-            f"the output {OUTPUT} is not JSON",
-            where=f"stack {stack}",
-            remedy=f"see what `pulumi stack output {OUTPUT} --json -s {stack}` says; it may be an"
-            " older Pulumi CLI",
-        ) from None
+    return done.stdout
 
 
 def _in_files(part: Any, folder: Path, name: str = OUTPUT) -> Any:

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import yaml
 
-from validation.errors import ConfigurationError
+from validation.errors import ConfigurationError, MilvusKitError
 from validation.s3.client.endpoint import keys_of
+from validation.security import namespace
 from validation.target import SecretRef, Target
 
 _SHORTEST = 6
@@ -146,6 +147,9 @@ def searched(
         except OSError as error:
             result.unread.append(f"{place}: {error.strerror}")
             continue
+        except MilvusKitError as error:
+            result.unread.append(f"{place}: {error.what}")
+            continue
         result.places += 1
         result.found += [f"{name} in {place}" for name in sorted(seen)]
     return result
@@ -158,7 +162,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def places(target: Target, run: Path) -> Iterator[tuple[str, Iterable[bytes] | Path]]:
-    """Yield where no secret of a target may stand, as far as this host can tell.
+    """Yield where no secret of a target may stand, as far as can be told from this host.
 
     Args:
         target: The deployment; the files of an embedded stack are on this host.
@@ -172,6 +176,10 @@ def places(target: Target, run: Path) -> Iterator[tuple[str, Iterable[bytes] | P
             yield from _files(stack / name, f"stack {name}")
         yield "stack state", how.state_file
         yield "stack target", stack / "target.yaml"
+    if target.kubernetes is not None:
+        yield from namespace.places(target.kubernetes)
+    if target.state_file is not None:
+        yield "state of the deployment", target.state_file
     yield from _arguments()
 
 

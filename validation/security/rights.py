@@ -20,7 +20,9 @@ from validation.milvus.ownership import Mark, claim, collection_name, drop_ours
 from validation.milvus.wire import Endpoint
 from validation.security.act import Act, answer_to
 
-_SECONDS = 20
+SECONDS = 20
+KINDS = ("role", "user", "database")
+"""What is made besides collections; each is named ``mk_KIND_`` and eight hexadecimal digits."""
 SPREAD_SECONDS = 90
 """How long a server may take to tell its proxies of a grant; 2.3.5 took up to 50."""
 
@@ -55,7 +57,7 @@ def reader(connection: Connection, run: str) -> Iterator[Reader]:
     """
     client, word = connection.client, secrets.token_urlsafe(18)
     short = secrets.token_hex(4)
-    role, user, database = (f"mk_{kind}_{short}" for kind in ("role", "user", "database"))
+    role, user, database = (f"mk_{kind}_{short}" for kind in KINDS)
     own, others = (collection_name(run, kind, short) for kind in ("own", "others"))
     granted = [("Collection", right, own) for right in ("Query", "Search")]
     with contextlib.ExitStack() as undo:
@@ -83,34 +85,34 @@ def reader(connection: Connection, run: str) -> Iterator[Reader]:
             )
         made(
             f"create database {database}",
-            lambda: client.create_database(database, timeout=_SECONDS),
-            lambda: client.drop_database(database, timeout=_SECONDS),
+            lambda: client.create_database(database, timeout=SECONDS),
+            lambda: client.drop_database(database, timeout=SECONDS),
         )
         made(
             f"create {own} in {database}",
             lambda: _create(there().client, own, Mark(run, "security").description()),
-            lambda: there().client.drop_collection(own, timeout=_SECONDS),
+            lambda: there().client.drop_collection(own, timeout=SECONDS),
         )
         made(
             f"create role {role}",
-            lambda: client.create_role(role, timeout=_SECONDS),
-            lambda: client.drop_role(role, timeout=_SECONDS),
+            lambda: client.create_role(role, timeout=SECONDS),
+            lambda: client.drop_role(role, timeout=SECONDS),
         )
         for one in granted:
             made(
                 f"grant {one[1]}",
-                lambda one=one: client.grant_privilege(role, *one, timeout=_SECONDS),
-                lambda one=one: client.revoke_privilege(role, *one, timeout=_SECONDS),
+                lambda one=one: client.grant_privilege(role, *one, timeout=SECONDS),
+                lambda one=one: client.revoke_privilege(role, *one, timeout=SECONDS),
             )
         made(
             f"create user {user}",
-            lambda: client.create_user(user, word, timeout=_SECONDS),
-            lambda: client.drop_user(user, timeout=_SECONDS),
+            lambda: client.create_user(user, word, timeout=SECONDS),
+            lambda: client.drop_user(user, timeout=SECONDS),
         )
         made(
             f"give {user} its role",
-            lambda: client.grant_role(user, role, timeout=_SECONDS),
-            lambda: client.revoke_role(user, role, timeout=_SECONDS),
+            lambda: client.grant_role(user, role, timeout=SECONDS),
+            lambda: client.revoke_role(user, role, timeout=SECONDS),
         )
         theirs = dataclasses.replace(connection.endpoint, token=f"{user}:{word}")
         yield Reader(user, role, theirs, own, others, database)
@@ -128,7 +130,7 @@ def _create(client: Any, name: str, description: str) -> None:
     schema = client.create_schema(description=description)
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=4)
-    client.create_collection(name, schema=schema, timeout=_SECONDS)
+    client.create_collection(name, schema=schema, timeout=SECONDS)
 
 
 def tried(given: Reader) -> tuple[bool, list[Act]]:
@@ -194,7 +196,7 @@ def _called(method: Any, request: Any, headers: Any) -> None:
     """Call; raise a refusal that came as a status inside an answer."""
     from pymilvus.exceptions import MilvusException  # noqa: PLC0415  (slow to import)
 
-    answer = method(request, metadata=headers, timeout=_SECONDS)
+    answer = method(request, metadata=headers, timeout=SECONDS)
     status = getattr(answer, "status", answer)
     code = getattr(status, "code", 0) or getattr(status, "error_code", 0)
     if code:

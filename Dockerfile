@@ -17,7 +17,7 @@ RUN python -m venv /opt/tools \
     done
 RUN /opt/tools/bin/uv pip compile pyproject.toml --constraint requirements.lock \
       --generate-hashes --quiet --output-file runtime.lock \
- && python -m venv /opt/milvus-kit \
+ && python -m venv --without-pip /opt/milvus-kit \
  && /opt/tools/bin/uv pip install --quiet --compile-bytecode --python /opt/milvus-kit/bin/python \
       --require-hashes -r runtime.lock
 # What is inside, for scanners and for the certificates of the runs that this image makes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import subprocess
@@ -12,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e import evidence, host, project
+from tests.e2e import command, evidence, host, project
 from tests.e2e.engine import Engine
 from tests.e2e.toolchain.provide import Toolchain
+from validation.certificate import FILE
 from validation.common.progress import Progress
 from validation.errors import MilvusKitError
 
@@ -123,6 +125,28 @@ class Deployment:
     def manifests_differ(self, before: Path, after: Path) -> tuple[int, str]:
         """Run ``milvus-kit manifest diff``; return exit code and output."""
         return self.kit("manifest", "diff", str(before), str(after))
+
+    def certified(self) -> dict[str, str]:
+        """Certify the latest run, verify its certificate, and return its subjects' SHA-256.
+
+        Raises:
+            MilvusKitError: A command failed.
+        """
+        private, public = (
+            self.folder / name for name in ("certificate.pem", "certificate.pub.pem")
+        )
+        kit = Path(sys.executable).with_name("milvus-kit")
+        for line in (
+            ("openssl", "genpkey", "-algorithm", "ed25519", "-out", private),
+            ("openssl", "pkey", "-in", private, "-pubout", "-out", public),
+            (kit, "certify", self.latest, "--key", private),
+            (kit, "verify", self.latest, "--key", public),
+        ):
+            command.run(line, where=f"certifying {self.latest}", remedy="look at what it said")
+        private.unlink()
+        line = (self.latest / FILE).read_text(encoding="utf-8").splitlines()[0]
+        statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+        return {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
 
     @property
     def latest(self) -> Path:

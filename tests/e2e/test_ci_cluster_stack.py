@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import pytest
 
 from tests.e2e import evidence
 from tests.e2e.deployment import Deployment
+from tests.e2e.images.bundle import kit_file
 from tests.e2e.searching import Searching
 from tests.e2e.site.cluster import cluster, wanted_after
 from tests.waiting import eventually
+from validation.common import image
 
 STACK = "ci-cluster"
 NAMESPACE = "milvus-ci-cluster"
@@ -131,6 +134,14 @@ def test_validation_from_inside_passes_after_the_faults_and_says_what_binds_the_
         assert "unknown for the cold load" not in answer
         assert "query node" not in answer
     deployment.progress.say(answers[0])
+
+
+def test_the_certificate_of_that_run_names_lock_and_bill_of_the_image_that_measured(deployment):
+    subjects = deployment.certified()
+    for name in image.FILES:
+        content = kit_file(f"{image.ROOT}/{image.FOLDER}/{name}")
+        assert subjects[f"milvus-kit:{name}"] == hashlib.sha256(content).hexdigest()
+    assert {"results.json", "report.html"} < set(subjects)
 
 
 def test_destroy_leaves_nothing_on_the_cluster(deployment):

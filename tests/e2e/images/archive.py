@@ -13,15 +13,19 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.e2e import command
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
+"""The first bytes of what zstd compressed."""
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -147,6 +151,50 @@ def write_archive(path: Path, images: Iterable[Image]) -> Path:
             manifest.append(entry)
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode(), there)
     return path
+
+
+def read_file(archive: Path, name: str) -> bytes:
+    """Return a file out of an archive's only image, as its highest layer has it.
+
+    Args:
+        archive: As `write_archive` or a builder writes it.
+        name: Absolute path in the image.
+
+    Raises:
+        KeyError: No layer has it.
+    """
+    with tarfile.open(archive) as packed:
+        manifest = packed.extractfile("manifest.json")
+        assert manifest is not None
+        (image,) = json.load(manifest)
+        for layer in reversed(image["Layers"]):
+            member = packed.getmember(layer)
+            stream = packed.extractfile(
+                f"{Path(layer).parent}/{member.linkname}" if member.issym() else layer
+            )
+            assert stream is not None
+            found = _read_member(stream, name.strip("/"))
+            if found is not None:
+                return found
+    raise KeyError(name)
+
+
+def _read_member(stream: IO[bytes], name: str) -> bytes | None:
+    """Return a file out of a layer, compressed or not; None if it has none of that name."""
+    with tempfile.TemporaryFile() as plain:
+        if stream.read(len(_ZSTD)) == _ZSTD:
+            stream.seek(0)
+            with subprocess.Popen(["zstd", "-dc"], stdin=subprocess.PIPE, stdout=plain) as unpacked:
+                assert unpacked.stdin is not None
+                shutil.copyfileobj(stream, unpacked.stdin)
+        else:
+            stream.seek(0)
+            shutil.copyfileobj(stream, plain)
+        plain.seek(0)
+        with tarfile.open(fileobj=plain) as layer:
+            member = next((one for one in layer if one.name.strip("./") == name), None)
+            file = layer.extractfile(member) if member else None
+            return file.read() if file else None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ from pathlib import Path
 from infra.images import lock
 from infra.milvus.roles import image
 from tests import shipped
-from tests.e2e.images import archive, bases, recipes
+from tests.e2e import host
+from tests.e2e.images import archive, bases, dockerfile, recipes
 from tests.e2e.images.archive import Image
 from tests.e2e.toolchain import parts
 from tests.e2e.toolchain.provide import Toolchain
@@ -28,7 +30,7 @@ def image_archives(tools: Toolchain, progress: Progress) -> Path:
     """Return a folder with every image of the ci stacks, made where it is not in the cache.
 
     There is one archive for what every cluster needs, and one for each thing that only some do; see
-    `chosen`. The kit's own image is made anew each time, from this checkout.
+    `chosen`. The kit's own image is made anew in each run, from this checkout.
     """
     folder = cache_folder() / "images" / _key()
     if not folder.exists():
@@ -38,10 +40,30 @@ def image_archives(tools: Toolchain, progress: Progress) -> Path:
                 for name, images in _archives(tools).items():
                     say(name)
                     archive.write_archive(partial / f"{name}.tar", images)
-    with progress.step("assemble the kit's own image"), tempfile.TemporaryDirectory() as work:
-        own = recipes.kit(Path(work), reference("milvus-kit"))
-        archive.write_archive(folder / "kit.tar", [own])
+    _kit(folder / "kit.tar", progress)
     return folder
+
+
+@functools.cache
+def _kit(path: Path, progress: Progress) -> None:
+    """Write the archive of the kit's own image, once a run.
+
+    The Dockerfile is built where that is wanted, which takes minutes; otherwise what it describes
+    is put together here.
+    """
+    name = reference("milvus-kit")
+    if dockerfile.is_wanted():
+        step = progress.step("build the kit's own image of the Dockerfile")
+        with step, dockerfile.built() as made:
+            made.write(path, name)
+        return
+    with progress.step("assemble the kit's own image"), tempfile.TemporaryDirectory() as work:
+        archive.write_archive(path, [recipes.kit(Path(work), name)])
+
+
+def kit_file(name: str) -> bytes:
+    """Return a file of the kit's own image that the node has imported."""
+    return archive.read_file(host.IMAGES / "kit.tar", name)
 
 
 def chosen(folder: Path, stack: str, wanted: Iterable[str] = EVERY) -> Path:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from packaging.markers import Marker
+
 from infra.milvus.roles.image import facts
 from tests.e2e import command
 from tests.e2e.images import bases
@@ -18,6 +20,8 @@ from validation.common import image
 
 _VERSION = "org.opencontainers.image.version"
 _ROOT = Path(__file__).resolve().parents[3]
+_PIN = r"^([a-z0-9.-]+)(==\S+)(?: ; ([^\\\n]*?))?((?: \\)?(?:\n .*)*)$"
+"""A line of the lock: name, version, for which Python, hashes."""
 # As in the Dockerfile, which a test compares with them.
 KIT_FOLDERS = ("infra", "validation", "stacks", "sample_data")
 KIT_EXTRAS: tuple[str, ...] = ()
@@ -162,7 +166,11 @@ def _bill(work: Path) -> list[Entry]:
     """Return lock and SBOM of what the image holds, made as the Dockerfile makes them."""
     lock, sbom = (work / name for name in image.FILES)
     text = (_ROOT / "requirements.lock").read_text(encoding="utf-8")
-    pinned = dict(re.findall(r"^([a-z0-9.-]+)(?===)(.*(?:\n .*)*)", text, re.MULTILINE))
+    pinned = {
+        name: f"{version}{hashes}"
+        for name, version, marker, hashes in re.findall(_PIN, text, re.MULTILINE)
+        if not marker or Marker(marker).evaluate()
+    }
     names = sorted(bases.closure("milvus-kit", KIT_EXTRAS) - {"milvus-kit"})
     lock.write_text("".join(f"{name}{pinned[name]}\n" for name in names), encoding="utf-8")
     options = ("--short-PURLs", "--output-reproducible", "--pyproject", _ROOT / "pyproject.toml")

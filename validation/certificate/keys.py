@@ -17,6 +17,7 @@ from securesystemslib.signer import (
     CryptoSigner,  # pyright: ignore[reportPrivateImportUsage]
     HSMSigner,  # pyright: ignore[reportPrivateImportUsage]
     Key,  # pyright: ignore[reportPrivateImportUsage]
+    Signature,  # pyright: ignore[reportPrivateImportUsage]
     Signer,  # pyright: ignore[reportPrivateImportUsage]
     SSlibKey,  # pyright: ignore[reportPrivateImportUsage]
 )
@@ -25,6 +26,8 @@ from validation.errors import ConfigurationError, MissingToolError
 
 PASSPHRASE = "MILVUS_KIT_KEY_PASSPHRASE"  # noqa: S105  (the variable's name)
 PIN = "MILVUS_KIT_PKCS11_PIN"
+LIBRARY = "PYKCS11LIB"
+"""The token's library; securesystemslib reads this variable, whose name is another package's."""
 _ENVIRONMENT, _TOKEN = "env:", "hsm:"
 _MAKE = "make one with `openssl genpkey -algorithm ed25519 -out vendor.pem`"
 
@@ -103,16 +106,41 @@ def _on_token(given: str) -> Signer:
             where=given,
             remedy="pip install 'milvus-kit[pkcs11]'",
         ) from None
+    for variable, what in ((LIBRARY, "library, such as libsofthsm2.so"), (PIN, "PIN")):
+        if not os.environ.get(variable):
+            raise _refused(given, f"{variable} is not set", f"set it to the token's {what}")
     try:
-        uri, key = HSMSigner.import_(int(key_id), label)
-        return HSMSigner.from_priv_key_uri(uri, key, lambda _: os.environ.get(PIN, ""))
+        _, key = HSMSigner.import_(int(key_id), label, _pin)
+        return _OnToken(int(key_id), key, _pin, label)
     except (PKCS11Error, ValueError, RuntimeError) as error:
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise _refused(
-            given,
-            f"the token does not give this key ({said})",
-            f"set PKCS11LIB to the token's library and {PIN} to its PIN",
-        ) from None
+        raise _not_given(given, error) from None
+
+
+class _OnToken(HSMSigner):
+    """A key on a token, whose refusal is an error of ours."""
+
+    def sign(self, payload: bytes) -> Signature:
+        """Return the signature of a key that never leaves its token."""
+        from pkcs11.exceptions import PKCS11Error  # noqa: PLC0415  (an extra)
+
+        try:
+            return super().sign(payload)
+        except (PKCS11Error, ValueError, RuntimeError) as error:
+            raise _not_given(f"{_TOKEN}{self.hsm_keyid}?label={self.token_label}", error) from None
+
+
+def _pin(_: str) -> str:
+    return os.environ.get(PIN, "")
+
+
+def _not_given(given: str, error: Exception) -> ConfigurationError:
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return _refused(
+        given,
+        f"the token does not give this key ({said})",
+        f"check KEYID, label, {LIBRARY} (the token's library) and {PIN}; the key must be an EC key,"
+        " P-256 or P-384",
+    )
 
 
 def _refused(where: str, what: str, remedy: str = _MAKE) -> ConfigurationError:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -588,3 +589,11 @@ def test_only_the_kit_of_an_image_tells_of_one(tmp_path, monkeypatch):
     (tmp_path / "build" / "sbom.cdx.json").write_text("{}")
     assert image.digests(code) == {"sbom.cdx.json": hashlib.sha256(b"{}").hexdigest()}
     assert image.digests(tmp_path.parent / "elsewhere.py") == {}
+
+
+def test_no_cloud_s_client_is_loaded_for_a_certificate_and_each_can_be_loaded_after():
+    code = "import sys, validation.certificate.making; print('boto3' in sys.modules); import boto3"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "False"

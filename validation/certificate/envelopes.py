@@ -14,14 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.dsse import Envelope as Encoded
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import (
-    Key,  # pyright: ignore[reportPrivateImportUsage]
-    Signature,  # pyright: ignore[reportPrivateImportUsage]
-    Signer,  # pyright: ignore[reportPrivateImportUsage]
-)
 
+from validation.certificate.signing import Envelope as Encoded
+from validation.certificate.signing import Key, Signature, Signer
 from validation.certificate.statements import canonical
 from validation.common.files import write_whole
 from validation.errors import CertificateError

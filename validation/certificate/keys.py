@@ -12,16 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-# The library re-exports these on purpose, without the marker that pyright looks for.
-from securesystemslib.signer import (
-    CryptoSigner,  # pyright: ignore[reportPrivateImportUsage]
-    HSMSigner,  # pyright: ignore[reportPrivateImportUsage]
-    Key,  # pyright: ignore[reportPrivateImportUsage]
-    Signature,  # pyright: ignore[reportPrivateImportUsage]
-    Signer,  # pyright: ignore[reportPrivateImportUsage]
-    SSlibKey,  # pyright: ignore[reportPrivateImportUsage]
-)
-
+from validation.certificate.signing import CryptoSigner, HSMSigner, Key, Signature, Signer, SSlibKey
 from validation.errors import ConfigurationError, MissingToolError
 
 PASSPHRASE = "MILVUS_KIT_KEY_PASSPHRASE"  # noqa: S105  (the variable's name)

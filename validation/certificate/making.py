@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import Signer  # pyright: ignore[reportPrivateImportUsage]
-
 from validation.certificate import FILE, envelopes
 from validation.certificate import waivers as waived_gates
+from validation.certificate.signing import Signer
 from validation.certificate.statements import (
     ACCEPTANCE,
     FAILED,

@@ -13,9 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import Key  # pyright: ignore[reportPrivateImportUsage]
-
 from validation.certificate import envelopes
+from validation.certificate.signing import Key
 from validation.certificate.statements import (
     ACCEPTANCE,
     PREDICATES,

@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from securesystemslib.signer import (
-    Key,  # pyright: ignore[reportPrivateImportUsage]
-    Signer,  # pyright: ignore[reportPrivateImportUsage]
-)
 
+from validation.certificate.signing import Key, Signer
 from validation.common.progress import Progress
 from validation.datasets.model import Dataset
 from validation.errors import ConfigurationError, ExitCode, MeasurementError, MilvusKitError

@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from securesystemslib.signer import (
-    Key,  # pyright: ignore[reportPrivateImportUsage]
-    Signer,  # pyright: ignore[reportPrivateImportUsage]
-)
 
 from validation.certificate import envelopes
+from validation.certificate.signing import Key, Signer
 from validation.certificate.statements import STATEMENT, canonical
 from validation.common.files import write_whole
 from validation.errors import CertificateError, ConfigurationError, UsageError

@@ -6,7 +6,7 @@ import pytest
 from pymilvus import DataType, MilvusClient
 
 from validation import cli
-from validation.backup import exporting
+from validation.backup import exporting, files
 from validation.errors import ExitCode
 from validation.milvus.connection import connect
 from validation.target import save
@@ -141,7 +141,7 @@ def test_a_restored_database_is_the_same_and_what_was_not_loaded_is_not(
 
 def test_rows_that_are_lost_or_changed_on_the_way_are_named(backup, empty, monkeypatch, capsys):
     target, _ = empty
-    real = exporting.batches
+    real = files.batches
 
     def tampered(path, rows):
         for number, batch in enumerate(real(path, rows)):
@@ -154,7 +154,7 @@ def test_rows_that_are_lost_or_changed_on_the_way_are_named(backup, empty, monke
             changed = pa.array(values, batch.schema.field(at).type)
             yield batch.set_column(at, batch.schema.field(at), changed).slice(1)
 
-    monkeypatch.setattr(exporting, "batches", tampered)
+    monkeypatch.setattr(files, "batches", tampered)
     asked = ("restore", backup, "--target", target, "--collection", TYPES)
     assert command(*asked) == ExitCode.FAIL
     said = capsys.readouterr().out

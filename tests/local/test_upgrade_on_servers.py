@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.images import bases
+from tests.local.test_backup_on_servers import BITS, TYPES, of_bits, of_types
 from tests.unit.test_upgrade_sides import measured
 from validation import cli
 from validation.common.progress import Progress
@@ -20,15 +21,16 @@ from validation.local import milvus
 from validation.local.stack import EmbeddedStack
 from validation.milvus import loading, searching
 from validation.milvus.connection import connect
-from validation.milvus.indexes import index_named
+from validation.milvus.indexes import IndexSpec, index_named
 from validation.selftest.wire.fault import WireFault
 from validation.selftest.wire.proxy import WireProxy
 from validation.target import save
-from validation.upgrade import differing, making, measuring, side
+from validation.upgrade import differing, document, making, measuring, side
 from validation.upgrade.plan import NAME, plan_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.release, pytest.mark.timeout(1800)]
 OLD, NEW = "2.3.3", "2.3.5"
+ORDER = ["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX", "BIN_IVF_FLAT", "Trie", "STL_SORT"]
 DATASET = generate(3_000, 16, queries=5)
 DELETED = np.arange(0, 3_000, 7)
 RULES = """
@@ -61,7 +63,7 @@ def server(tmp_path, monkeypatch):
 
 def with_deletes(connection, name, kind="HNSW"):
     """A user's collection of which every seventh row was deleted."""
-    index = index_named(kind, DATASET.rows)
+    index = IndexSpec(kind) if kind == "AUTOINDEX" else index_named(kind, DATASET.rows)
     loading.load(connection, DATASET, name=name, index=index, run="tests")
     connection.client.delete(name, ids=DELETED.tolist())
     loading.flush(connection, name)
@@ -77,22 +79,41 @@ def served(connection, name):
 
 
 def test_an_upgrade_and_the_way_back_keep_every_row_and_what_is_planted_is_named(server, tmp_path):
-    kinds = ("HNSW", "IVF_FLAT", "FLAT")
+    """Every kind of index that 2.3 has and that its builds from PyPI finish: not DISKANN."""
+    kinds = {f"mk_{kind.lower()}": kind for kind in ("HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX")}
+    others = {TYPES: ["HNSW", "Trie", "STL_SORT"], BITS: ["BIN_IVF_FLAT"]}
     with server(OLD) as (_, connection):
-        for kind in kinds:
-            with_deletes(connection, f"mk_{kind.lower()}", kind)
+        for name, kind in kinds.items():
+            with_deletes(connection, name, kind)
+        of_types(connection.client)
+        of_bits(connection.client)
+        served(connection, BITS)
         before = manifest_of(connection, tmp_path / "before")
+        assert kinds_in(before) == {name: [kind] for name, kind in kinds.items()} | others
     with server(NEW) as (_, connection):
-        for kind in kinds:
-            served(connection, f"mk_{kind.lower()}")
+        for name in (*kinds, *others):
+            served(connection, name)
         assert differing.differ(before, manifest_of(connection, tmp_path / "after")).found == []
         _planted(connection, before, tmp_path)
     with server(OLD) as (_, connection):
-        served(connection, "mk_ivf_flat")
+        untouched = [name for name in (*kinds, *others) if name not in {"mk_hnsw", "mk_flat"}]
+        for name in (*kinds, *others):
+            served(connection, name)
         back = differing.differ(before, manifest_of(connection, tmp_path / "back"))
-        assert [text for text in back.found if text.startswith("mk_ivf_flat")] == []
-        answers = searching.search(connection, "mk_ivf_flat", DATASET.queries.vectors, k=10)
-        assert (answers.found == 10).all()
+        assert [text for text in back.found if text.startswith((*untouched,))] == []
+        for name in ("mk_ivf_flat", "mk_autoindex"):
+            answers = searching.search(connection, name, DATASET.queries.vectors, k=10)
+            assert (answers.found == 10).all()
+        (found,) = connection.client.search(BITS, [(300).to_bytes(4, "big")], limit=1)
+        assert (found[0]["id"], found[0]["distance"]) == (300, 0)
+
+
+def kinds_in(manifest):
+    """The kinds of index of each collection, as they came."""
+    return {
+        name: sorted((one["index_type"] for one in made.indexes.values()), key=ORDER.index)
+        for name, made in document.load(manifest).collections.items()
+    }
 
 
 def _planted(connection, before, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from pymilvus.grpc_gen import schema_pb2
 
 from tests.builders import targets
-from validation.backup import columns, document, exporting, in_bucket
+from validation.backup import columns, document, exporting, files, in_bucket
 from validation.backup.document import Backup, Collection
 from validation.errors import ConfigurationError, MeasurementError, UnsupportedError, UsageError
 from validation.milvus.manifest import hashed
@@ -82,10 +82,10 @@ def written(message, field, tmp_path, *, nullable=False):
     """Return a message after it has been in a Parquet file."""
     pa = columns.arrow()
     column = columns.to_arrow(message, field)
-    fields = exporting.Fields("none", {field.name: field}, frozenset())
+    fields = files.Fields("none", {field.name: field}, frozenset())
     path = tmp_path / "x.parquet"
-    rows = exporting._written(path, fields, iter([{field.name: column}]), lambda _: None, 3)
-    (batch,) = exporting.batches(path, 10)
+    rows = files.write(path, fields, iter([{field.name: column}]), lambda _: None, 3)
+    (batch,) = files.batches(path, 10)
     assert rows == batch.num_rows == 3
     assert isinstance(batch, pa.RecordBatch)
     kept = batch.schema.field(field.name)

@@ -55,8 +55,10 @@ class Collection(_Part):
         properties: Of the collection, such as its time to live.
         indexes: Field, name and parameters of each.
         aliases: Its other names.
-        partitions: By name its rows; one without a name where a key chooses the partition.
+        partitions: By name its rows, unless milvus-backup copied them; one without a name where a
+            key chooses the partition.
         loaded: Whether it was.
+        rows: How many rows there are.
     """
 
     schema_: dict[str, Any] = Field(alias="schema")
@@ -66,11 +68,7 @@ class Collection(_Part):
     aliases: list[str]
     partitions: dict[str, File]
     loaded: bool
-
-    @property
-    def rows(self) -> int:
-        """How many there are."""
-        return sum(one.rows for one in self.partitions.values())
+    rows: int = 0
 
 
 class Backup(_Part):
@@ -83,6 +81,7 @@ class Backup(_Part):
         database: Which of its databases.
         collections: By name.
         manifest: Digest of the manifest beside it.
+        copied: Place in the bucket of what milvus-backup copied; empty where the rows are here.
         digest: SHA-256 of all of the above.
     """
 
@@ -93,6 +92,7 @@ class Backup(_Part):
     database: str
     collections: dict[str, Collection]
     manifest: str
+    copied: str = ""
     digest: str = ""
 
     def sealed(self) -> Backup:

@@ -9,58 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from validation.backup import columns, document
+from validation.backup import columns, document, files, milvus_backup
 from validation.backup.document import DATA, MANIFEST, Backup, Collection, File
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UnsupportedError, UsageError
 from validation.milvus import loading, reading
-from validation.milvus import manifest as hashing
 from validation.milvus.connection import Connection
 from validation.upgrade import described, making
 from validation.upgrade import document as manifests
-from validation.upgrade.canonical import column_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-@dataclasses.dataclass(frozen=True)
-class Fields:
-    """How the rows of a collection are kept, and sent.
-
-    Args:
-        key: Field of the primary key.
-        kept: Each column, in the order in which it is read.
-        nullable: Fields that may hold NULL.
-    """
-
-    key: str
-    kept: Mapping[str, pa.Field]
-    nullable: frozenset[str]
-
-    def decoded(self, message: Any) -> Any:
-        """Return a column that a server sent: the keys as they turn pages, the rest as Arrow."""
-        name = message.field_name
-        return (
-            column_of(message) if name == self.key else columns.to_arrow(message, self.kept[name])
-        )
-
-    def messages(self, batch: pa.RecordBatch) -> list[Any]:
-        """Return rows as the columns of an insert."""
-        return [
-            columns.to_message(
-                batch.column(name),
-                field,
-                nullable=name in self.nullable,
-                dynamic=name == described.DYNAMIC,
-            )
-            for name, field in self.kept.items()
-        ]
 
 
 def export(
@@ -70,6 +30,7 @@ def export(
     *,
     only: Sequence[str] = (),
     load: bool = False,
+    copy_to: str = "",
 ) -> Backup:
     """Back up collections; nothing may write meanwhile.
 
@@ -79,6 +40,8 @@ def export(
         progress: Shows how far it is.
         only: These collections alone.
         load: Load a collection that is not, and release it again.
+        copy_to: Let milvus-backup copy Milvus's files below this prefix of the bucket, instead of
+            writing rows here.
 
     Raises:
         UsageError: There is something in the folder already.
@@ -91,10 +54,13 @@ def export(
             where=str(folder),
             remedy="give another folder with -o",
         )
-    columns.arrow()  # or it is missed after everything has been read
+    if copy_to:  # or it is missed after everything has been read
+        milvus_backup.require(connection, restore=False)
+    else:
+        columns.arrow()
     names = _chosen(described.collections(connection), only, connection.endpoint.name)
     found = {name: _described(connection, name) for name in names}
-    fields = {name: fields_of(one, where=name) for name, one in found.items()}
+    fields = {} if copy_to else {name: fields_of(one, where=name) for name, one in found.items()}
     made = making.make(
         connection, folder / MANIFEST, progress, only=names, load=load, rows_alone=True
     )
@@ -106,17 +72,29 @@ def export(
             where=name,
             remedy="load it, give --load (in another folder), or name others with --collection",
         )
-    collections = {}
+    collections, copied = {}, ""
+    if copy_to:
+        copied = f"{copy_to.strip('/')}/milvus_kit_{made.digest[:16]}"
+        with progress.step(f"let milvus-backup copy {len(names)} collections"):
+            milvus_backup.create(connection, names, copied)
     for name in names:
         one = made.collections[name]
         with contextlib.ExitStack() as cleanup:
-            if load and not one.served:
+            if load and not one.served and not copied:
                 loading.load_for_search(connection, name)
                 cleanup.callback(described.release, connection, name)
-            table = reading.table_of(connection, name, described.collection(connection, name)[1])
-            written = _rows(table, folder, fields[name], progress, one)
+            written = {}
+            if not copied:
+                said = described.collection(connection, name)[1]
+                table = reading.table_of(connection, name, said)
+                written = _rows(table, folder, fields[name], progress, one)
         collections[name] = found[name].model_copy(
-            update={"partitions": written, "loaded": one.served, "aliases": one.aliases}
+            update={
+                "partitions": written,
+                "loaded": one.served,
+                "aliases": one.aliases,
+                "rows": one.rows,
+            }
         )
     done = Backup(
         kit_version=version("milvus-kit"),
@@ -125,6 +103,7 @@ def export(
         database=connection.endpoint.database,
         collections=collections,
         manifest=made.digest,
+        copied=copied,
     ).sealed()
     done.save(folder)
     return done
@@ -181,7 +160,7 @@ def _described(connection: Connection, name: str) -> Collection:
     )
 
 
-def fields_of(made: Collection, *, where: str) -> Fields:
+def fields_of(made: Collection, *, where: str) -> files.Fields:
     """Return how the rows of a collection are kept.
 
     Args:
@@ -220,13 +199,13 @@ def fields_of(made: Collection, *, where: str) -> Fields:
             remedy="name the others with --collection; milvus-backup copies Milvus's own files",
         )
     nullable = frozenset(one["name"] for one in schema["fields"] if one.get("nullable"))
-    return Fields(key, kept, nullable)
+    return files.Fields(key, kept, nullable)
 
 
 def _rows(
     table: reading.Table,
     folder: Path,
-    fields: Fields,
+    fields: files.Fields,
     progress: Progress,
     read: manifests.Collection,
 ) -> dict[str, File]:
@@ -238,8 +217,8 @@ def _rows(
         path.parent.mkdir(parents=True, exist_ok=True)
         pages = dataclasses.replace(table, partition=partition, decoded=fields.decoded)
         with progress.step(f"back up {manifests.place(name, partition)}") as step:
-            rows = _written(path, fields, pages.pages(reading.Range()), step, part.rows)
-            seen = content(path, fields)
+            rows = files.write(path, fields, pages.pages(reading.Range()), step, part.rows)
+            seen = files.content(path, fields)
         if (rows, seen) != (part.rows, part.content):
             raise MeasurementError(
                 "what was written is not what the manifest holds: rows changed meanwhile",
@@ -250,53 +229,3 @@ def _rows(
             )
         written[partition] = File(file=file, rows=rows, sha256=document.sha256(path))
     return written
-
-
-def _written(
-    path: Path,
-    fields: Fields,
-    pages: Iterator[Mapping[str, Any]],
-    step: Callable[[str], object],
-    counted: int,
-) -> int:
-    from pyarrow import parquet  # noqa: PLC0415  (an extra)
-
-    pa, rows = columns.arrow(), 0
-    schema = pa.schema(list(fields.kept.values()))
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for page in pages:
-            arrays = [
-                pa.array(page[field.name], type=field.type)
-                if field.name == fields.key
-                else page[field.name]
-                for field in schema
-            ]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            rows += len(arrays[0])
-            step(f"{rows:,} of {counted:,} rows")
-    return rows
-
-
-def batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file, some at a time.
-
-    Args:
-        path: A Parquet file of a backup.
-        rows: Most of them at once.
-    """
-    from pyarrow import parquet  # noqa: PLC0415  (an extra)
-
-    with parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(rows)
-
-
-def content(path: Path, fields: Fields) -> str:
-    """Return the sum of the hashes of the rows of a file, as a manifest has it."""
-    total = 0
-    for batch in batches(path, reading.MAX_PAGE):
-        if not batch.num_rows:
-            continue
-        read = {one.field_name: column_of(one) for one in fields.messages(batch)}
-        keys, hashes = hashing.hashed(read, fields.key)
-        total += int(hashing.Manifest(keys, hashes, len(keys)).digest, 16)
-    return f"{total % (1 << 128):032x}"

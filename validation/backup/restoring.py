@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from validation.backup import document, exporting
+from validation.backup import document, exporting, files, milvus_backup
 from validation.backup.document import MANIFEST, Backup, Collection
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UsageError
 from validation.milvus import indexing, loading, reading
 from validation.milvus.connection import Connection
+from validation.milvus.waiting import Report
 from validation.upgrade import described, differing, making
 from validation.upgrade.differing import Differences
 
@@ -50,8 +51,17 @@ def restore(
         backup = document.load(folder)
     names = _chosen(backup, only)
     _require_free(connection, backup, names, beside=beside)
+    if backup.copied:
+        _require_same_database(connection, backup)
+        with progress.step(f"let milvus-backup restore {len(names)} collections"):
+            milvus_backup.restore(connection, names, backup.copied)
     for name in names:
-        _collection(connection, folder, name, backup.collections[name], progress)
+        made = backup.collections[name]
+        with progress.step(f"restore {name}") as step:
+            if not backup.copied:
+                _collection(connection, folder, name, made, step)
+            _aliases(connection, name, made)
+            loading.load_for_search(connection, name, report=step)
     making.make(connection, after, progress, only=names, rows_alone=True)
     for name in names:
         if not backup.collections[name].loaded:  # it was loaded to be read
@@ -100,35 +110,48 @@ def _require_free(
         )
 
 
-def _collection(
-    connection: Connection, folder: Path, name: str, made: Collection, progress: Progress
-) -> None:
-    fields = exporting.fields_of(made, where=name)
-    with progress.step(f"restore {name}") as step:
-        _create(connection, name, made)
-        sent = 0
-        for partition, file in made.partitions.items():
-            for batch in exporting.batches(folder / file.file, _rows_at_once(file.file, folder)):
-                _insert(connection, name, partition, fields.messages(batch), batch.num_rows)
-                sent += batch.num_rows
-                step(f"{sent:,} of {made.rows:,} rows")
-        if sent:
-            loading.flush(connection, name)
-        for index in made.indexes:
-            again = functools.partial(_index, connection, name, index)
-            again()
-            indexing.wait(connection, name, index["name"], again, report=step)
-        for alias in made.aliases:
+def _require_same_database(connection: Connection, backup: Backup) -> None:
+    if backup.database != connection.endpoint.database:
+        raise UsageError(
+            "what milvus-backup copied is restored into the database of its name",
+            where="milvus.database",
+            seen=connection.endpoint.database,
+            remedy=f"name {backup.database} in the target",
+        )
+
+
+def _aliases(connection: Connection, name: str, made: Collection) -> None:
+    there = described.collection(connection, name)[0].aliases
+    for alias in made.aliases:
+        if alias not in there:
             with connection.explained(f"create alias {alias}"):
                 connection.client.create_alias(name, alias, timeout=connection.timeout)
-        loading.load_for_search(connection, name, report=step)
 
 
-def _rows_at_once(file: str, folder: Path) -> int:
+def _collection(
+    connection: Connection, folder: Path, name: str, made: Collection, step: Report
+) -> None:
+    fields = exporting.fields_of(made, where=name)
+    _create(connection, name, made)
+    sent = 0
+    for partition, file in made.partitions.items():
+        for batch in files.batches(folder / file.file, _rows_at_once(folder / file.file)):
+            _insert(connection, name, partition, fields.messages(batch), batch.num_rows)
+            sent += batch.num_rows
+            step(f"{sent:,} of {made.rows:,} rows")
+    if sent:
+        loading.flush(connection, name)
+    for index in made.indexes:
+        again = functools.partial(_index, connection, name, index)
+        again()
+        indexing.wait(connection, name, index["name"], again, report=step)
+
+
+def _rows_at_once(path: Path) -> int:
     """Return how many rows of a file fit one insert."""
     from pyarrow import parquet  # noqa: PLC0415  (an extra)
 
-    found = parquet.read_metadata(folder / file)
+    found = parquet.read_metadata(path)
     size = sum(found.row_group(at).total_byte_size for at in range(found.num_row_groups))
     return max(1, min(reading.MAX_PAGE, loading.BATCH_BYTES * found.num_rows // max(1, size)))
 

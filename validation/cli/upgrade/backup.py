@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 
 import typer
 
 from validation.cli import options
+
+
+class Tool(enum.StrEnum):
+    """Who copies the rows."""
+
+    PARQUET = "parquet"
+    MILVUS_BACKUP = "milvus-backup"
 
 
 def command(
@@ -22,6 +30,9 @@ def command(
         False, "--load", help="Load collections that are not, and release them again."
     ),
     bucket: str | None = options.IN_BUCKET,
+    tool: Tool = typer.Option(
+        Tool.PARQUET, help="Who copies the rows; milvus-backup does below --in-bucket."
+    ),
 ) -> int:
     """Back up collections: rows as Parquet, schema, indexes, aliases, and what proves a restore.
 
@@ -30,6 +41,7 @@ def command(
     """
     from validation.backup import exporting, in_bucket
     from validation.common.progress import Progress
+    from validation.errors import UsageError
     from validation.milvus.connection import connect
     from validation.runs.stack_output import target_given
 
@@ -38,12 +50,28 @@ def command(
         connect(found) as connection,
     ):
         store = in_bucket.checked(found, bucket) if bucket else None
+        copying = tool is Tool.MILVUS_BACKUP
+        if copying and not bucket:
+            raise UsageError(
+                "say below which prefix of the bucket milvus-backup is to copy",
+                where="milvus-kit backup --tool milvus-backup",
+                remedy="give --in-bucket PREFIX",
+            )
         progress = Progress()
-        made = exporting.export(connection, output, progress, only=collection, load=load)
+        made = exporting.export(
+            connection,
+            output,
+            progress,
+            only=collection,
+            load=load,
+            copy_to=str(bucket) if copying else "",
+        )
         for name, one in made.collections.items():
             typer.echo(f"{name}: {one.rows:,} rows")
         typer.echo(f"Backup: {output}")
-        if store:
+        if made.copied:
+            typer.echo(f"In the bucket, by milvus-backup: {made.copied}")
+        elif store:
             with progress.step("upload the backup"):
                 place = in_bucket.upload(output, store, str(bucket))
             typer.echo(f"In the bucket: {place}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from pymilvus.exceptions import MilvusException
 from tests.waiting import eventually
 from validation.common.progress import Progress
 from validation.errors import EmbeddedStackError, UsageError
-from validation.local import ports, state
+from validation.local import ports, sessions, state
 from validation.local.stack import EmbeddedStack, restart
 from validation.local.state import State
 
@@ -133,6 +134,14 @@ def rows(client: MilvusClient) -> list[int]:
     return eventually(found)
 
 
+def leases(folder, etcd):
+    """Return those of all sessions that Milvus has in its etcd."""
+    sessions.note(folder, etcd)
+    found = set(json.loads((folder / "milvus" / "sessions.json").read_text("utf-8")))
+    assert found
+    return found
+
+
 def test_a_restart_keeps_the_rows_whether_asked_for_or_by_crash(tmp_path):
     with EmbeddedStack(tmp_path, progress=Progress(quiet=True)) as stack:
         client = MilvusClient(stack.target.milvus.uri)
@@ -140,8 +149,10 @@ def test_a_restart_keeps_the_rows_whether_asked_for_or_by_crash(tmp_path):
         client.insert("kept", ROWS)  # never flushed: these live in the log alone
         before = remembered(stack.folder)
         for kill in (False, True):
+            old = leases(stack.folder, before.ports["etcd"])
             assert restart(stack.target, kill=kill) > 0
             assert rows(client) == list(range(100))
+            assert old.isdisjoint(leases(stack.folder, before.ports["etcd"]))
         after = remembered(stack.folder)
         assert after.servers["milvus"].pid != before.servers["milvus"].pid
         assert after.servers["s3"] == before.servers["s3"]

@@ -32,9 +32,11 @@ PORTS = (
     "querynode",
     "datanode",
 )
-LEASE_SECONDS = 5
-"""Of the server's sessions in its own etcd. A longer one would have to expire before the first
-search after each restart; with this one, a host that stalls for longer ends the server."""
+LEASE_SECONDS = 30
+"""Of the server's sessions in its own etcd: a host that stalls for longer ends the server.
+
+After a crash that nobody ordered, the next start waits for as long; see `validation.local.sessions`
+"""
 LEASE_LOST = "disconnected from etcd"
 """What the server says when it ends because its lease ran out."""
 ROLES = ("rootcoord", "querycoord", "datacoord", "indexnode", "datanode", "querynode", "proxy")
@@ -182,6 +184,8 @@ def configuration(
             "cloudProvider": "aws",
         },
         "mq": {"type": "rocksmq"},
+        # As long in all as by default, but not silent for seconds while another role comes up.
+        "grpc": {"client": {"initialBackOff": 0.1, "maxBackoff": 0.5, "maxMaxAttempts": 100}},
         "rocksmq": {"path": str(folder / "milvus" / "rocksmq")},
         "rootCoord": {"ip": host, "port": ports["rootcoord"]},
         # The server's own loops wake up in whole seconds, which suits a cluster. On one host they
@@ -190,6 +194,9 @@ def configuration(
             "ip": host,
             "port": ports["querycoord"],
             "checkInterval": 200,
+            "checkSegmentInterval": 200,
+            "checkChannelInterval": 200,
+            "UpdateNextTargetInterval": 1,
             "distPullInterval": 100,
             "checkHandoffInterval": 500,
         },
@@ -217,10 +224,8 @@ def configuration(
         },
         "common": {
             "storageType": "minio",
-            # Without these two the server takes a minute to stop and half a minute to search
-            # again, because its own lease of the old session has to expire first.
-            "gracefulStopTimeout": 1,
-            "session": {"ttl": LEASE_SECONDS, "retryTimes": 30},
+            "gracefulStopTimeout": 1,  # otherwise it takes a minute to stop
+            "session": {"ttl": LEASE_SECONDS, "retryTimes": 2 * LEASE_SECONDS},
             "security": {
                 "authorizationEnabled": secured is not None,
                 "tlsMode": int(bool(secured)),
@@ -276,6 +281,7 @@ def _etcd_configuration(ports: Mapping[str, int]) -> str:
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
             "initial-cluster": f"default={peer}",
+            "enable-grpc-gateway": True,  # for `validation.local.sessions`
         }
     )
 

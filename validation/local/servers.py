@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from validation.errors import EmbeddedStackError
-from validation.local import milvus, ports, process, secured, state, trust
+from validation.local import milvus, ports, process, secured, sessions, state, trust
 from validation.local.minio import S3Server
 from validation.local.process import Running
 from validation.local.state import State
@@ -103,6 +103,7 @@ def start_milvus(folder: Path, found: State) -> State:
         owner=found.owner,
     )
     found = _remember(folder, found, running)
+    sessions.end(folder, found.ports["etcd"], running.alive)
 
     def ready() -> bool:
         served = (found.ports["metrics"], found.ports["proxy"])
@@ -111,6 +112,19 @@ def start_milvus(folder: Path, found: State) -> State:
 
     process.await_ready(running, ready, seconds=_MILVUS_SECONDS)
     return found
+
+
+def stop_milvus(folder: Path, found: State, *, kill: bool = False) -> None:
+    """Stop Milvus so that its next start need not wait for its sessions; nothing if there is none.
+
+    Args:
+        folder: Of the stack.
+        found: The stack.
+        kill: Kill it, as a crash would, instead of asking it to stop.
+    """
+    if "milvus" in found.servers:
+        sessions.note(folder, found.ports["etcd"])
+        process.stop(found.servers["milvus"], kill=kill)
 
 
 def _remember(folder: Path, found: State, running: Running) -> State:

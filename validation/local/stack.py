@@ -264,8 +264,9 @@ class EmbeddedStack:
         found = state.read(self.folder)
         if found is not None and found.servers:
             with contextlib.ExitStack() as each:  # also if one of them cannot be stopped
-                for running in found.servers.values():
-                    each.callback(process.stop, running, kill=kill and running.name == "milvus")
+                if "s3" in found.servers:
+                    each.callback(process.stop, found.servers["s3"])
+                each.callback(servers.stop_milvus, self.folder, found, kill=kill)
             if found.s3 is not None:
                 minio.end_container(found.s3, found.ports["s3"])
             with contextlib.suppress(OSError):  # a full disk; that they are gone shows anyway
@@ -295,8 +296,7 @@ class EmbeddedStack:
                     remedy="start it first, e.g. with `milvus-kit local up`",
                 )
             started = time.monotonic()
-            if "milvus" in found.servers:
-                process.stop(found.servers["milvus"], kill=kill)
+            servers.stop_milvus(self.folder, found, kill=kill)
             if access is not None:
                 found = dataclasses.replace(found, access=access)
             with self.progress.step(f"start Milvus {found.version} again"):

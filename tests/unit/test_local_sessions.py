@@ -11,12 +11,22 @@ from validation.local import sessions
 KEYS = [{"key": "aQ==", "lease": "71"}, {"key": "aW5k"}, {"key": "cA==", "lease": "72"}]
 
 
+class Etcd(ThreadingHTTPServer):
+    """What it was asked to revoke, and what it answers to that before it does."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Gateway)
+        self.asked: list[str] = []
+        self.statuses: list[int] = []
+
+
 class Gateway(BaseHTTPRequestHandler):
     """Etcd with two sessions; it may have no leader for a while, or know no lease any more."""
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server = self.server
+        assert isinstance(server, Etcd)
         if self.path == "/v3/kv/range":
             return self._answer(200, {"kvs": KEYS})
         server.asked.append(asked["ID"])
@@ -35,8 +45,7 @@ class Gateway(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def etcd():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
-    server.asked, server.statuses = [], []
+    server = Etcd()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()

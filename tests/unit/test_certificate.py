@@ -2,6 +2,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -475,6 +476,22 @@ def test_samples_that_are_links_to_elsewhere_are_refused(run, vendor, tmp_path):
     sample.symlink_to(elsewhere)
     with pytest.raises(CertificateError, match="outside its folder"):
         check(run, vendor)
+
+
+PIPES = ("results.json", "report.html", HISTORY, FILE, "samples/*.csv")
+
+
+@pytest.mark.parametrize("name", PIPES)
+@pytest.mark.timeout(60)
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(run, vendor, capsys, name):
+    certify(run, vendor)
+    path = next(run.glob(name))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["verify", str(run), "--key", str(vendor.public)])
+    assert ended.value.code in {ExitCode.FAIL, ExitCode.USAGE}
+    assert "PASSED" not in capsys.readouterr().out
 
 
 def test_a_run_without_its_folder_is_told(run, vendor, tmp_path):

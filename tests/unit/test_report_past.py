@@ -213,6 +213,7 @@ def test_only_the_newest_runs_are_shown_and_only_so_many_are_read(many, monkeypa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (None, "not what a run keeps"),
         ('{"schema": "milvus-kit/history/9"}', "made by a newer kit"),
         ("{", "not what a run keeps"),
         ("[" * 200_000, "not what a run keeps"),
@@ -222,7 +223,10 @@ def test_only_the_newest_runs_are_shown_and_only_so_many_are_read(many, monkeypa
 )
 def test_a_history_that_cannot_be_read_is_said_and_harms_no_page(tmp_path, text, said):
     build(tmp_path)
-    (tmp_path / HISTORY).write_bytes(text.encode(errors="surrogatepass"))
+    if text is None:
+        os.mkfifo(tmp_path / HISTORY)
+    else:
+        (tmp_path / HISTORY).write_bytes(text.encode(errors="surrogatepass"))
     page = Page(html.render(tmp_path).read_text(encoding="utf-8"))
     assert f"{HISTORY}: " in page.text
     assert said in page.text

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from validation.across.trends import Point, Series, identity, point, profile_of
-from validation.common.files import write_whole
+from validation.common.files import plain_size, write_whole
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 from validation.report import wording
@@ -168,7 +168,7 @@ def read(folder: Path) -> Earlier:
     """Return what is kept with a run: nothing where nothing is, or it cannot be read."""
     path = folder / HISTORY
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        if plain_size(path) > LARGEST_BYTES:
             return Earlier(left_out=(f"{HISTORY}: larger than {LARGEST_BYTES >> 20} MiB",))
         text = path.read_bytes().decode()
         refuse_newer(text, SCHEMA, "history", where=str(path))
@@ -208,7 +208,7 @@ def _is_plain_file(path: Path) -> bool:
 
 
 def _read(folder: Path) -> Results:
-    size = (folder / RESULTS).stat().st_size
+    size = plain_size(folder / RESULTS)
     if size > LARGEST_BYTES:
         raise ConfigurationError(f"its {RESULTS} has {size >> 20} MiB, more than a run's")
     return read_results(folder)

@@ -19,7 +19,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from validation.certificate.signing import Envelope as Encoded
 from validation.certificate.signing import Key, Signature, Signer
 from validation.certificate.statements import canonical
-from validation.common.files import write_whole
+from validation.common.files import plain_size, write_whole
 from validation.errors import CertificateError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -79,7 +79,7 @@ def read(path: Path) -> list[Envelope]:
         CertificateError: It is none.
     """
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        if plain_size(path) > LARGEST_BYTES:
             raise CertificateError(
                 f"a certificate is no larger than {LARGEST_BYTES >> 20} MiB", where=str(path)
             )

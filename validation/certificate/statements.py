@@ -94,7 +94,7 @@ def canonical(document: Any) -> bytes:
 
 def _subjects(results: Results, folder: Path) -> Iterator[dict[str, Any]]:
     for file in subject_files(results):
-        if (folder / file).exists():
+        if (folder / file).is_file():
             yield {"name": file, "digest": {"sha256": checksum(folder / file)}}
     rules = [rule.model_dump(mode="json") for rule in results.rules]
     documents: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,18 @@ from pathlib import Path
 def partial_of(path: Path) -> Path:
     """Return the file beside another in which its next content is written."""
     return path.with_name(path.name + ".partial")
+
+
+def plain_size(path: Path) -> int:
+    """Return a file's size in bytes; whoever opens a pipe instead would wait for ever.
+
+    Raises:
+        OSError: There is none, or it is no plain file.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return found.st_size
 
 
 @contextmanager

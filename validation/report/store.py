@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from validation.common.files import replacing, write_whole
+from validation.common.files import plain_size, replacing, write_whole
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 from validation.report.results import SCHEMA, Results
@@ -68,8 +68,9 @@ def _stem(observation: Observation) -> str:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the SHA-256 of a file, however large it is, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _plain(column: np.ndarray | list) -> list:
@@ -92,7 +93,7 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
             seen=observation.samples_file,
             remedy="these results were edited; use the ones that the run wrote",
         )
-    if observation.samples_sha256 and path.exists():
+    if observation.samples_sha256 and path.is_file():
         seen = checksum(path)
         if seen != observation.samples_sha256:
             raise ConfigurationError(
@@ -102,6 +103,7 @@ def read_samples(folder: Path, observation: Observation) -> np.ndarray:
                 remedy="copy the run's folder again from where it was made",
             )
     try:
+        plain_size(path)
         with path.open(newline="", encoding="utf-8") as stream:
             if next(csv.reader([stream.readline()]), [])[:1] != ["value"]:
                 raise ValueError("the first column is not value")  # noqa: TRY301  (as others)
@@ -129,10 +131,10 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / RESULTS if folder.is_dir() else folder
     try:
-        require_readable(path.stat().st_size, where=str(path))
+        require_readable(plain_size(path), where=str(path))
         text = path.read_bytes()
     except OSError as error:
-        if (folder / "rules.slo.yaml").exists():
+        if (folder / "rules.slo.yaml").exists() and not path.exists():
             raise _unfinished(folder) from None
         raise ConfigurationError(
             f"cannot read results: {error.strerror}",

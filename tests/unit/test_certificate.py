@@ -38,11 +38,11 @@ from validation.errors import (
 from validation.report import html
 from validation.report.results import State
 from validation.report.store import HISTORY, read_results, write_results
+from validation.selftest.record import Planted, SelfTest
 from validation.verdicts.verdict import Outcome
 
 TODAY = date(2026, 11, 30)
 EXPIRES = date(2999, 1, 1)
-KILLED = {"planted": 21, "noticed": 21, "kit_version": "0.1.0"}
 WAIVERS = """
 schema: milvus-kit/waivers/1
 waivers:
@@ -108,6 +108,47 @@ def check(run, *keys, today=TODAY):
     return verify(run / FILE, run, [public(key.public) for key in keys], today=today)
 
 
+def selftest_file(run, tmp_path, noticed=21, **changes):
+    """Write what a selftest of 21 faults found, and return the file."""
+    results = read_results(run)
+    faults = tuple(
+        Planted(
+            faults=(f"fault-{at}",),
+            story="rows are lost",
+            server="local",
+            scene="data",
+            calls=1,
+            wanted={"red": ("data.complete",)},
+            seen={},
+            noticed=at < noticed,
+            exact=at < noticed,
+            busy=False,
+            said="",
+            seconds=1,
+        )
+        for at in range(21)
+    )
+    found = SelfTest(
+        run="20260314T092653Z-selftest",
+        kit_version=results.kit_version,
+        started=START,
+        finished=START,
+        profile="selftest",
+        host=results.host,
+        rules_source="local.slo.yaml",
+        servers={"local": "2.3.5"},
+        planted=21,
+        noticed=noticed,
+        exact=noticed,
+        faults=faults,
+        together=(),
+        unplanted={},
+    )
+    path = tmp_path / "selftest.json"
+    path.write_text(json.dumps(found.model_dump(mode="json", by_alias=True) | changes))
+    return path
+
+
 def payloads(run):
     lines = (run / FILE).read_text().splitlines()
     found = [json.loads(base64.b64decode(json.loads(line)["payload"])) for line in lines]
@@ -143,11 +184,28 @@ def test_each_gate_has_rule_figure_interval_and_margin(run, vendor):
 
 
 def test_the_kill_rate_of_the_selftest_is_part_of_what_is_signed(run, vendor, tmp_path):
-    stated = tmp_path / "selftest.json"
-    stated.write_text(json.dumps(KILLED))
+    stated = selftest_file(run, tmp_path)
     lines = "\n".join(certify(run, vendor, selftest=stated).lines())
     assert "21 of 21 planted faults were noticed" in lines
-    assert check(run, vendor).acceptance["selftest"] == KILLED
+    assert check(run, vendor).acceptance["selftest"] == json.loads(stated.read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"kit_version": "0.0.9"}, "of another suite"),
+        ({"exact": 20}, "exact says 20, its faults say 21"),
+        ({"planted": 99}, "planted says 99"),
+        ({"schema": "milvus-kit/selftest/2"}, "made by a newer kit"),
+        ({"faults": None}, "not what a selftest found"),
+    ],
+)
+def test_a_selftest_that_does_not_say_how_well_this_very_suite_finds_faults_is_refused(
+    run, vendor, tmp_path, changes, why
+):
+    with pytest.raises(ConfigurationError, match=why):
+        certify(run, vendor, selftest=selftest_file(run, tmp_path, **changes))
+    assert not (run / FILE).exists()
 
 
 def test_a_certificate_without_a_selftest_says_so(run, vendor):
@@ -334,8 +392,7 @@ def resealed(run, change):
 def test_a_byte_a_waiver_or_a_kill_rate_changed_in_the_certificate_is_noticed(
     failed, tmp_path, vendor
 ):
-    stated = tmp_path / "selftest.json"
-    stated.write_text(json.dumps(KILLED | {"noticed": 20}))
+    stated = selftest_file(failed, tmp_path, noticed=20)
     certify(failed, vendor, waived=waivers_file(tmp_path), selftest=stated)
     whole = (failed / FILE).read_bytes()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,6 @@ from validation.certificate.statements import (
 from validation.certificate.verification import (
     Verified,
     judged_again,
-    require_selftest,
     verify,
 )
 from validation.errors import ConfigurationError, ExitCode, UsageError
@@ -99,7 +97,11 @@ def certified(
     waived_gates.require_needed(accepted, results.gates, where=str(waivers))
     created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     made = statements(
-        results, folder, waivers=accepted, selftest=_selftest(selftest), created=created
+        results,
+        folder,
+        waivers=accepted,
+        selftest=_selftest(selftest, results.kit_version),
+        created=created,
     )
     sealed = [envelopes.Envelope(canonical(one)).signed(signers) for one in made]
     envelopes.write(sealed, path)
@@ -137,19 +139,21 @@ def shown(verified: Verified, *, signatures: int, title: str = "Verified") -> Sh
     return Shown(what, verified.result, verified.acceptance, tuple(remarks))
 
 
-def _selftest(path: Path | None) -> dict[str, Any] | None:
+def _selftest(path: Path | None, kit_version: str) -> dict[str, Any] | None:
+    """Return what the selftest of the very suite that measured found."""
     if path is None:
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        require_selftest(found)
-    except (OSError, ValueError, TypeError, RecursionError):
+    from validation.selftest import record  # noqa: PLC0415  (it loads all that measures)
+
+    found = record.load(path)
+    if found.kit_version != kit_version:
         raise ConfigurationError(
-            "this is not what a selftest found",
+            "this selftest is of another suite than the one that measured the run",
             where=str(path),
-            remedy="name the file that `milvus-kit selftest` says at its end",
-        ) from None
-    return found
+            seen=f"milvus-kit {found.kit_version}, the run's is {kit_version}",
+            remedy=f"run `milvus-kit selftest` of version {kit_version}",
+        )
+    return found.model_dump(mode="json", by_alias=True)
 
 
 def _killed(selftest: dict[str, Any] | None) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from validation.common.files import write_whole
+from validation.common.files import plain_size, write_whole
+from validation.common.schemas import refuse_newer
+from validation.errors import ConfigurationError
 from validation.report.results import Host
 from validation.selftest.finding import Finding
 
 FILE = "selftest.json"
 SCHEMA = "milvus-kit/selftest/1"
+LARGEST_BYTES = 8 << 20
+"""A fault takes about one KiB; what is larger is left unread."""
 
 
 class _Record(BaseModel):
@@ -56,6 +60,18 @@ class SelfTest(_Record):
     faults: tuple[Planted, ...] = Field(description="single faults")
     together: tuple[Planted, ...] = Field(description="several at once")
     unplanted: dict[str, str] = Field(description="required gates without a fault, and why")
+
+    @model_validator(mode="after")
+    def _counts_are_those_of_the_faults(self) -> Self:
+        counted = {
+            "planted": len(self.faults),
+            "noticed": sum(one.noticed for one in self.faults),
+            "exact": sum(one.exact for one in self.faults),
+        }
+        for name, count in counted.items():
+            if getattr(self, name) != count:
+                raise ValueError(f"{name} says {getattr(self, name)}, its faults say {count}")
+        return self
 
     @property
     def whole(self) -> bool:
@@ -109,6 +125,27 @@ def planted(finding: Finding, *, story: str, scene: str) -> Planted:
 def write(record: SelfTest, folder: Path) -> Path:
     """Write ``selftest.json`` and return its path."""
     return write_whole(folder / FILE, record.model_dump_json(indent=1, by_alias=True) + "\n")
+
+
+def load(path: Path) -> SelfTest:
+    """Return what a selftest found.
+
+    Raises:
+        ConfigurationError: The file is not what one wrote, or a newer kit's.
+    """
+    try:
+        if plain_size(path) > LARGEST_BYTES:
+            raise ValueError("it is too large")  # noqa: TRY301  (as others)
+        text = path.read_bytes().decode()
+        refuse_newer(text, SCHEMA, "selftest", where=str(path))
+        return SelfTest.model_validate_json(text)
+    except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ConfigurationError(
+            f"this is not what a selftest found: {why}",
+            where=str(path),
+            remedy="name the file that `milvus-kit selftest` says at its end",
+        ) from None
 
 
 def _gates(red: Sequence[str] | frozenset[str], void: Sequence[str] | frozenset[str]) -> dict:

@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import botocore.exceptions as boto
 import pytest
 
+from tests.builders import build_again
+from validation.across import earlier
 from validation.errors import ConfigurationError, CredentialsError
-from validation.report import store
+from validation.report import html, store
+from validation.runs import in_cluster
 from validation.runs.in_bucket import LAST, fetch, read_all, upload
 from validation.s3.client import boto as client_of
 from validation.s3.client.boto import connect
@@ -68,6 +71,43 @@ def test_results_that_are_too_large_are_left_out_of_a_history(tmp_path, monkeypa
     with pytest.raises(ConfigurationError) as told:
         read_all(STORAGE, "results")
     assert f"{NAME}: a run's files are no larger" in str(told.value.seen)
+
+
+def test_a_run_in_the_cluster_is_shown_beside_those_before_it_in_the_bucket(
+    s3, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(html, "draw_all", lambda *_: [])
+    for number in range(3):
+        folder = tmp_path / "there" / f"2026010{number}T000000Z-local"
+        build_again(folder, number, rendered=False)
+        upload(folder, STORAGE, "results")
+    s3.put_object(Bucket="milvus", Key="results/20260109T000000Z-x/results.json", Body=b"{")
+    folder = tmp_path / "pod" / "20260103T000000Z-local"
+    build_again(folder, 3, missing_rows=3)
+    assert not (folder / store.HISTORY).exists()
+    in_cluster.remember(folder, STORAGE, "results")
+    assert [one.run[:8] for one in earlier.read(folder).runs] == [
+        "20260100",
+        "20260101",
+        "20260102",
+    ]
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "passed in 3 of 4 runs" in text
+    assert "<li>20260109T000000Z-x: " in text
+    assert f"results/{folder.name}/history.json" in upload(folder, STORAGE, "results")
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_bucket_that_cannot_be_read_costs_a_run_its_history_and_nothing_else(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(html, "draw_all", lambda *_: [])
+    build_again(tmp_path / "run", 0)
+    page = (tmp_path / "run" / "report.html").read_bytes()
+    gone = STORAGE.model_copy(update={"bucket": "gone"})
+    in_cluster.remember(tmp_path / "run", gone, "results")
+    assert "the page is without earlier runs: " in capsys.readouterr().err
+    assert (tmp_path / "run" / "report.html").read_bytes() == page
 
 
 def refusing_to_abort(monkeypatch) -> None:

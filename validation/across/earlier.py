@@ -7,8 +7,10 @@ what cannot be read is named and left out.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -131,14 +133,24 @@ def beside(results: Results, folder: Path) -> Earlier:
         results: The run.
         folder: Its folder.
     """
+    return among(results, ((path.name, partial(_read, path)) for path in _neighbours(folder)))
+
+
+def among(results: Results, candidates: Iterable[tuple[str, Callable[[], Results]]]) -> Earlier:
+    """Return the earlier runs among candidates, of which no more are read than are needed.
+
+    Args:
+        results: The run.
+        candidates: The name of each and what reads it, the newest first.
+    """
     found: list[Results] = []
     others, left_out = 0, []
-    for path in _neighbours(folder):
+    for name, read_one in itertools.islice(candidates, MOST_LOOKED_AT):
         try:
-            one = _read(path)
+            one = read_one()
         except (ConfigurationError, OSError) as error:
             what = error.what if isinstance(error, ConfigurationError) else str(error.strerror)
-            left_out.append(wording.line(f"{path.name}: {what}"))
+            left_out.append(wording.line(f"{name}: {what}"))
             continue
         if one.started >= results.started:
             continue
@@ -157,11 +169,15 @@ def beside(results: Results, folder: Path) -> Earlier:
     )
 
 
-def keep(results: Results, folder: Path) -> None:
-    """Write what lies beside a run into its folder; what it has already stays if nothing does."""
-    found = beside(results, folder)
-    if found.runs or found.left_out:
-        write_whole(folder / HISTORY, found.model_dump_json(by_alias=True))
+def keep(found: Earlier, folder: Path) -> bool:
+    """Write earlier runs into a run's folder, and return whether there was anything to write.
+
+    What the folder has already stays if nothing was found.
+    """
+    if not found.runs and not found.left_out:
+        return False
+    write_whole(folder / HISTORY, found.model_dump_json(by_alias=True))
+    return True
 
 
 def read(folder: Path) -> Earlier:
@@ -188,16 +204,12 @@ def _neighbours(folder: Path) -> Iterator[Path]:
         paths = sorted(folder.parent.iterdir(), reverse=True)
     except OSError:
         return
-    looked_at = 0
     for path in paths:
         if path == folder or path.is_symlink() or not _is_plain_file(path / RESULTS):
             continue
         if _STAMPED.match(path.name) and _STAMPED.match(folder.name) and path.name > folder.name:
             continue  # its name says that it began later
         yield path
-        looked_at += 1
-        if looked_at == MOST_LOOKED_AT:
-            return
 
 
 def _is_plain_file(path: Path) -> bool:

@@ -155,7 +155,7 @@ def publish(results: Results, folder: Path) -> None:
     from validation.report import html, junit  # noqa: PLC0415  (charts are slow to import)
 
     write_results(folder, results)
-    earlier.keep(results, folder)
+    earlier.keep(earlier.beside(results, folder), folder)
     junit.write(results, folder)
     html.render(folder)
     point_latest_at(folder)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from validation.across.earlier import Earlier, among
 from validation.errors import ConfigurationError
 from validation.report.results import Results
 from validation.report.store import parse_results, require_readable
@@ -78,17 +80,32 @@ def read_all(storage: Storage, prefix: str) -> tuple[list[Results], list[str]]:
     """
     client, found, left_out = connect(storage), [], []
     for name in stored_runs(storage, prefix):
-        key = f"{prefix}/{name}/{LAST}"
-        where = f"s3://{storage.bucket}/{key}"
         try:
-            with translated(storage):
-                body = _read(client, storage.bucket, key)
-            found.append(parse_results(body, where=where))
+            found.append(_results(client, storage, prefix, name))
         except ConfigurationError as error:
             left_out.append(f"{name}: {error.what}")
     if not found:
         raise _none_there(storage, prefix, left_out)
     return found, left_out
+
+
+def before(storage: Storage, prefix: str, results: Results) -> Earlier:
+    """Return the earlier runs in the bucket that may stand beside a run; it judges nothing.
+
+    Raises:
+        MilvusKitError: The bucket cannot be listed, or stops answering.
+    """
+    client = connect(storage)
+    names = [name for name in reversed(stored_runs(storage, prefix)) if name != results.run]
+    readers = (partial(_results, client, storage, prefix, name) for name in names)
+    return among(results, zip(names, readers, strict=True))
+
+
+def _results(client: Any, storage: Storage, prefix: str, name: str) -> Results:
+    key = f"{prefix}/{name}/{LAST}"
+    with translated(storage):
+        body = _read(client, storage.bucket, key)
+    return parse_results(body, where=f"s3://{storage.bucket}/{key}")
 
 
 def _none_there(storage: Storage, prefix: str, seen: Sequence[str] = ()) -> ConfigurationError:

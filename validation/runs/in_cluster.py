@@ -13,8 +13,9 @@ from pathlib import Path
 from validation import target as targets
 from validation.common.ending import as_by_ctrl_c
 from validation.errors import ExitCode, MilvusKitError
+from validation.report.store import read_results
 from validation.runs import session
-from validation.runs.in_bucket import begin, upload
+from validation.runs.in_bucket import before, begin, upload
 
 JUDGED = (ExitCode.PASS, ExitCode.FAIL, ExitCode.INCONCLUSIVE)
 
@@ -42,9 +43,27 @@ def _run(options: argparse.Namespace) -> int:
     latest = options.runs / "latest"
     if not latest.exists():
         return int(code) or ExitCode.INTERNAL
+    remember(latest.resolve(), storage, options.prefix)
     keys = upload(latest.resolve(), storage, options.prefix)
     print(f"{len(keys)} files in s3://{storage.bucket}/{options.prefix}/")  # noqa: T201
     return ExitCode.PASS if code in JUDGED else int(code)
+
+
+def remember(folder: Path, storage: targets.Storage, prefix: str) -> None:
+    """Show on a run's page how its gates went in the runs before it in the bucket.
+
+    The pod has no other run beside it. A bucket that cannot be read now costs the page that part,
+    and the run nothing.
+    """
+    from validation.across.earlier import keep  # noqa: PLC0415  (beside the next)
+    from validation.report import html  # noqa: PLC0415  (charts are slow to import)
+
+    try:
+        found = before(storage, prefix, read_results(folder))
+        if keep(found, folder):
+            html.render(folder)
+    except MilvusKitError as error:
+        print(f"milvus-kit: the page is without earlier runs: {error.what}", file=sys.stderr)  # noqa: T201
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -43,7 +43,9 @@ def target_given(
             where=f"milvus-kit {command}",
             remedy="give --target FILE or -s STACK, one of them",
         )
-    with target_of_stack(stack, state=state) if stack else nullcontext(load(file or Path())) as found:
+    with (
+        target_of_stack(stack, state=state) if stack else nullcontext(load(file or Path())) as found
+    ):
         yield found
 
 

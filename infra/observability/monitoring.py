@@ -1,4 +1,4 @@
-"""PodMonitors for the Prometheus operator, and the dashboard as a ConfigMap for Grafana."""
+"""PodMonitors and alerts for the Prometheus operator, and Grafana's dashboard as a ConfigMap."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from infra.kubernetes.contract import ClusterContract
 from infra.milvus.dependencies import etcd, woodpecker
 from infra.milvus.roles import workloads
 from infra.milvus.roles.topology import METRICS_PATH
+from infra.observability import alerts
 from infra.observability.dashboard import dashboard
 from infra.servers import pods
 from infra.settings import Settings
 
 INTERVAL = "30s"
 DASHBOARD = "milvus-dashboard"
+ALERTS = "milvus-alerts"
 
 
 def observe(
     settings: Settings, cluster: ClusterContract, opts: pulumi.ResourceOptions | None = None
 ) -> list[pulumi.Resource]:
-    """Declare what the settings ask for, and return it: PodMonitors, a dashboard, both or neither.
+    """Declare what the settings ask for, and return it: PodMonitors, alerts, a dashboard.
 
-    PodMonitors need their CRD (monitoring.coreos.com); the settings say whether it is there.
+    PodMonitors and PrometheusRules need their CRDs (monitoring.coreos.com); the settings say
+    whether they are there.
 
     Args:
         settings: The stack's settings.
@@ -48,6 +51,16 @@ def observe(
             )
             for name in monitored(settings)
         ]
+    if settings.observability.alerts:
+        made.append(
+            k8s.apiextensions.CustomResource(
+                ALERTS,
+                api_version="monitoring.coreos.com/v1",
+                kind="PrometheusRule",
+                **prometheus_rule(settings, cluster.namespace),
+                opts=ours,
+            )
+        )
     if settings.observability.dashboard:
         document = dashboard_config_map(settings, cluster.namespace)
         made.append(kinds.ConfigMap(DASHBOARD, **document, opts=ours))
@@ -72,6 +85,16 @@ def pod_monitor(name: str, settings: Settings, namespace: str) -> dict[str, Any]
                 {"port": "metrics", "path": METRICS_PATH, "interval": INTERVAL}
             ],
         },
+    }
+
+
+def prometheus_rule(settings: Settings, namespace: str) -> dict[str, Any]:
+    """Return the PrometheusRule with the alerts."""
+    observed = settings.observability
+    labelled = pods.labels(workloads.NAME, "alerts") | observed.alert_labels
+    return {
+        "metadata": pods.metadata(ALERTS, namespace, labelled),
+        "spec": alerts.rules(namespace, observed.runbooks),
     }
 
 

@@ -207,6 +207,15 @@ class Observability(Section):
     pod_monitor_labels: dict[str, str] = Field(
         default={}, description="labels by which Prometheus selects them"
     )
+    alerts: bool = Field(
+        default=False, description="needs the PrometheusRule CRD (monitoring.coreos.com)"
+    )
+    alert_labels: dict[str, str] = Field(
+        default={}, description="labels by which Prometheus selects them"
+    )
+    runbooks: str = Field(
+        default="docs/alerts.md", description="address of that page, to which each alert links"
+    )
     dashboard: bool = Field(default=False, description="Grafana dashboard as a ConfigMap")
     dashboard_labels: dict[str, str] = Field(
         default={"grafana_dashboard": "1"}, description="labels by which Grafana finds it"

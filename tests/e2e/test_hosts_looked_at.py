@@ -62,8 +62,11 @@ def test_hosts_over_ssh_are_fit_and_reach_the_store_within_the_time_that_is_prom
         assert one.clock_ms < 1_000
         (connected,) = one.way.connected
         assert (connected.lost, connected.why) == (0, "")
-        (large,) = one.way.large
+    for name in ("control", "worker"):
+        (large,) = seen[name].way.large
         assert (large.device, large.mtu, large.whole) == ("eth0", "1500", True)
+    assert seen["third"].way.large == ()  # its ping may not send
+    assert "does not answer to ping" in seen["third"].way.unasked[0]
 
 
 def test_a_way_that_drops_large_packets_is_told_of_its_own_host_alone(target, nodes):

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 from declaring import DEV, PROD, changed, declare
 
+from infra.observability.alerts import ALERTS
 from infra.observability.dashboard import PANELS, dashboard, queries
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEN = (Path(__file__).parent / "milvus-2.3.5-metrics.txt").read_text(encoding="utf-8").split()
 FULL = changed(
     PROD,
     observability={
         "podMonitors": True,
         "podMonitorLabels": {"release": "prometheus"},
+        "alerts": True,
+        "alertLabels": {"release": "prometheus"},
+        "runbooks": "https://kit.example.com/alerts.html",
         "dashboard": True,
     },
 )
@@ -43,6 +48,26 @@ def test_the_port_that_is_scraped_is_one_that_pods_have():
         if name in {"milvus", "etcd", "woodpecker"}:
             ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
             assert "metrics" in ports
+
+
+def test_each_alert_has_its_runbook_and_stays_in_its_namespace():
+    assert declare(DEV).of("PrometheusRule") == {}
+    (item,) = declare(FULL).of("PrometheusRule").values()
+    assert item.inputs["metadata"]["labels"]["release"] == "prometheus"
+    (group,) = item.inputs["spec"]["groups"]
+    assert [one["alert"] for one in group["rules"]] == [one.name for one in ALERTS]
+    page = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (?!What)(.*)", page, re.MULTILINE) == [one.name for one in ALERTS]
+    for rule in group["rules"]:
+        assert 'namespace="ns"' in rule["expr"]
+        address = f"https://kit.example.com/alerts.html#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == address
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda one: one.name)
+def test_every_metric_of_an_alert_is_one_that_a_real_server_has(alert):
+    names = set(re.findall(r"\b(?:milvus|process)_[a-z_0-9]+", alert.query))
+    assert names <= set(SEEN)
 
 
 def test_the_dashboard_is_found_by_grafanas_sidecar():

@@ -47,6 +47,7 @@ STACKS_ETCD_VERSION = "3.5.35"
 COREDNS_VERSION = "1.14.7"
 LOCAL_PATH_VERSION = "0.0.30"
 MINIO_VERSION = "2025-09-07"
+PROMETHEUS_VERSION = "3.16.0"
 
 _KUBERNETES = "k8s.io/kubernetes/cmd/"
 _COMPONENT = "k8s.io/component-base/version."
@@ -139,6 +140,14 @@ MINIO = GoPart(
     "v0.0.0-20250907161309-07c3a429bfed",
     {"minio": "github.com/minio/minio"},
 )
+PROMETHEUS = GoPart(
+    "prometheus",
+    PROMETHEUS_VERSION,
+    "github.com/prometheus/prometheus",
+    "v0." + PROMETHEUS_VERSION.replace(".", "", 1),  # its modules have no major version
+    {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+)
+"""No end-to-end test needs it, so they do not build it: tests/local does, before a release."""
 
 GO_PARTS = (
     PULUMI,

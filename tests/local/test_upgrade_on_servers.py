@@ -171,6 +171,13 @@ def test_a_baseline_and_a_comparison_across_a_real_upgrade(server, tmp_path, mon
         for name in ("data", "answers", "requests", "recall"):
             assert gates[name]["outcome"] == "pass", gates[name]
         assert command("compare", base, tmp_path / "after") == code
+    with server(OLD) as (stack, _):  # and back: the same plan judges it
+        target = stack.status().target_file
+        code = command("compare", base, "--target", target, "-o", tmp_path / "back")
+        gates = gates_of(tmp_path / "back")
+        assert code in {ExitCode.PASS, ExitCode.INCONCLUSIVE}, gates
+        for name in ("data", "answers", "requests", "recall"):
+            assert gates[name]["outcome"] == "pass", gates[name]
 
 
 def test_a_lost_row_and_a_delay_of_every_search_turn_their_gates_red(server, tmp_path, monkeypatch):

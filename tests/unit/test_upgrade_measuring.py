@@ -119,3 +119,19 @@ def test_a_server_that_does_not_come_to_rest_after_the_rounds_is_told_and_they_s
 
     monkeypatch.setattr(settling, "settle", restless)
     assert "not come to rest" in settling.changed_since(stub(), {}, but="scratch")
+
+
+@pytest.mark.parametrize(("refusals", "seconds", "tried"), [(2, 60, 3), (9, 0, 1)])
+def test_a_collection_is_asked_for_until_it_can_be_created(monkeypatch, refusals, seconds, tried):
+    asked = []
+
+    def create(*_, **__):
+        asked.append(1)
+        if len(asked) <= refusals:
+            raise UnreachableError("no answer in time")
+
+    monkeypatch.setattr(loading, "create", create)
+    monkeypatch.setattr(measuring, "drop_ours", lambda *_: None)
+    monkeypatch.setattr(measuring, "_PAUSE_SECONDS", 0)
+    measuring.await_creating(stub(), generate(100, 4, queries=1), seconds=seconds)
+    assert len(asked) == tried

@@ -139,7 +139,8 @@ def _side(
         waited = settling.settle(connection)
         step(waited)
     progress.say(waited)
-    measuring.tidy(connection)
+    with progress.step("wait until a collection can be created"):
+        measuring.await_creating(connection, dataset)
     made = making.make(
         connection, folder / MANIFEST, progress, only=only, load=plan.load, go_on=True
     )

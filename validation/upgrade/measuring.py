@@ -43,12 +43,41 @@ NULL, STORE = "null server", "s3"
 NO_CONTROL = "the target declares no storage with a key, or its bucket holds nothing of the rows"
 STORE_BOUND = frozenset({"flush", "load", "cold search"})
 _TRIES = 3
+CREATING_SECONDS = 180.0
+_PAUSE_SECONDS = 1.0
 
 
 def prepare(connection: Connection, plan: Plan, dataset: Dataset, progress: Progress) -> None:
     """Load the rows that both sides are measured with."""
     with progress.step(f"load {dataset.rows:,} rows into {NAME}") as step:
         loading.load(connection, dataset, name=NAME, index=INDEX, run=plan.digest[:16], report=step)
+
+
+def await_creating(
+    connection: Connection, dataset: Dataset, *, seconds: float = CREATING_SECONDS
+) -> None:
+    """Wait until a collection can be created; a server that serves searches may not do that yet.
+
+    (2.3.3 answers no such request for most of a minute after it was started on data of before.)
+    What still cannot be created then, `measure` will tell.
+
+    Args:
+        connection: An open connection to the server.
+        dataset: Of its rows.
+        seconds: Time limit.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            drop_ours(connection, SCRATCH)
+            loading.create(connection, dataset, name=SCRATCH, run="upgrade")
+            drop_ours(connection, SCRATCH)
+        except MilvusKitError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def measure(connection: Connection, plan: Plan, dataset: Dataset, progress: Progress) -> Measured:

@@ -180,6 +180,22 @@ def test_a_baseline_and_a_comparison_across_a_real_upgrade(server, tmp_path, mon
             assert gates[name]["outcome"] == "pass", gates[name]
 
 
+def test_a_version_never_fails_against_itself(server, tmp_path, monkeypatch):
+    rules, base = tmp_path / "rules.slo.yaml", tmp_path / "base"
+    rules.write_text(RULES)
+    monkeypatch.setattr(measuring, "SEARCHES", 60)
+    monkeypatch.setattr(measuring, "_TRIES", 1)
+    with server(NEW) as (stack, _):
+        target = stack.status().target_file
+        asked = ("--rules", rules, "--rows", 3_000, "--dim", 16)
+        command("baseline", "--target", target, "-o", base, *asked)
+        for number in range(3):
+            after = tmp_path / str(number)
+            code = command("compare", base, "--target", target, "-o", after)
+            assert code in {ExitCode.PASS, ExitCode.INCONCLUSIVE}, gates_of(after)
+            assert gates_of(after)["data"]["outcome"] == "pass"
+
+
 def test_a_lost_row_and_a_delay_of_every_search_turn_their_gates_red(server, tmp_path, monkeypatch):
     rules, base = tmp_path / "rules.slo.yaml", tmp_path / "base"
     rules.write_text(RULES)

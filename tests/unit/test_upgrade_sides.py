@@ -9,6 +9,7 @@ import yaml
 
 from tests.unit.test_upgrade_manifest import columns, made_of, saved, without
 from validation import cli
+from validation.common.progress import Progress
 from validation.errors import ExitCode
 from validation.target import Milvus, Role, Target
 from validation.upgrade import commands, side
@@ -221,6 +222,22 @@ def test_a_baseline_says_what_lets_a_comparison_prove_nothing(tmp_path, changes,
     base = side.read(side_of(tmp_path / "base", measured(1, **changes), **manifest))
     (text,) = commands.unjudged(base)
     assert said in text
+
+
+def test_what_is_advisory_lets_no_baseline_be_inconclusive(tmp_path):
+    def advise(rules):
+        for rule in rules.values():
+            rule["required"] = not rule["metric"].endswith("slowdown")
+
+    own = plan_for(TARGET, rules_file(tmp_path, advise), rounds=20, seed=1, rows=100, dim=4)
+    busy = {"void": {"search": "starved", NULL: "starved"}, "changed": "segments of a changed"}
+    noisy = measured(1, scatter=1.0, **busy)
+    base = side.read(side_of(tmp_path / "base", noisy, of=own))
+    assert list(commands.unjudged(base)) == []
+    assert commands._say_noise(base, Progress(quiet=True))
+    strict = side.read(side_of(tmp_path / "strict", noisy))
+    assert len(list(commands.unjudged(strict))) == 3
+    assert not commands._say_noise(strict, Progress(quiet=True))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from validation.target import Target
 from validation.upgrade import described, document, making, measuring, settling, side
 from validation.upgrade.judging import judge, why_not_declared
 from validation.upgrade.measuring import NO_CONTROL, STORE, STORE_BOUND
-from validation.upgrade.plan import NAME, SLOWDOWN, Plan
+from validation.upgrade.plan import NAME, OPERATIONS, SLOWDOWN, Plan
 from validation.upgrade.side import MANIFEST, Measured, Side
 from validation.upgrade.statistics import noise
 
@@ -72,8 +73,9 @@ def unjudged(base: Side) -> Iterator[str]:
         if count:
             yield f"{count} requests failed already ({of}): no later ones can be judged"
     for of, why in measured.void.items():
-        yield f"the client was the bottleneck ({of}): {why}"
-    if measured.changed:
+        if margins(base.plan, of):
+            yield f"the client was the bottleneck ({of}): {why}"
+    if measured.changed and any(margins(base.plan, of) for of in OPERATIONS):
         yield f"the server did not rest while it was measured: {measured.changed}"
 
 
@@ -169,20 +171,27 @@ def _require_declared(target: Target, connection: Connection) -> None:
         )
 
 
+def margins(plan: Plan, of: str) -> list[float]:
+    """Return the margins that an operation is required to keep; a control, those of all.
+
+    What is advisory is measured and told, and lets no comparison end otherwise.
+    """
+    return [
+        rule.threshold
+        for rule in plan.rules
+        if rule.metric == SLOWDOWN and rule.required
+        if of not in OPERATIONS or rule.where.get("of", of) == of
+    ]
+
+
 def _say_noise(made: Side, progress: Progress) -> bool:
     """Say how far two measurements of this server would be apart, and whether margins allow it."""
     quiet = True
     for of, rounds in measuring.operations(made.measured):
-        margins = [
-            rule.threshold
-            for rule in made.plan.rules
-            if rule.metric == SLOWDOWN and rule.where.get("of", of) == of
-        ]
+        allowed = min(margins(made.plan, of), default=math.inf)
         by = noise(rounds, len(rounds))
-        enough = not margins or by <= min(margins)
+        enough = by <= allowed
         quiet = quiet and enough
-        said = (
-            "" if enough else f": beyond the margin of {min(margins) - 1:.0%}, give more --rounds"
-        )
+        said = "" if enough else f": beyond the margin of {allowed - 1:.0%}, give more --rounds"
         progress.say(f"A/A {of}: differs by up to {by - 1:.1%}{said}")
     return quiet

@@ -81,7 +81,11 @@ def of_bits(client):
     schema.add_field("bits", DataType.BINARY_VECTOR, dim=32)
     schema.add_field("tenant", DataType.VARCHAR, max_length=8)
     client.create_collection(BITS, schema=schema, num_partitions=4)
-    rows = [{"id": at, "bits": at.to_bytes(4, "big"), "tenant": f"t{at % 9}"} for at in range(500)]
+    keys = [-(2**63), *range(1, 500)]  # the lowest has a query of its own
+    rows = [
+        {"id": key, "bits": at.to_bytes(4, "big"), "tenant": f"t{at % 9}"}
+        for at, key in enumerate(keys)
+    ]
     client.insert(BITS, rows)
     wanted = client.prepare_index_params()
     wanted.add_index("bits", index_type="BIN_IVF_FLAT", metric_type="HAMMING", params={"nlist": 8})

@@ -1,13 +1,18 @@
 """Backups: every type of column there and back, and what is refused of a document and a prefix."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pymilvus.grpc_gen import schema_pb2
 
 from tests.builders import targets
-from validation.backup import columns, document, exporting, files, in_bucket
+from tests.unit.test_upgrade_making import Server
+from validation.backup import columns, document, exporting, files, in_bucket, restoring
 from validation.backup.document import Backup, Collection
+from validation.common.progress import Progress
 from validation.errors import ConfigurationError, MeasurementError, UnsupportedError, UsageError
+from validation.milvus import reading
 from validation.milvus.manifest import hashed
 from validation.upgrade.canonical import column_of
 
@@ -85,7 +90,7 @@ def written(message, field, tmp_path, *, nullable=False):
     fields = files.Fields("none", {field.name: field}, frozenset())
     path = tmp_path / "x.parquet"
     rows = files.write(path, fields, iter([{field.name: column}]), lambda _: None, 3)
-    (batch,) = files.batches(path, 10)
+    (batch,) = files.batches(path)
     assert rows == batch.num_rows == 3
     assert isinstance(batch, pa.RecordBatch)
     kept = batch.schema.field(field.name)
@@ -121,6 +126,38 @@ def test_null_comes_back_as_null_and_is_sent_without_a_value(kind, tmp_path):
 def test_another_type_than_the_schema_says_is_an_error():
     with pytest.raises(MeasurementError, match=r"field n: Int64: .*another type.*string_data"):
         columns.to_arrow(numbers("VarChar", ["a"], "string_data"), columns.field_of("Int64", "n"))
+
+
+def test_json_that_is_no_utf_8_is_named_with_its_collection():
+    field = columns.field_of("JSON", "json")
+    with pytest.raises(MeasurementError, match=r"docs, field json: JSON.*not UTF-8"):
+        columns.to_arrow(numbers("JSON", [b'{"a": "\xff"}'], "json_data"), field, where="docs")
+
+
+def test_rows_are_sent_by_their_real_size(tmp_path):
+    """A dictionary hides in the file that each row is large, and one row may be larger than all."""
+    texts = ["x" * 100_000] * 300 + ["y" * 3_000_000] + ["z"] * 3
+    made = {
+        "id": columns.field_of("Int64", "id"),
+        "t": columns.field_of("VarChar", "t"),
+        "a": columns.field_of("Array", "a", element="VarChar"),
+    }
+    pa = columns.arrow()
+    page = {
+        "id": np.arange(304),
+        "t": pa.array(texts),
+        "a": pa.array([["w" * 1_000] * 50] * 300 + [None] * 4, made["a"].type),
+    }
+    path = tmp_path / "x.parquet"
+    fields = files.Fields("id", made, frozenset({"a"}))
+    files.write(path, fields, iter([page]), lambda _: None, 304)
+    sent = list(files.batches(path, 1_000_000))
+    rows = [value for one in sent for value in one.column(0).to_pylist()]
+    assert rows == list(range(304))
+    for one in sent:
+        size = sum(message.ByteSize() for message in fields.messages(one))
+        assert size <= 1_000_000 or one.num_rows == 1
+    assert len(sent) == 300 // 6 + 2
 
 
 SCHEMA = {"fields": [{"name": "id", "data_type": "Int64", "is_primary_key": True}]}
@@ -208,6 +245,28 @@ def test_milvus_own_prefix_is_no_place_for_a_backup(prefix):
     storage = known.storage.model_copy(update={"root_path": "files"})
     with pytest.raises(UsageError, match="removes objects below its own prefix"):
         in_bucket.checked(known.model_copy(update={"storage": storage}), prefix)
+
+
+def test_a_collection_that_is_named_twice_is_one():
+    assert exporting._chosen(["a", "b"], ["b", "b"], "t") == ["b"]
+    made = backup(collections={"a": collection(), "b": collection()})
+    assert restoring._chosen(made, ["b", "b", "a"]) == ["b", "a"]
+
+
+def test_a_restore_writes_nothing_where_its_manifest_has_no_place(tmp_path):
+    (tmp_path / "progress.json").touch()
+    with pytest.raises(UsageError, match="there is something in this folder already"):
+        restoring.restore(None, tmp_path, tmp_path, None)  # type: ignore[arg-type]
+
+
+def test_rows_that_are_counted_and_not_returned_are_no_backup(monkeypatch, tmp_path):
+    server: Any = Server(monkeypatch)
+    monkeypatch.setattr(exporting, "_described", lambda *_: collection())
+    monkeypatch.setattr(reading, "count", lambda *_, **__: 6)
+    why = r"a, partition _default.*counts 6 rows and returned 5: a key is there twice, or rows were"
+    with pytest.raises(MeasurementError, match=why):
+        exporting.export(server, tmp_path / "b", Progress(quiet=True))
+    assert not (tmp_path / "b" / document.FILE).exists()
 
 
 def test_a_target_without_a_store_has_no_bucket():

@@ -287,6 +287,55 @@ def test_a_bucket_that_could_not_be_listed_is_not_read(tmp_path):
     assert telling.made(denied, tmp_path) == ExitCode.INCONCLUSIVE
 
 
+def test_rows_that_are_counted_and_not_returned_are_not_read(tmp_path, capsys):
+    held = made_of(columns())
+    one = saved(tmp_path / "a", held, counted=51)
+    why = "docs, partition _default{}: the server counts 51 rows and returned 50: a key is there"
+    assert telling.made(load(one), one) == ExitCode.INCONCLUSIVE
+    assert why.format("") in capsys.readouterr().out
+    found = differing.differ(one, one)
+    assert telling.differences(found) == ExitCode.INCONCLUSIVE
+    assert why.format(", before") in found.not_read[0]
+    assert why.format(", after") in found.not_read[1]
+
+
+def test_sums_that_differ_are_a_difference_also_where_no_key_tells_which(tmp_path, monkeypatch):
+    held = made_of(columns())
+    one, other = saved(tmp_path / "a", held), saved(tmp_path / "b", without(held, 3), counted=50)
+
+    def gone(folder, _):
+        raise ConfigurationError("rows of a manifest are missing", where=str(folder))
+
+    for instead, why in ((gone, "rows of a manifest are missing"), (lambda *_: iter(()), "no key")):
+        monkeypatch.setattr(rows, "read", instead)
+        (said,) = differing.differ(one, other).found
+        assert "50 rows of content" in said
+        assert "now 49 of" in said
+        assert "which ones differ is not known: " in said
+        assert why in said
+
+
+def test_every_file_of_rows_is_looked_at_before_a_manifest_counts(tmp_path):
+    one = saved(tmp_path / "a", made_of(columns()))
+    last = max((one / "rows").glob("*.npz"))
+    last.unlink()
+    with pytest.raises(ConfigurationError, match="rows of a manifest are missing"):
+        load(one)
+
+
+def test_a_restored_collection_has_numbers_of_its_own(tmp_path):
+    def numbered(first):
+        fields = [{**one, "field_id": first + at} for at, one in enumerate(SCHEMA["fields"])]
+        made = {"id": first, "name": "f", "type": "BM25", "output_field_ids": [first]}
+        return {"fields": fields, "functions": [made]}
+
+    held = made_of(columns())
+    one = saved(tmp_path / "a", held, schema=numbered(100))
+    other = saved(tmp_path / "b", held, schema=numbered(102))
+    assert differing.differ(one, other, restored=True) == differing.Differences()
+    assert len(differing.differ(one, other).found) == 4
+
+
 ROLES = {"public": ["Query"], "readers": ["Query"]}
 
 

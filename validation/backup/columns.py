@@ -36,6 +36,8 @@ _BITS = {
     "BFloat16Vector": ("bfloat16_vector", 16),
     "Int8Vector": ("int8_vector", 8),
 }
+_VALUE = 10
+"""Most bytes of a number, or of what says how long a value is."""
 FLOATS, SPARSE = "FloatVector", "SparseFloatVector"
 KINDS = frozenset({*_DATA, *_BITS, FLOATS, SPARSE})
 """Milvus's types that can be backed up, by the names of its ``DataType``."""
@@ -84,15 +86,16 @@ def field_of(kind: str, name: str, *, dim: int = 0, element: str = "") -> pa.Fie
     return pa.field(name, made, metadata={key: value for key, value in said.items() if value})
 
 
-def to_arrow(message: Any, field: pa.Field) -> pa.Array:
+def to_arrow(message: Any, field: pa.Field, *, where: str = "") -> pa.Array:
     """Return a column that a server sent.
 
     Args:
         message: A ``FieldData``, with a value in every row or in every row that is not NULL.
         field: How it is kept.
+        where: The collection's name, for the error.
 
     Raises:
-        MeasurementError: It is of another type than the schema says.
+        MeasurementError: It is of another type than the schema says, or JSON in no UTF-8.
     """
     pa = arrow()
     kind = _kind(field)
@@ -114,14 +117,14 @@ def to_arrow(message: Any, field: pa.Field) -> pa.Array:
         if found not in {None, _DATA[kind]}:
             raise MeasurementError(
                 "the server sent another type than its schema says",
-                where=f"field {field.name}: {kind}",
+                where=_place(where, field),
                 seen=found,
             )
         values = list(getattr(message.scalars, _DATA[kind]).data)
     if kind == "Array":
         values = [_elements(one, _element(field)) for one in values]
     elif kind == "JSON":
-        values = [one.decode() for one in values]
+        values = [_text(one, _place(where, field)) for one in values]
     return pa.array(_with_nulls(values, there), type=field.type)
 
 
@@ -162,6 +165,45 @@ def to_message(column: pa.Array, field: pa.Field, *, nullable: bool, dynamic: bo
     else:
         getattr(made.scalars, _DATA[kind]).data.extend(column.to_pylist())
     return made
+
+
+def sizes(column: pa.Array) -> np.ndarray:
+    """Return about how many bytes each value takes in a message: int64, shape (n,)."""
+    from pyarrow import compute  # noqa: PLC0415  (an extra)
+
+    counted: Any = compute  # its functions are made when it is loaded
+    pa, kind = arrow(), column.type
+    if pa.types.is_fixed_size_list(kind):
+        width = kind.list_size * kind.value_type.bit_width // 8
+    elif pa.types.is_list(kind):
+        within = np.zeros(len(column.flatten()) + 1, np.int64)
+        within[1:] = np.cumsum(sizes(column.flatten()))
+        lengths = counted.fill_null(counted.list_value_length(column), 0).to_numpy()
+        ends = np.cumsum(lengths)
+        return within[ends] - within[ends - lengths] + _VALUE
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+        lengths = counted.fill_null(counted.binary_length(column), 0)
+        return lengths.to_numpy().astype(np.int64) + _VALUE
+    else:
+        width = max(_VALUE, kind.bit_width // 8)
+    return np.full(len(column), width, np.int64)
+
+
+def _text(content: bytes, where: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise MeasurementError(
+            "the JSON of a row is not UTF-8, and Parquet keeps no other text",
+            where=where,
+            seen=content[max(0, error.start - 20) : error.end],
+            remedy="write that row anew; milvus-backup (--tool) copies Milvus's own files",
+        ) from None
+
+
+def _place(collection: str, field: pa.Field) -> str:
+    name = f"field {field.name}: {_kind(field)}"
+    return f"{collection}, {name}" if collection else name
 
 
 def _kind(field: pa.Field) -> str:

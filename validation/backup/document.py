@@ -127,7 +127,7 @@ def load(folder: Path) -> Backup:
         )
     for one in files_of(found):
         path = folder / one.file
-        if path.is_file() and sha256(path) == one.sha256:
+        if path.is_file() and manifests.sha256(path) == one.sha256:
             continue
         raise ConfigurationError(
             "a file of the backup was changed after it was made"
@@ -179,9 +179,3 @@ def read(folder: Path) -> Backup:
 def files_of(backup: Backup) -> list[File]:
     """Return every file of rows."""
     return [one for made in backup.collections.values() for one in made.partitions.values()]
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

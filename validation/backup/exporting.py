@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from validation.backup import columns, document, files, milvus_backup
+from validation.backup import columns, files, milvus_backup
 from validation.backup.document import DATA, MANIFEST, Backup, Collection, File
+from validation.common.files import require_empty
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UnsupportedError, UsageError
 from validation.milvus import loading, reading
@@ -48,12 +49,7 @@ def export(
         UnsupportedError: A collection cannot be made again by inserting rows.
         MeasurementError: A collection was not read in full, or rows changed while they were read.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            "there is something in this folder already",
-            where=str(folder),
-            remedy="give another folder with -o",
-        )
+    require_empty(folder, "give another folder with -o")
     if copy_to:  # or it is missed after everything has been read
         milvus_backup.require(connection, restore=False)
     else:
@@ -72,6 +68,15 @@ def export(
             where=name,
             remedy="load it, give --load (in another folder), or name others with --collection",
         )
+    for name, one in made.collections.items():
+        for partition, part in one.partitions.items():
+            if part.miscounted:
+                raise MeasurementError(
+                    f"what is not read is not backed up: {part.miscounted}",
+                    where=manifests.place(name, partition),
+                    remedy="delete the keys that are there twice and insert each once, or name"
+                    " others with --collection",
+                )
     collections, copied = {}, ""
     if copy_to:
         copied = f"{copy_to.strip('/')}/milvus_kit_{made.digest[:16]}"
@@ -118,7 +123,7 @@ def _chosen(there: Sequence[str], only: Sequence[str], where: str) -> list[str]:
             seen=unknown[0] if unknown else None,
             remedy=f"name one of {', '.join(there) or 'none: the database is empty'}",
         )
-    return list(only or there)
+    return list(dict.fromkeys(only or there))
 
 
 def _described(connection: Connection, name: str) -> Collection:
@@ -199,7 +204,7 @@ def fields_of(made: Collection, *, where: str) -> files.Fields:
             remedy="name the others with --collection; milvus-backup copies Milvus's own files",
         )
     nullable = frozenset(one["name"] for one in schema["fields"] if one.get("nullable"))
-    return files.Fields(key, kept, nullable)
+    return files.Fields(key, kept, nullable, where)
 
 
 def _rows(
@@ -227,5 +232,5 @@ def _rows(
                 f" {seen[:16]}",
                 remedy="stop what writes, and start again in another folder",
             )
-        written[partition] = File(file=file, rows=rows, sha256=document.sha256(path))
+        written[partition] = File(file=file, rows=rows, sha256=manifests.sha256(path))
     return written

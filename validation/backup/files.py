@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from validation.backup import columns
+from validation.milvus import loading, reading
 from validation.milvus import manifest as hashing
-from validation.milvus import reading
 from validation.upgrade import described
 from validation.upgrade.canonical import column_of
 
@@ -25,18 +27,20 @@ class Fields:
         key: Field of the primary key.
         kept: Each column, in the order in which it is read.
         nullable: Fields that may hold NULL.
+        collection: Its name, for errors.
     """
 
     key: str
     kept: Mapping[str, pa.Field]
     nullable: frozenset[str]
+    collection: str = ""
 
     def decoded(self, message: Any) -> Any:
         """Return a column that a server sent: the keys as they turn pages, the rest as Arrow."""
         name = message.field_name
-        return (
-            column_of(message) if name == self.key else columns.to_arrow(message, self.kept[name])
-        )
+        if name == self.key:
+            return column_of(message)
+        return columns.to_arrow(message, self.kept[name], where=self.collection)
 
     def messages(self, batch: pa.RecordBatch) -> list[Any]:
         """Return rows as the columns of an insert."""
@@ -85,25 +89,29 @@ def write(
     return rows
 
 
-def batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a file, some at a time.
+def batches(path: Path, size: int = loading.BATCH_BYTES) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file, as many at a time as fit one insert.
+
+    A page of rows, which is all of a row group, is what is in memory.
 
     Args:
         path: A Parquet file of a backup.
-        rows: Most of them at once.
+        size: Most bytes at once, as Milvus's messages have them; a larger row comes alone.
     """
     from pyarrow import parquet  # noqa: PLC0415  (an extra)
 
     with parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(rows)
+        for group in range(file.num_row_groups):
+            for page in file.iter_batches(reading.MAX_PAGE, row_groups=[group]):
+                sizes = np.sum([columns.sizes(column) for column in page.columns], axis=0)
+                for rows in loading.cut(sizes, page.num_rows, size):
+                    yield page.slice(rows.start, rows.stop - rows.start)
 
 
 def content(path: Path, fields: Fields) -> str:
     """Return the sum of the hashes of the rows of a file, as a manifest has it."""
     total = 0
-    for batch in batches(path, reading.MAX_PAGE):
-        if not batch.num_rows:
-            continue
+    for batch in batches(path):
         read = {one.field_name: column_of(one) for one in fields.messages(batch)}
         keys, hashes = hashing.hashed(read, fields.key)
         total += int(hashing.Manifest(keys, hashes, len(keys)).digest, 16)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from validation.backup import document
 from validation.backup.document import FILE, MANIFEST
+from validation.common.files import require_empty
 from validation.errors import ConfigurationError, UsageError
 from validation.s3.client.boto import connect
 from validation.s3.client.failures import translated
@@ -62,12 +63,7 @@ def fetch(folder: Path, storage: Storage, prefix: str) -> None:
         UsageError: There is something in the folder already.
         ConfigurationError: There is no such backup in the bucket, or not all of it.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            "there is something in this folder already",
-            where=str(folder),
-            remedy="name a new folder, called as the backup is in the bucket",
-        )
+    require_empty(folder, "name a new folder, called as the backup is in the bucket")
     root = f"{prefix.strip('/')}/{folder.resolve().name}"
     with translated(storage):
         client = connect(storage)
@@ -93,7 +89,7 @@ def _files(folder: Path) -> Iterator[str]:
     """Yield the files of a backup, the document last."""
     for one in document.files_of(document.read(folder)):
         yield one.file
-    for made in manifests.load(folder / MANIFEST).collections.values():
+    for made in manifests.finished(folder / MANIFEST).collections.values():
         for part in made.partitions.values():
             for chunk in part.chunks:
                 yield f"{MANIFEST}/{chunk.file}"

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 from validation.backup import document, exporting, files, milvus_backup
 from validation.backup.document import MANIFEST, Backup, Collection
+from validation.common.files import require_empty
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UsageError
-from validation.milvus import indexing, loading, reading
+from validation.milvus import indexing, loading
 from validation.milvus.connection import Connection
 from validation.milvus.waiting import Report
 from validation.upgrade import described, differing, making
@@ -44,9 +45,11 @@ def restore(
 
     Raises:
         ConfigurationError: The backup was cut short or changed, or is of a newer kit.
-        UsageError: There are collections already, or a name is none of the backup's.
+        UsageError: There are collections already, a name is none of the backup's, or there is
+            something where the manifest is to be kept.
         MeasurementError: The server refused a step.
     """
+    require_empty(after, "give another folder with -o, or delete this one")
     with progress.step("read every file of the backup"):
         backup = document.load(folder)
     names = _chosen(backup, only)
@@ -66,7 +69,7 @@ def restore(
     for name in names:
         if not backup.collections[name].loaded:  # it was loaded to be read
             described.release(connection, name)
-    return differing.differ(folder / MANIFEST, after, only=names)
+    return differing.differ(folder / MANIFEST, after, only=names, restored=True)
 
 
 def _chosen(backup: Backup, only: Sequence[str]) -> list[str]:
@@ -78,7 +81,7 @@ def _chosen(backup: Backup, only: Sequence[str]) -> list[str]:
             seen=unknown[0],
             remedy=f"name one of {', '.join(backup.collections)}",
         )
-    return list(only) or list(backup.collections)
+    return list(dict.fromkeys(only)) or list(backup.collections)
 
 
 def _require_free(
@@ -135,7 +138,7 @@ def _collection(
     _create(connection, name, made)
     sent = 0
     for partition, file in made.partitions.items():
-        for batch in files.batches(folder / file.file, _rows_at_once(folder / file.file)):
+        for batch in files.batches(folder / file.file):
             _insert(connection, name, partition, fields.messages(batch), batch.num_rows)
             sent += batch.num_rows
             step(f"{sent:,} of {made.rows:,} rows")
@@ -145,15 +148,6 @@ def _collection(
         again = functools.partial(_index, connection, name, index)
         again()
         indexing.wait(connection, name, index["name"], again, report=step)
-
-
-def _rows_at_once(path: Path) -> int:
-    """Return how many rows of a file fit one insert."""
-    from pyarrow import parquet  # noqa: PLC0415  (an extra)
-
-    found = parquet.read_metadata(path)
-    size = sum(found.row_group(at).total_byte_size for at in range(found.num_row_groups))
-    return max(1, min(reading.MAX_PAGE, loading.BATCH_BYTES * found.num_rows // max(1, size)))
 
 
 def _create(connection: Connection, name: str, made: Collection) -> None:

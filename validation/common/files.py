@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from validation.errors import UsageError
+
 
 def partial_of(path: Path) -> Path:
     """Return the file beside another in which its next content is written."""
@@ -42,6 +44,22 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         partial.touch(mode, exist_ok=False)
     yield partial
     partial.replace(path)
+
+
+def require_empty(folder: Path, remedy: str) -> None:
+    """Make sure that a folder holds nothing yet, or is not there.
+
+    Args:
+        folder: The folder.
+        remedy: What to do where it does.
+
+    Raises:
+        UsageError: There is something in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            "there is something in this folder already", where=str(folder), remedy=remedy
+        )
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None) -> Path:

@@ -267,11 +267,22 @@ def batches(columns: Mapping[str, Column], most: int) -> Iterator[slice]:
         columns: What is sent, each of n rows.
         most: Most rows in one.
     """
-    ends = np.cumsum(sum(bytes_of(values) for values in columns.values()))
+    yield from cut(np.asarray(sum(bytes_of(values) for values in columns.values())), most)
+
+
+def cut(sizes: np.ndarray, most: int, size: int = BATCH_BYTES) -> Iterator[slice]:
+    """Yield ranges of rows that are each of some bytes at most; a larger row comes alone.
+
+    Args:
+        sizes: Bytes of each row, shape (n,).
+        most: Most rows in one.
+        size: Most bytes in one.
+    """
+    ends = np.cumsum(sizes)
     at = 0
     while at < len(ends):
         before = ends[at - 1] if at else 0
-        stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
+        stop = int(np.searchsorted(ends, before + size, side="right"))
         stop = min(max(stop, at + 1), at + most)
         yield slice(at, min(stop, len(ends)))
         at = stop

@@ -27,6 +27,8 @@ _HEAD = 16
 _UNBOUNDED = frozenset({"JSON", "GEOMETRY", "TEXT"})
 _LARGEST_VALUE = 64 << 10
 """Of what has no length in the schema: Milvus's limit of a dynamic field and of JSON."""
+_LOWEST_NAMED = -(2**63) + 1
+"""Lowest integer that a filter can name: Milvus reads the sign apart from the digits."""
 _READERS = 2
 _TIMEOUT_SECONDS = 60
 
@@ -137,6 +139,7 @@ class Table:
         """Yield the rows of a range: at once if they are less than a page, else page by page."""
         rows = self.query(part.condition(self), {"limit": self.page})
         if not rows or len(rows[self.key]) < self.page:
+            yield from self._lowest(part)
             yield from [rows] if rows else []
         else:
             yield from self.pages(part)
@@ -153,6 +156,8 @@ class Table:
         Raises:
             MeasurementError: The server does not keep that order.
         """
+        if after is None:
+            yield from self._lowest(part)
         last = after
         # "reduce_stop_for_best" makes the proxy merge the segments so that nothing smaller than
         # the last key is left out of a page: pymilvus's query iterator rests on the same.
@@ -168,6 +173,12 @@ class Table:
             yield rows
             last = keys[-1]
 
+    def _lowest(self, part: Range) -> Iterator[Rows]:
+        """Yield the row of the key -2^63, if it is there and in the range."""
+        if part.start is None and not self.text_keys:
+            rows = self.query(f"{self.key} < {_LOWEST_NAMED}", {"limit": self.page})
+            yield from [rows] if rows else []
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -178,11 +189,11 @@ class Range:
 
     def condition(self, table: Table, after: Any = None) -> str:
         """Return it in Milvus's filter language, from after a key on if one is given."""
-        everything = '""' if table.text_keys else str(-(2**63) + 1)
+        everything = '""' if table.text_keys else str(_LOWEST_NAMED)
         parts = [f"{table.key} >= {everything}"]
         if self.start is not None:
             parts = [f"{table.key} >= {table.literal(self.start)}"]
-        if after is not None:
+        if after is not None and (table.text_keys or int(after) >= _LOWEST_NAMED):
             parts = [f"{table.key} > {table.literal(after)}"]
         if self.stop is not None:
             parts.append(f"{table.key} < {table.literal(self.stop)}")

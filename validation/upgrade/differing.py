@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from validation.errors import MilvusKitError
 from validation.milvus import manifest
 from validation.upgrade import rows
-from validation.upgrade.document import Collection, Manifest, load, place
+from validation.upgrade.document import Collection, Manifest, Partition, load, place
 from validation.upgrade.rows import Rows
 
 EXAMPLES = 5
 BUILT_IN = frozenset({"admin", "public"})
 """Roles of Milvus's own, which later versions let do more."""
+_NUMBERS = {
+    "fields": frozenset({"field_id"}),
+    "functions": frozenset({"id", "input_field_ids", "output_field_ids"}),
+}
+"""What a server numbers itself, with gaps where fields were added or dropped."""
 
 
 @dataclasses.dataclass
@@ -43,27 +49,33 @@ class Differences:
     held: int = dataclasses.field(default=0, compare=False)
 
 
-def differ(before: Path, after: Path, *, only: Sequence[str] = ()) -> Differences:
+def differ(
+    before: Path, after: Path, *, only: Sequence[str] = (), restored: bool = False
+) -> Differences:
     """Return how the manifest in one folder differs from that in another.
 
     Args:
         before: Folder of the one.
         after: Folder of the other.
         only: Look at these collections alone; at all if empty.
+        restored: Whether what is there after was made anew: its fields have numbers of their own.
 
     Raises:
         ConfigurationError: One of them is none, is not finished, or was changed.
     """
     one, other = load(before), load(after)
     out = Differences()
-    for name in sorted(only or {*one.collections, *other.collections}):
+    for name in sorted({*only} or {*one.collections, *other.collections}):
         if name not in other.collections or name not in one.collections:
             lost = name in one.collections
             out.found.append(f"collection {name} is {'gone' if lost else 'new'}")
             continue
         out.collections += 1
         out.held += one.collections[name].rows
-        _collection(name, (before, one.collections[name]), (after, other.collections[name]), out)
+        sides = (one.collections[name], other.collections[name])
+        if restored:
+            sides = tuple(map(_unnumbered, sides))
+        _collection(name, (before, sides[0]), (after, sides[1]), out)
     _access(one, other, out)
     _notes(one, other, out)
     return out
@@ -85,6 +97,11 @@ def _collection(
     for when, side in (("before", one[1]), ("after", other[1])):
         if side.not_read:
             out.not_read.append(f"{name} was not read {when}: {side.not_read}")
+        out.not_read += [
+            f"{place(name, partition)}, {when}: {part.miscounted}"
+            for partition, part in sorted(side.partitions.items())
+            if part.miscounted and not side.not_read
+        ]
     if one[1].served and not other[1].served:
         why = other[1].not_read or "it was loaded for the manifest alone"
         out.unserved.append(f"{name} was served before, and now: {why}")
@@ -108,17 +125,40 @@ def _partition(
     same_fields = one[1].fields == other[1].fields
     if same_fields and (was.rows, was.keys, was.content) == (now.rows, now.keys, now.content):
         return
+    try:
+        named = _named(where, (one, was), (other, now), out)
+    except MilvusKitError as error:
+        named, why = False, error.sentence().partition("\n")[0]
+    else:
+        why = "no key tells them apart"
+    if not named and same_fields:
+        out.found.append(
+            f"{where}: {was.rows:,} rows of content {was.content[:16]} were read, now {now.rows:,}"
+            f" of {now.content[:16]}; which ones differ is not known: {why}"
+        )
+    elif not named:
+        out.found.append(f"{where}: other fields were read")
+
+
+def _named(
+    where: str,
+    one: tuple[tuple[Path, Collection], Partition],
+    other: tuple[tuple[Path, Collection], Partition],
+    out: Differences,
+) -> bool:
+    """Name the rows that differ; return whether there are any."""
+    ((before, of), was), ((after, to), now) = one, other
+    same_fields = of.fields == to.fields
     counts: Counter[str] = Counter()
     keys: dict[str, list[Any]] = {}
     changed: dict[str, Counter[str]] = {}
-    pairs = _windows(rows.read(one[0], was.chunks), rows.read(other[0], now.chunks))
-    for left, right in pairs:
+    for left, right in _windows(rows.read(before, was.chunks), rows.read(after, now.chunks)):
         seen = manifest.compare(_as_manifest(left), _as_manifest(right))
         for sort in ("missing", "unexpected", "changed"):
             counts[sort] += getattr(seen, sort)
             keys.setdefault(sort, []).extend(seen.examples.get(sort, []))
         if same_fields:
-            _fields(left, right, seen.examples.get("changed", []), one[1].fields, changed)
+            _fields(left, right, seen.examples.get("changed", []), of.fields, changed)
     out.rows += counts
     for sort, text in (
         ("missing", "are missing"),
@@ -129,8 +169,19 @@ def _partition(
             first = ", ".join(repr(key) for key in keys[sort][:EXAMPLES])
             fields = _told(keys[sort][:EXAMPLES], changed) if sort == "changed" else ""
             out.found.append(f"{where}: {counts[sort]:,} rows {text}; first keys: {first}{fields}")
-    if not counts and not same_fields:
-        out.found.append(f"{where}: other fields were read")
+    return any(counts.values())
+
+
+def _unnumbered(side: Collection) -> Collection:
+    """Return a collection without the numbers that a server gives to fields and functions."""
+    schema = dict(side.described)
+    for kind, numbers in _NUMBERS.items():
+        if kind in schema:
+            schema[kind] = [
+                {key: value for key, value in one.items() if key not in numbers}
+                for one in schema[kind]
+            ]
+    return side.model_copy(update={"described": schema})
 
 
 def _fields(

@@ -64,6 +64,16 @@ class Partition(_Part):
     chunks: list[Chunk] = []
     complete: bool = False
 
+    @property
+    def miscounted(self) -> str:
+        """Why not all of its rows are known to have been read; empty if they are."""
+        if self.counted in {None, self.rows}:
+            return ""
+        return (
+            f"the server counts {self.counted:,} rows and returned {self.rows:,}: a key is there"
+            " twice, or rows were not returned"
+        )
+
 
 class Collection(_Part):
     """What the server says of a collection, and what it returned.
@@ -151,7 +161,21 @@ def place(name: str, partition: str) -> str:
 
 
 def load(folder: Path) -> Manifest:
-    """Return the finished manifest in a folder.
+    """Return the finished manifest in a folder, once every file of rows is found whole.
+
+    Raises:
+        ConfigurationError: There is none, it was cut short, or it was changed since.
+    """
+    found = finished(folder)
+    for one in found.collections.values():
+        for part in one.partitions.values():
+            for chunk in part.chunks:
+                require_whole(folder, chunk)
+    return found
+
+
+def finished(folder: Path) -> Manifest:
+    """Return the finished manifest in a folder, whatever became of its rows.
 
     Raises:
         ConfigurationError: There is none, it was cut short, or it was changed since.
@@ -174,6 +198,29 @@ def load(folder: Path) -> Manifest:
             remedy="use the one that `milvus-kit manifest` wrote",
         )
     return found
+
+
+def require_whole(folder: Path, chunk: Chunk) -> None:
+    """Make sure that a file of rows is as it was written.
+
+    Raises:
+        ConfigurationError: It is missing, or was changed.
+    """
+    path = folder / chunk.file
+    if not path.is_file() or sha256(path) != chunk.sha256:
+        raise ConfigurationError(
+            "the rows of a manifest were changed after it was made"
+            if path.is_file()
+            else "rows of a manifest are missing",
+            where=str(path),
+            remedy="use the folder as `milvus-kit manifest` wrote it",
+        )
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 
 from validation.common.files import replacing
 from validation.datasets.model import key_array
-from validation.errors import ConfigurationError
 from validation.milvus import manifest
-from validation.upgrade.document import Chunk
+from validation.upgrade.document import Chunk, require_whole, sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +73,7 @@ def write(folder: Path, name: str, rows: Rows) -> Chunk:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, hashes=rows.hashes, fields=rows.fields, **keys)
-    return Chunk(file=name, rows=len(rows), sha256=_sha256(path))
+    return Chunk(file=name, rows=len(rows), sha256=sha256(path))
 
 
 def read(folder: Path, chunks: Sequence[Chunk]) -> Iterator[Rows]:
@@ -85,16 +83,8 @@ def read(folder: Path, chunks: Sequence[Chunk]) -> Iterator[Rows]:
         ConfigurationError: A file is missing, or is not as it was written.
     """
     for chunk in chunks:
-        path = folder / chunk.file
-        if not path.is_file() or _sha256(path) != chunk.sha256:
-            raise ConfigurationError(
-                "the rows of a manifest were changed after it was made"
-                if path.is_file()
-                else "rows of a manifest are missing",
-                where=str(path),
-                remedy="use the folder as `milvus-kit manifest` wrote it",
-            )
-        with np.load(path, allow_pickle=False) as found:
+        require_whole(folder, chunk)
+        with np.load(folder / chunk.file, allow_pickle=False) as found:
             if "keys" in found:
                 keys = found["keys"]
             else:
@@ -108,8 +98,3 @@ def read(folder: Path, chunks: Sequence[Chunk]) -> Iterator[Rows]:
 
 def _column(keys: np.ndarray) -> np.ndarray | list[str]:
     return keys.tolist() if keys.dtype.kind == "O" else keys
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import typer
 
 from validation.errors import ExitCode
 from validation.upgrade.differing import Differences
-from validation.upgrade.document import Manifest
+from validation.upgrade.document import Manifest, place
 
 
 def made(manifest: Manifest, folder: Path) -> ExitCode:
@@ -21,11 +21,8 @@ def made(manifest: Manifest, folder: Path) -> ExitCode:
         total = sum(int(part.content, 16) for part in one.partitions.values()) % (1 << 128)
         typer.echo(f"{name}: {one.rows:,} rows, content {total:032x}")
         for partition, part in one.partitions.items():
-            if part.counted != part.rows:
-                typer.echo(
-                    f"  partition {partition}: the server counts {part.counted:,} rows and"
-                    f" returned {part.rows:,}"
-                )
+            if part.miscounted:
+                unread.append(f"{place(name, partition)}: {part.miscounted}")
     if manifest.access_not_read:
         unread.append(f"users and roles were not read: {manifest.access_not_read}")
     if manifest.objects and manifest.objects.not_read:

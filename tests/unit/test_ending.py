@@ -9,14 +9,17 @@ import sys
 import time
 from concurrent.futures import CancelledError
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.waiting import eventually
 from validation.common.ending import as_by_ctrl_c
+from validation.errors import UnreachableError
 from validation.milvus import ownership
 from validation.milvus.connection import Connection
-from validation.suite import background
+from validation.suite import background, plugin
+from validation.suite.changed import Noted
 from validation.target import Target
 
 COMMAND = """
@@ -116,3 +119,62 @@ def test_a_load_that_nobody_waits_for_any_more_is_broken_off_at_its_next_step(mo
         assert not future.done()
     assert isinstance(future.exception(), CancelledError)
     assert dropped == ["mk_t"]
+
+
+def test_what_was_seen_before_a_look_broke_off_is_handed_on_with_the_reason():
+    noted, seen = Noted(), []
+    with noted.kept():
+        noted("mutations.rows_back", [7], labels={"after": "changes"})
+        raise UnreachableError("it went away", where="milvus")
+    with pytest.raises(UnreachableError, match="it went away"):
+        noted.hand_on(lambda *given, **more: seen.append((given, more)))
+    assert seen == [(("mutations.rows_back", [7]), {"labels": {"after": "changes"}})]
+
+
+def test_filters_that_were_asked_before_it_broke_off_count_and_later_ones_say_why():
+    asked = object()
+    filtering = background.Filtering(
+        cast("Any", None), cast("Any", {"insert": asked}), UnreachableError("gone", where="milvus")
+    )
+    assert filtering.after("insert") is asked
+    for later in (lambda: filtering.after("flush"), filtering.whole):
+        with pytest.raises(UnreachableError, match="gone"):
+            later()
+
+
+TIMED = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+done = []
+
+
+@pytest.fixture(scope="session")
+def mutated_loading():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(lambda: (time.sleep(0.2), done.append("looked")))
+
+
+@pytest.fixture(scope="session")
+def mutated(mutated_loading):
+    return mutated_loading.result()
+
+
+@pytest.mark.family("latency")
+def test_timed():
+    assert done == ["looked"]
+
+
+@pytest.mark.family("lifecycle")
+def test_restart(mutated):
+    assert mutated
+"""
+
+
+def test_nothing_of_a_run_goes_on_beside_what_is_timed_or_restarted(pytester):
+    pytester.makepyfile(TIMED)
+    said = pytester.runpytest_inprocess("-p", "validation.suite.background", "-q")
+    said.assert_outcomes(passed=2)
+    assert set(plugin.FAMILIES) > background.ALONE

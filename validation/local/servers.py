@@ -123,8 +123,10 @@ def stop_milvus(folder: Path, found: State, *, kill: bool = False) -> None:
         kill: Kill it, as a crash would, instead of asking it to stop.
     """
     if "milvus" in found.servers:
-        sessions.note(folder, found.ports["etcd"])
-        process.stop(found.servers["milvus"], kill=kill)
+        running = found.servers["milvus"]
+        if running.alive():  # else its ports may be a stranger's
+            sessions.note(folder, found.ports["etcd"])
+        process.stop(running, kill=kill)
 
 
 def _remember(folder: Path, found: State, running: Running) -> State:

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def note(folder: Path, port: int) -> None:
     """
     wanted = {"key": _encoded(_FIRST), "range_end": _encoded(_BEYOND), "keys_only": True}
     with contextlib.suppress(OSError, ValueError):  # they run out by themselves
-        found = _asked(port, "kv/range", wanted).get("kvs", [])
+        found = _asked(port, "kv/range", wanted).get("kvs") or []
         leases = sorted({one["lease"] for one in found if "lease" in one})
         files.write_whole(_noted(folder), json.dumps(leases))
 
@@ -84,5 +85,8 @@ def _asked(port: int, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v3/{what}", data=json.dumps(wanted).encode()
     )
-    with _DIRECTLY.open(request, timeout=_ASKED_SECONDS) as answer:
-        return dict(json.load(answer))
+    try:
+        with _DIRECTLY.open(request, timeout=_ASKED_SECONDS) as answer:
+            return dict(json.load(answer))
+    except (HTTPException, TypeError) as error:
+        raise ValueError(f"port {port} does not answer as etcd's gateway does: {error}") from error

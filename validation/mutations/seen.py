@@ -109,7 +109,11 @@ def iterated(connection: Connection, name: str, *, batch: int) -> np.ndarray:
     """
     with connection.explained(f"iterate over {name}"):
         pages = connection.client.query_iterator(
-            name, batch_size=batch, output_fields=["id"], consistency_level="Strong"
+            name,
+            batch_size=batch,
+            output_fields=["id"],
+            consistency_level="Strong",
+            timeout=connection.timeout,
         )
         try:
             keys: list[int] = []

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from validation.mutations import acts
 from validation.runs.profiles import Profile
 from validation.suite import changed, workload
 from validation.suite.changed import MutatedCollection, Noted
+from validation.suite.plugin import family_of
 from validation.target import Target
 
 Result = TypeVar("Result")
@@ -36,6 +37,21 @@ EARLY = {
     "filtering": "filtering_loading",
 }
 """What is loaded in the background, by the fixture that waits for it."""
+ALONE = frozenset({"latency", "load", "living", "attribution", "site", "lifecycle", "limits"})
+"""Families that time the server, or restart it: nothing of the run's own goes on beside them."""
+_PATIENCE_SECONDS = 30.0
+
+
+def begin(request: pytest.FixtureRequest) -> list[Future[Any]]:
+    """Have everything in the background that a check of this run is going to need."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    return [request.getfixturevalue(early) for needed, early in EARLY.items() if needed in wanted]
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest) -> None:
+    if family_of(request.node) in ALONE:
+        wait(begin(request))
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +107,11 @@ def mutated_loading(
             acts.change(connection, plan, made.name)
         with stretch("look at the changed rows"):
             for after in ("changes", "flush"):
-                if after == "flush":
-                    loading.flush(connection, made.name)
-                changed.observe(
-                    made.noted.setdefault(after, Noted()), connection, made, after=after
-                )
+                noted = made.noted.setdefault(after, Noted())
+                with noted.kept():
+                    if after == "flush":
+                        loading.flush(connection, made.name)
+                    changed.observe(noted, connection, made, after=after)
         return made
 
     with in_background(target, made.name, load) as future:
@@ -115,10 +131,32 @@ class Filtering:
     Args:
         collection: As it is.
         asked: By what had been done before.
+        broke_off: Why what is not there was not asked.
     """
 
     collection: Filtered
     asked: dict[str, Asked]
+    broke_off: Exception | None = None
+
+    def whole(self) -> Filtered:
+        """Return the collection, of which nothing is lacking.
+
+        Raises:
+            Exception: By which storing or indexing it broke off.
+        """
+        if self.broke_off is not None:
+            raise self.broke_off
+        return self.collection
+
+    def after(self, done: str) -> Asked:
+        """Return what came of the filters then.
+
+        Raises:
+            Exception: By which asking broke off before.
+        """
+        if done not in self.asked and self.broke_off is not None:
+            raise self.broke_off
+        return self.asked[done]
 
 
 @pytest.fixture(scope="session")
@@ -134,15 +172,18 @@ def filtering_loading(
     def load(connection: Connection) -> Filtering:
         with stretch("filter rows of every type"):
             collection = Filtered(connection, name)
-            asked = {}
-            for after, act in (
-                ("insert", lambda: collection.store(run_id)),
-                ("flush", collection.flush),
-                ("index", collection.index),
-            ):
-                act()
-                if after in profile.filtered_after:
-                    asked[after] = collection.ask()
+            asked: dict[str, Asked] = {}
+            try:
+                for after, act in (
+                    ("insert", lambda: collection.store(run_id)),
+                    ("flush", collection.flush),
+                    ("index", collection.index),
+                ):
+                    act()
+                    if after in profile.filtered_after:
+                        asked[after] = collection.ask()
+            except Exception as error:  # noqa: BLE001  (what was asked before it counts as well)
+                return Filtering(collection, asked, error)
         return Filtering(collection, asked)
 
     with in_background(target, name, load) as future:
@@ -197,5 +238,7 @@ def in_background(
             yield future
         finally:
             connection.unwanted.set()  # whoever needed it has ended, or was told to
-            wait([future])
+            if wait([future], timeout=_PATIENCE_SECONDS).not_done:
+                connection.close()  # a server that does not answer: this ends the call
+                wait([future])
             connection.unwanted.clear()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,26 @@ class Noted:
 
     def __init__(self) -> None:
         self._calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._broke_off: Exception | None = None
 
     def __call__(self, *given: Any, **more: Any) -> None:
         """Keep an observation, in place of the fixture ``gate``."""
         self._calls.append((given, more))
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the error by which looking broke off: what was seen before it counts as well."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (whatever it is, the check raises it)
+            self._broke_off = error
+
     def hand_on(self, gate: Gate) -> None:
-        """Observe it all, in its order."""
+        """Observe it all, in its order, and raise what it broke off by."""
         for given, more in self._calls:
             gate(*given, **more)
+        if self._broke_off is not None:
+            raise self._broke_off
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,10 +178,7 @@ def generated_collection(  # noqa: PLR0917  (fixtures are given by name)
     run_id: str,
 ) -> Iterator[GeneratedCollection]:
     """The generated dataset, loaded; dropped at the end."""
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    for needed, early in background.EARLY.items():
-        if needed in wanted:
-            request.getfixturevalue(early)
+    background.begin(request)
     name = collection_name(run_id, generated.name)
 
     def rebuild(wanted: IndexSpec) -> float:

@@ -100,12 +100,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.stash.get(_RECORDER, None) is None:
         return
     wanted = config.getoption("--milvus-family")
-    chosen = [item for item in items if not wanted or _family(item) in wanted]
+    chosen = [item for item in items if not wanted or family_of(item) in wanted]
     _require_checks(config, items, chosen)
     left_out = [item for item in items if item not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted(chosen, key=lambda item: FAMILIES.index(_family(item)))
+    items[:] = sorted(chosen, key=lambda item: FAMILIES.index(family_of(item)))
 
 
 def _require_checks(
@@ -128,7 +128,8 @@ def _require_checks(
             )
 
 
-def _family(item: pytest.Item) -> str:
+def family_of(item: pytest.Item) -> str:
+    """Return the family that a check belongs to."""
     marker = item.get_closest_marker("family")
     if marker is None:
         return "site"

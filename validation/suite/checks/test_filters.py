@@ -9,15 +9,15 @@ pytestmark = pytest.mark.family("filters")
 
 @pytest.mark.parametrize("after", ["insert", "flush", "index"])
 def test_filters_find_the_rows_that_satisfy_them(gate, filtering, profile, after):
-    if after not in filtering.asked:
+    if after not in profile.filtered_after:
         pytest.skip(f"the profile {profile.name} asks no filter then")
-    observe(gate, filtering.asked[after], after=after)
+    observe(gate, filtering.after(after), after=after)
 
 
 def test_a_compaction_changes_no_filter(gate, filtering, profile):
     if "compaction" not in profile.filtered_after or not profile.compaction_seconds:
         pytest.skip(f"the profile {profile.name} leaves compaction out")
-    collection = filtering.collection
+    collection = filtering.whole()
     acts.compact(collection.connection, collection.name, seconds=profile.compaction_seconds)
     observe(gate, collection.ask(), after="compaction")
 

@@ -91,7 +91,7 @@ def test_a_restart_changes_no_filter(gate, target, filtering, profile):
     if target.restart is None:
         pytest.skip("the target does not say that it may be restarted, and how")
     with connect(target) as again:
-        observe_filters(gate, filtering.collection.on(again).ask(), after="restart")
+        observe_filters(gate, filtering.whole().on(again).ask(), after="restart")
 
 
 def answers_of(connection, corpus, loaded):

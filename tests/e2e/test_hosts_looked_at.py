@@ -59,7 +59,7 @@ def test_hosts_over_ssh_are_fit_and_reach_the_store_within_the_time_that_is_prom
     for one in seen.values():
         assert len(one.fits) >= 7
         assert [act for act in one.fits if act.wrong] == []
-        assert one.clock_ms < 1_000
+        assert looking.apart(one.clock, (0.0, 0.0)) < 1_000
         (connected,) = one.way.connected
         assert (connected.lost, connected.why) == (0, "")
     for name in ("control", "worker"):
@@ -93,6 +93,6 @@ def test_a_clock_that_is_behind_and_a_host_that_is_away_are_told(target, nodes):
         seen = _seen(target.model_copy(update={"hosts": (away, *target.hosts[1:])}))
     finally:
         nodes["worker"].run(f"rm {shim}")
-    assert 7_000 < seen["worker"].clock_ms < 9_500
+    assert 7_000 < looking.apart(seen["worker"].clock, (0.0, 0.0)) < 9_500
     assert "ssh does not get through" in seen["control"].why
     assert dataclasses.replace(seen["control"], why="") == looking.Seen("control")

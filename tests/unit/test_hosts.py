@@ -6,6 +6,7 @@ import dataclasses
 import http.server
 import os
 import stat
+import subprocess
 import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from validation.runs.profiles import profile_named
 from validation.runs.pytest_run import Suite, run_here
 from validation.selftest.faults import FAULTS
 from validation.selftest.scene import HOSTS
+from validation.suite.checks import test_hosts as hosts_check
 from validation.verdicts import rules
 from validation.verdicts.verdict import Outcome
 
@@ -43,6 +45,7 @@ FIT = Machine(
     runtime=("/usr/bin/nvidia-ctk",),
 )
 ALL = Use("node", leads=True, nvme="/data", gpus=1)
+HEAD = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
 FABRIC = "/sys/devices/virtual/nvme-fabrics/ctl/nvme1/nvme1n1"
 
 
@@ -67,6 +70,10 @@ def test_a_machine_that_has_everything_is_fit():
         ({"devices": (*FIT.devices, "/sys/devices/virtio1/block/vda")}, "NVMe", "virtio1"),
         ({"devices": (FABRIC,)}, "NVMe", "local NVMe device"),
         ({"devices": ()}, "NVMe", "no device"),
+        ({"devices": (HEAD,)}, "NVMe", HEAD),
+        ({"devices": (HEAD,), "transports": ("tcp",)}, "NVMe", "reached by tcp"),
+        ({"devices": (HEAD,), "transports": ("pcie,tcp,",)}, "NVMe", "reached by pcie,tcp"),
+        ({"devices": (*FIT.devices, HEAD), "transports": ("pcie", "rdma")}, "NVMe", "by rdma"),
         ({"drivers": ()}, "GPUs", "shows 0 GPUs, 1 are"),
         ({"runtime": ()}, "GPU runtime", "NVIDIA Container Toolkit"),
     ],
@@ -77,6 +84,16 @@ def test_what_is_missing_is_told_and_nothing_else(fault, name, told):
     }
     assert list(wrong) == [name]
     assert told in wrong[name]
+
+
+@pytest.mark.parametrize("transports", [("pcie",), ("pcie,",), ("?",), ()])
+def test_a_local_device_is_fit_whether_or_not_the_kernel_tells_its_transport(transports):
+    assert not any(fitness.held(dataclasses.replace(FIT, transports=transports), ALL).values())
+
+
+def test_a_device_of_several_local_controllers_is_fit():
+    local = dataclasses.replace(FIT, devices=(HEAD,), transports=("pcie,",))
+    assert not any(fitness.held(local, ALL).values())
 
 
 def test_a_pod_and_a_host_of_no_cluster_are_not_asked_what_nodes_are():
@@ -245,7 +262,8 @@ def test_large_packets_that_get_lost_are_told(programs, store, tmp_path, whole, 
 
 
 def test_an_address_that_does_not_answer_to_ping_says_nothing_of_large_packets():
-    way = network.way("connected=10.0.0.9 20 0 \nlarge=10.0.0.9 eth0 9000 no no\n", 443)
+    lines = "connected=10.0.0.9 20 0 \nlarge=10.0.0.9 eth0 9000 no no\ndone=yes\n"
+    way = network.way(lines, 443)
     assert (way.large, way.unasked) == ((), ("10.0.0.9 does not answer to ping",))
 
 
@@ -259,6 +277,79 @@ def test_gpus_and_the_folder_for_diskann_are_looked_at_on_the_machine(programs, 
     assert facts["drivers"] == ("570.86.15",)
     assert facts["runtime"] == (str(programs / "nvidia-ctk"),)
     assert facts["file_system"]
+
+
+@pytest.mark.parametrize(
+    ("says", "counted", "told"),
+    [
+        ("echo NVIDIA-SMI has failed because it could not reach the driver.; exit 9", 0, "because"),
+        ("echo Failed to initialize NVML: Driver/library version mismatch; exit 18", 0, "NVML"),
+        ("echo No devices were found", 0, "No devices were found"),
+        ("echo No devices were found; exit 6", 0, "No devices were found"),
+        ("echo 570.86.15; exit 15", 0, "570.86.15"),
+        ("echo 570.86.15; echo '[Unknown Error]'", 1, "[Unknown Error]"),
+        ("echo 570.86.15; echo 570.86.15", 2, ""),
+    ],
+)
+def test_only_versions_of_an_nvidia_smi_that_ends_well_are_drivers(programs, says, counted, told):
+    program(programs, "nvidia-smi", says)
+    with connection.on_host(targets.Host(name="here")) as shell:
+        facts = fitness.facts(fitness.told(shell.run(fitness.script(Use("host", gpus=2)), what="")))
+    assert len(facts["drivers"]) == counted
+    why = fitness.held(Machine(**facts), Use("host", gpus=2))["GPUs"]
+    assert told in why
+    assert bool(why) == (counted < 2)
+
+
+def disk(tmp_path, mountinfo, links, transports=()):
+    """Return what the script tells of a folder, by a /sys and a /proc of the test's own."""
+    for path, leads in links.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / leads).mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).symlink_to(tmp_path / leads)
+    for path, transport in dict(transports).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"{transport}\n")
+    (tmp_path / "mountinfo").write_text(f"36 35 {mountinfo}\n")
+    script = fitness.script(Use("host", nvme="/data"))
+    script = script.replace("/sys/", f"{tmp_path}/").replace(
+        "/proc/self/mountinfo", f"{tmp_path}/mountinfo"
+    )
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    told = fitness.told(done.stdout)
+    return told["type"], told["device"].replace(f"{tmp_path}/", "").split(), told["transport"]
+
+
+def test_devices_below_a_btrfs_are_those_of_its_source_and_of_its_others(programs, tmp_path):
+    program(programs, "df", "echo; echo x x x x x /data")
+    links = {"class/block/nvme0n1": "pci/nvme/nvme0/nvme0n1", "class/block/sdb": "pci/sdb"}
+    links |= {f"fs/btrfs/uuid/devices/{name.rpartition('/')[2]}": at for name, at in links.items()}
+    mounted = "0:40 / /data rw shared:1 - btrfs /dev/nvme0n1 rw"
+    transports = {"pci/nvme/nvme0/transport": "pcie"}
+    found = disk(tmp_path, mounted, links, transports)
+    assert found == ("btrfs", ["pci/nvme/nvme0/nvme0n1", "pci/sdb"], "pcie, ? ")
+
+
+def test_a_btrfs_on_a_volume_that_has_no_node_here_is_found_by_its_name(programs, tmp_path):
+    program(programs, "df", "echo; echo x x x x x /data")
+    links = {"class/block/dm-3": "virtual/dm-3", "virtual/dm-3/slaves/a": "pci/nvme/nvme1/nvme1n1"}
+    (tmp_path / "virtual/dm-3/dm").mkdir(parents=True)
+    (tmp_path / "virtual/dm-3/dm/name").write_text("vg-data\n")
+    found = disk(tmp_path, "0:40 / /data rw - btrfs /dev/mapper/vg-data rw", links)
+    assert found[1] == ["pci/nvme/nvme1/nvme1n1"]
+
+
+def test_of_a_device_that_several_controllers_reach_each_transport_is_told(programs, tmp_path):
+    program(programs, "df", "echo; echo x x x x x /data")
+    head = "nvme-subsystem/nvme-subsys0"
+    links = {
+        "dev/block/259:0": f"{head}/nvme0n1",
+        f"{head}/nvme0": "fabrics/nvme0",
+        f"{head}/nvme1": "pci/nvme1",
+    }
+    transports = {"fabrics/nvme0/transport": "tcp", "pci/nvme1/transport": "pcie"}
+    found = disk(tmp_path, "259:0 / /data rw - xfs /dev/nvme0n1 rw", links, transports)
+    assert found == ("xfs", [f"{head}/nvme0n1"], "pcie,tcp, ")
 
 
 KUBECTL = """
@@ -298,6 +389,85 @@ def test_what_kubectl_says_is_the_reason(programs):
     assert (
         seen.why == "pod milvus-0: looking at the machine: Error from server (Forbidden): no exec"
     )
+
+
+@pytest.mark.parametrize("end", ["exit 1", "exit 0"])
+def test_an_answer_that_breaks_off_is_none(programs, end):
+    program(programs, "kubectl", f"echo machine=x86_64; echo cpus=1; {end}")
+    with connection.in_pod(targets.Kubernetes(namespace="ns"), "milvus-0", "milvus") as shell:
+        place = looking.Place("milvus-0", Use("pod"), lambda: nullcontext(shell), None, "")
+        (seen,) = looking.looked_at([place])
+    assert "looking at the machine: its answer broke off" in seen.why
+    assert seen.fits == looking.Seen("").fits
+    with pytest.raises(MeasurementError, match="broke off"):
+        network.way("connected=10.0.0.9 20 0 \ndone=ye", 443)
+
+
+def clocks(*intervals):
+    seen = [looking.Seen(f"m{at}", clock=one) for at, one in enumerate(intervals)]
+    return [
+        hosts_check.clock_handed(one, [it for it in seen if it is not one]).get("samples")
+        for one in seen
+    ]
+
+
+def test_clocks_are_held_against_each_other_and_not_against_this_one():
+    assert clocks((-9_010.0, -8_990.0), (-9_005.0, -8_995.0)) == [[0.0], [0.0]]
+    assert clocks((-810.0, -790.0), (690.0, 710.0)) == [[1_480.0], [1_480.0]]
+    assert clocks((7_000.0, 7_010.0)) == [[7_000.0]]  # alone, there is no other to hold it against
+
+
+def test_a_clock_that_is_known_too_loosely_tells_what_it_forces_and_no_more():
+    assert clocks((-900.0, 900.0), (0.0, 10.0)) == [None, None]
+    assert clocks((-900.0, 900.0), (0.0, 10.0), (5.0, 9.0)) == [None, [0.0], [0.0]]
+    assert clocks((-900.0, 900.0), (2_000.0, 2_010.0)) == [[1_100.0], [1_100.0]]
+
+
+class Cluster:
+    """What an API server tells of two workloads, the first of which is broken in some way."""
+
+    broken = ""
+
+    def __init__(self, _):
+        pass
+
+    def workload(self, one):
+        if one.name == "bad" and self.broken == "closed":
+            raise MeasurementError("pods may not be read: HTTP 403")
+        return one
+
+    def pods(self, live):
+        return [{"metadata": {"name": f"{live.name}-0"}, "status": {"phase": "Running"}}]
+
+    def config_map(self, one):
+        file = self.broken if one.name == "bad" else "minio: {address: s3, port: 9000}"
+        return {"data": {"user.yaml": file}}
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("closed", "pods may not be read: HTTP 403"),
+        ("minio: [", "ConfigMap bad: user.yaml of its ConfigMap is no configuration"),
+        ("minio: {address: s3, port: many}", "ConfigMap bad: user.yaml"),
+        ("minio: {address: s3, port: [1]}", "ConfigMap bad: user.yaml"),
+    ],
+)
+def test_a_workload_that_cannot_be_read_says_so_and_the_others_are_looked_at(
+    monkeypatch, store, broken, told
+):
+    monkeypatch.setattr(looking, "Objects", Cluster)
+    monkeypatch.setattr(Cluster, "broken", broken)
+    workloads = [
+        targets.Workload(kind="Deployment", name=name, image="milvus") for name in ("bad", "good")
+    ]
+    kubernetes = targets.Kubernetes(namespace="ns", workloads=tuple(workloads))
+    target = target_of(store, {"name": "here"}).model_copy(update={"kubernetes": kubernetes})
+    here, bad, good = looking.places(target)
+    assert (here.name, bad.name, good.name) == ("here", "bad", "good-0")
+    assert good.store == ("s3", 9000)
+    (seen,) = looking.looked_at([bad])
+    assert told in seen.why
 
 
 def test_a_machine_that_hangs_is_given_up(monkeypatch):

@@ -40,7 +40,7 @@ class Shell:
     host: Any
 
     def run(self, script: str, *, what: str) -> str:
-        """Run a POSIX shell script and return its output, whatever its status.
+        """Run a POSIX shell script that ends with status 0 and return its output.
 
         Args:
             script: It shows in argument lists: no secret may be in it.
@@ -48,7 +48,8 @@ class Shell:
 
         Raises:
             UnreachableError: The machine cannot be reached.
-            MeasurementError: It did not end in time, or said nothing.
+            MeasurementError: It did not end in time, said nothing, or ended with another status:
+                then what it said may be cut off.
         """
         try:
             done = self.host.run("/bin/sh -c %s", _SYSTEM + script)
@@ -59,10 +60,11 @@ class Shell:
             raise MeasurementError(
                 f"{what}: no answer within {_SECONDS} s", where=self.where
             ) from None
-        if not done.stdout:
+        if done.rc or not done.stdout:
             said = (done.stderr.strip().splitlines() or [f"exit status {done.rc}"])[-1]
-            kind = UnreachableError if done.rc else MeasurementError
-            raise kind(f"{what}: {said[:300]}", where=self.where)
+            kind = UnreachableError if done.rc and not done.stdout else MeasurementError
+            broke = "its answer broke off: " if done.stdout else ""
+            raise kind(f"{what}: {broke}{said[:300]}", where=self.where)
         return done.stdout
 
 

@@ -7,8 +7,12 @@ machines of a deployment by it. Where a limit comes from stands beside it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal
+
+from validation.hosts import asking
 
 MIN_CPUS = 2  # kubeadm's, of a control plane
 MIN_MEMORY_KIB = 1_700_000  # kubeadm's own limit is 1700 MB
@@ -26,49 +30,8 @@ SIMD = frozenset({"sse4_2", "avx", "avx2", "avx512f", "asimd"})
 FILE_SYSTEMS = frozenset({"ext4", "xfs", "btrfs"})
 """On which reads go past the page cache (O_DIRECT), as DiskANN's do."""
 
-SAY = r"""say() { printf '%s=%s\n' "$1" "$2"; }"""
-"""A function of the shell for a line ``name=value``."""
-SCRIPT = r"""
-say machine "$(uname -m)"
-say swap "$(awk 'NR>1{print $1}' /proc/swaps | tr '\n' ' ')"
-say cpus "$(nproc)"
-say memory "$(awk '/^MemTotal/{print $2}' /proc/meminfo)"
-say disk "$(df -Pk /var/lib | awk 'NR==2{print $4}')"
-say simd "$(awk -F: '/^(flags|Features)/{print $2; exit}' /proc/cpuinfo)"
-say files "$({ ulimit -Hn; for one in /proc/[0-9]*; do
-    { read -r name < "$one/comm"; } 2>/dev/null || continue
-    case "$name" in
-    milvus|containerd) awk '/^Max open files/{print $5}' "$one/limits" 2>/dev/null;;
-    esac; done; } | tr '\n' ' ')"
-say maps "$(cat /proc/sys/vm/max_map_count)"
-say overcommit "$(cat /proc/sys/vm/overcommit_memory)"
-say aio "$(cat /proc/sys/fs/aio-max-nr)"
-"""
-"""Says what `facts` reads."""
-
-_DISK = r"""
-mount="$(df -P FOLDER 2>/dev/null | awk 'NR==2{print $NF}')"
-found="$(awk -v at="$mount" '$5==at{number=$3; sub(/.* - /, ""); print number, $1}' \
-    /proc/self/mountinfo | tail -1)"
-lowest() (
-    below="$1"
-    [ ! -e "$1/partition" ] || below="$(readlink -f "$1")/.."
-    leaf=yes
-    for one in "$below"/slaves/*; do
-        [ ! -e "$one" ] || { leaf=; lowest "$one"; }
-    done
-    [ -z "$leaf" ] || readlink -f "$1"
-)
-say type "${found##* }"
-say device "$(lowest "/sys/dev/block/${found%% *}" 2>/dev/null | tr '\n' ' ')"
-"""
-_GPU = r"""
-say drivers "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null |
-    tr '\n' ' ')"
-say runtime "$(for one in nvidia-container-runtime nvidia-ctk; do command -v "$one"; done |
-    tr '\n' ' ')"
-"""
 UNLIMITED = 2**63 - 1
+_VERSION = re.compile(r"\d+(\.\d+)+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +69,9 @@ class Machine:
         aio: ``fs.aio-max-nr``.
         file_system: Of the folder for DiskANN.
         devices: That it lies on in the end, below volumes and partitions, as the kernel sees them.
+        transports: Of each device's NVMe controllers, such as ``pcie``; ``?`` where it has none.
         drivers: Version of each GPU's driver.
+        gpus_said: What nvidia-smi said instead of a version.
         runtime: What lets containers have GPUs.
     """
 
@@ -122,18 +87,20 @@ class Machine:
     aio: int
     file_system: str = ""
     devices: tuple[str, ...] = ()
+    transports: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
+    gpus_said: str = ""
     runtime: tuple[str, ...] = ()
 
 
 def script(use: Use) -> str:
     """Return a POSIX shell script that tells what `facts` reads; nothing is changed by it."""
-    parts = ['say() { printf \'%s=%s\\n\' "$1" "$2"; }', SCRIPT]
+    parts = [asking.SAY, asking.SCRIPT]
     if use.nvme is not None:
-        parts.append(_DISK.replace("FOLDER", "'" + use.nvme.replace("'", "'\\''") + "'"))
+        parts.append(asking.DISK.replace("FOLDER", "'" + use.nvme.replace("'", "'\\''") + "'"))
     if use.gpus:
-        parts.append(_GPU)
-    return "\n".join(parts)
+        parts.append(asking.GPU)
+    return "\n".join([*parts, asking.END])
 
 
 def told(lines: str) -> dict[str, str]:
@@ -142,12 +109,14 @@ def told(lines: str) -> dict[str, str]:
 
 
 def facts(told: Mapping[str, str]) -> dict[str, object]:
-    """Return the arguments of `Machine` from what `SCRIPT` told.
+    """Return the arguments of `Machine` from what `script` told.
 
     Raises:
-        KeyError: Something was not told.
+        KeyError: Something was not told, the end among it: then the answer was cut off.
         ValueError: Something is no number.
     """
+    if told["done"] != "yes":
+        raise KeyError("done")
     shell, *running = told["files"].split()
     limits = [_limit(one) for one in running or [shell]]
     return {
@@ -163,9 +132,19 @@ def facts(told: Mapping[str, str]) -> dict[str, object]:
         "aio": int(told["aio"]),
         "file_system": told.get("type", ""),
         "devices": tuple(told.get("device", "").split()),
-        "drivers": tuple(told.get("drivers", "").split()),
+        "transports": tuple(told.get("transport", "").split()),
+        **_drivers(told.get("nvidia", "")),
         "runtime": tuple(told.get("runtime", "").split()),
     }
+
+
+def _drivers(said: str) -> dict[str, object]:
+    """Return versions of drivers, and what else was said: nvidia-smi fails on stdout, too."""
+    status, _, rest = said.partition(" ")
+    lines = [line.strip() for line in rest.split(";") if line.strip()]
+    found = [line for line in lines if status == "0" and _VERSION.fullmatch(line)]
+    others = [line for line in lines if line not in found]
+    return {"drivers": tuple(found), "gpus_said": " ".join(others)[:300]}
 
 
 def _limit(text: str) -> int:
@@ -259,10 +238,15 @@ def _nvme(found: Machine, use: Use) -> str | None:
     if found.file_system not in FILE_SYSTEMS:
         known = ", ".join(sorted(FILE_SYSTEMS))
         return f"{use.nvme} is on {found.file_system}: DiskANN needs {known} on local NVMe"
-    others = [one for one in found.devices if "/nvme" not in one or "nvme-fabrics" in one]
-    if others or not found.devices:
-        there = others[0] if others else "no device"
-        return f"{use.nvme} is on {there}: DiskANN needs a local NVMe device"
+    if not found.devices:
+        return f"{use.nvme} is on no device that can be seen: DiskANN needs a local NVMe device"
+    for device, transport in itertools.zip_longest(found.devices, found.transports, fillvalue="?"):
+        by = transport.strip(",")
+        # A device below a subsystem shows no controller in its path; old kernels tell no transport.
+        fit = {"pcie"} if "/nvme-subsystem/" in device else {"pcie", "?"}
+        if "/nvme" not in device or "nvme-fabrics" in device or by not in fit:
+            way = "" if by == "?" else f", reached by {by}"
+            return f"{use.nvme} is on {device}{way}: DiskANN needs a local NVMe device"
     return ""
 
 
@@ -271,8 +255,9 @@ def _gpus(found: Machine, use: Use) -> str | None:
         return None
     if len(found.drivers) < use.gpus:
         return (
-            f"nvidia-smi shows {len(found.drivers)} GPUs, {use.gpus} are declared: install the"
-            " driver, or look at `dmesg`"
+            f"nvidia-smi shows {len(found.drivers)} GPUs, {use.gpus} are declared"
+            + (f" (it says: {found.gpus_said})" if found.gpus_said else "")
+            + ": install the driver, or look at `dmesg`"
         )
     return ""
 

@@ -6,7 +6,8 @@ import dataclasses
 import shlex
 from collections.abc import Iterable
 
-from validation.hosts.fitness import SAY
+from validation.errors import MeasurementError
+from validation.hosts.asking import SAY
 
 _TRIES = 20
 _SECONDS = 4
@@ -126,7 +127,13 @@ def script(host: str, port: int) -> str:
 
 
 def way(lines: str, port: int) -> Way:
-    """Return what the script has told."""
+    """Return what the script has told.
+
+    Raises:
+        MeasurementError: It has not told all: its last line is missing.
+    """
+    if not lines.endswith("done=yes\n"):
+        raise MeasurementError("connecting to the store: its answer broke off")
     told = [line.split("=", 1) for line in lines.splitlines() if "=" in line]
 
     def of(name: str) -> Iterable[str]:

@@ -115,8 +115,8 @@ _ALL = (
         "ms",
         "lower",
         ("max",),
-        "The machines' clocks agree with this one's.",
-        "let chrony or systemd-timesyncd set the clock of each machine, this one's too",
+        "The machines' clocks agree with each other's.",
+        "let chrony or systemd-timesyncd set the clock of each machine",
     ),
     _count(
         "hosts.store_lost",

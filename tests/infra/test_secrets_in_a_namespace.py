@@ -1,5 +1,6 @@
 """Secrets are looked for in all of a namespace that others may read, and what is closed is told."""
 
+import base64
 import json
 
 import pytest
@@ -51,11 +52,11 @@ def cluster():
     return Namespace()
 
 
-def searched(cluster):
+def searched(cluster, secret=SECRET):
     with running(cluster):
         ref = SecretRef.model_validate({"value": kubeconfig(cluster.url)})
         places = namespace.places(Kubernetes(namespace="ns", kubeconfig=ref))
-        return leaks.searched({"key": SECRET}, places)
+        return leaks.searched({"key": secret}, places)
 
 
 def test_a_namespace_without_the_secret_is_searched_whole(cluster):
@@ -109,3 +110,20 @@ def test_an_api_server_that_is_away_leaves_it_open():
         {"key": SECRET}, namespace.places(Kubernetes(namespace="ns", kubeconfig=ref))
     )
     assert "does not answer" in str(found.why_void)
+
+
+AWKWARD = 'p"a\\s\nté'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"data": {"a": f"key: {AWKWARD}"}},
+        {"data": {"a": json.dumps({"key": AWKWARD})}},
+        {"binaryData": {"a": base64.b64encode(f"key: {AWKWARD}".encode()).decode()}},
+        {"metadata": {"name": "files", "annotations": {"last": json.dumps({"a": AWKWARD})}}},
+    ],
+)
+def test_a_secret_with_letters_that_json_escapes_is_found_in_a_config_map(cluster, data):
+    cluster.told["/api/v1/namespaces/ns/configmaps"]["items"][0].update(data)
+    assert searched(cluster, AWKWARD).found == ["key in ConfigMap files"]

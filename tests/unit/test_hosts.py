@@ -10,6 +10,7 @@ import subprocess
 import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from ssh_server import serving
@@ -294,7 +295,8 @@ def test_gpus_and_the_folder_for_diskann_are_looked_at_on_the_machine(programs, 
 def test_only_versions_of_an_nvidia_smi_that_ends_well_are_drivers(programs, says, counted, told):
     program(programs, "nvidia-smi", says)
     with connection.on_host(targets.Host(name="here")) as shell:
-        facts = fitness.facts(fitness.told(shell.run(fitness.script(Use("host", gpus=2)), what="")))
+        lines = shell.run(fitness.script(Use("host", gpus=2)), what="looking")
+    facts: dict[str, Any] = fitness.facts(fitness.told(lines))
     assert len(facts["drivers"]) == counted
     why = fitness.held(Machine(**facts), Use("host", gpus=2))["GPUs"]
     assert told in why

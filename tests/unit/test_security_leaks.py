@@ -2,14 +2,16 @@
 
 import base64
 import contextlib
+import json
 import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import asyncssh
 import pytest
 
-from validation.errors import ConfigurationError
+from validation.errors import ConfigurationError, MeasurementError
 from validation.security import leaks
 from validation.suite.checks import test_security as checks
 from validation.target import Target
@@ -44,6 +46,46 @@ def test_a_secret_is_found_in_the_base64_of_a_longer_text(before, after, encode)
     assert leaks.searched({"key": SECRET}, [("log", [text])]).found == ["key in log"]
     other = b"authorization: " + encode(f"{before}{SECRET[::-1]}{after}".encode())
     assert leaks.searched({"key": SECRET}, [("log", [other])]).found == []
+
+
+ESCAPED = 'p"a\\s\n<&>é\u2028'
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("of_go", [False, True])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_a_secret_is_found_as_json_escapes_it_and_as_json_in_json_does(levels, of_go, ascii_only):
+    def written(text):
+        for _ in range(levels):
+            text = json.dumps({"key": text}, ensure_ascii=ascii_only)
+            for one in "<&>\u2028" if of_go else "":
+                text = text.replace(one, f"\\u{ord(one):04x}")
+        return text.encode()
+
+    assert leaks.searched({"key": ESCAPED}, [("log", [written(ESCAPED)])]).found == ["key in log"]
+    assert leaks.searched({"key": ESCAPED}, [("log", [written(ESCAPED[::-1])])]).found == []
+
+
+def test_what_leaks_before_a_place_breaks_off_is_found():
+    def log(error):
+        yield f"login with {SECRET}".encode()
+        raise error
+
+    for error in (MeasurementError("the API server does not answer"), OSError(5, "broken")):
+        found = leaks.searched({"key": SECRET}, [("log", log(error)), ("rest", [b"none"])])
+        assert found.found == ["key in log"]
+        assert (found.places, len(found.unread), found.why_void) == (1, 1, None)
+
+
+def test_of_two_openssh_keys_each_is_looked_for_by_what_the_other_has_not():
+    def made(comment):
+        return asyncssh.generate_private_key("ssh-ed25519", comment=comment).export_private_key()
+
+    for comment in ("", "root@node-1", "a comment that is so long that it fills a line of its own"):
+        mine, other = made(comment).decode(), made(comment).decode()
+        telling = leaks._telling(mine)
+        assert telling in mine
+        assert telling not in other
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ _SHORTEST = 6
 _WELL_KNOWN = frozenset({"Milvus", "minioadmin"})
 """Words that stand in logs and programs, whoever has not changed them."""
 _PIECE = 1 << 22
+_OF_GO = {ord(one): f"\\u{ord(one):04x}" for one in "&<>\u2028\u2029"}
+"""What Go's encoding/json escapes beyond what it has to."""
 
 
 @dataclasses.dataclass
@@ -84,9 +87,12 @@ def secrets_of(target: Target) -> dict[str, str]:
 
 
 def _telling(pem: str) -> str:
-    """Return the line of a key that tells it from others."""
+    """Return the line of a key that tells it from others: its last full one.
+
+    The first one of an OpenSSH key is a header that all keys of its kind share.
+    """
     lines = [line for line in pem.splitlines() if line and "-----" not in line]
-    return max(lines, key=len, default="")
+    return max(reversed(lines), key=len, default="")
 
 
 def _of_kubeconfig(ref: SecretRef) -> dict[str, str]:
@@ -108,9 +114,22 @@ def _of_kubeconfig(ref: SecretRef) -> dict[str, str]:
 
 
 def _forms(secret: str) -> set[bytes]:
-    """Return a secret as it may be written: plain, in a URL, in base64."""
+    """Return a secret as it may be written: plain, in a URL, base64, JSON, and JSON in JSON."""
     raw = secret.encode()
-    return {raw, quote(secret, safe="").encode(), *_in_base64(raw)}
+    once = _in_json(secret)
+    texts = {
+        secret,
+        quote(secret, safe=""),
+        *once,
+        *(form for one in once for form in _in_json(one)),
+    }
+    return {*(text.encode() for text in texts), *_in_base64(raw)}
+
+
+def _in_json(text: str) -> set[str]:
+    """Return a text as encoders escape it: Python's, and Go's, which escapes HTML as well."""
+    plain = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    return plain | {one.translate(_OF_GO) for one in plain}
 
 
 def _in_base64(raw: bytes) -> Iterator[bytes]:
@@ -134,8 +153,8 @@ def searched(
     longest = max((len(form) for forms in wanted.values() for form in forms), default=0)
     result = Searched()
     for place, content in places:
+        seen: set[str] = set()
         try:
-            seen: set[str] = set()
             rest = b""
             for piece in _read(content) if isinstance(content, Path) else content:
                 result.size += len(piece)
@@ -146,11 +165,10 @@ def searched(
                 rest = text[-longest:]
         except OSError as error:
             result.unread.append(f"{place}: {error.strerror}")
-            continue
         except MilvusKitError as error:
             result.unread.append(f"{place}: {error.what}")
-            continue
-        result.places += 1
+        else:
+            result.places += 1
         result.found += [f"{name} in {place}" for name in sorted(seen)]
     return result
 

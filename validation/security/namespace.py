@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,8 +16,8 @@ Content = Iterable[bytes]
 def places(declared: Kubernetes) -> Iterator[tuple[str, Content]]:
     """Yield the ConfigMaps and pods of a namespace, and what each container has written.
 
-    A pod stands there whole: its arguments, variables and annotations. What cannot be read raises
-    `MilvusKitError` when its content is asked for.
+    A pod is looked through whole: its arguments, variables and annotations. What cannot be read
+    raises `MilvusKitError` when its content is asked for.
     """
     where = f"namespace {declared.namespace}"
     try:
@@ -49,8 +49,24 @@ def _name(one: Any) -> str:
 
 
 def _written(one: Any) -> bytes:
-    """Return an object as it is told, without what escapes would hide."""
-    return json.dumps(one, ensure_ascii=False).encode()
+    """Return the texts of an object, each as it is: a dump of it would escape what is in them."""
+    return "\n".join(_texts(one)).encode()
+
+
+def _texts(one: Any) -> Iterator[str]:
+    """Yield names and values; of files that are kept in base64, what they hold as well."""
+    if isinstance(one, dict):
+        for name, value in one.items():
+            yield str(name)
+            yield from _texts(value)
+            if name == "binaryData" and isinstance(value, dict):
+                files = (base64.b64decode(str(text)) for text in value.values())
+                yield from (file.decode(errors="replace") for file in files)
+    elif isinstance(one, list):
+        for value in one:
+            yield from _texts(value)
+    elif one is not None:
+        yield str(one)
 
 
 def _failing(error: MilvusKitError) -> Iterator[bytes]:

@@ -66,7 +66,7 @@ def recover(bench: Bench, traffic: Traffic, ended: float) -> Recovery:
 
 def _steps(
     bench: Bench, traffic: Traffic, ended: float
-) -> tuple[tuple[str, Callable[[], None]], ...]:
+) -> tuple[tuple[str, Callable[[], object]], ...]:
     live, static = bench.live, bench.static
 
     def left() -> float:

@@ -10,6 +10,7 @@ are kept in a resource of their own, and each `preview` compares them with the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -130,6 +131,11 @@ class DayZeroProvider(Provider):
         # Heeded once and not kept: it is no fact, and its absence later is no change.
         accepted = news.get("accept") or []
         kept = {name: value for name, value in news.items() if name not in {"accept", "switched"}}
+        # State of an earlier release does not know since when it is there, and never will.
+        if not _olds:
+            kept["since"] = datetime.now(UTC).isoformat()
+        elif "since" in _olds:
+            kept["since"] = _olds["since"]
         failures = [
             CheckFailure(
                 name,
@@ -209,4 +215,5 @@ class DayZero(Resource, name="DayZero"):
 
             record = recorded.of_stack(in_stacks(settings.migration.log_switch), pulumi.get_stack())
             props["switched"] = {name: getattr(record, name) for name in ("was", "now", "server")}
+            props["switched"]["proved"] = record.proved.isoformat()
         super().__init__(DayZeroProvider(), "day-zero", props, opts)

@@ -3,7 +3,8 @@
 Until 2.6 the type of the log is fixed with the first start. Milvus 3.0 can be told to go over to
 another while it runs (``POST /management/wal/alter`` of its mixcoord), and what follows is a change
 of the settings alone. `milvus-kit switch-log` does it between two manifests and writes a record;
-without that record, in an upgrade, or by any other way, the change stays refused.
+without that record, in an upgrade, or by any other way, the change stays refused. So it does with
+the record of a deployment before this one, which is older than this one's first day.
 
 Sources: milvus.io/docs/switch-mq-type.md; milvus-io/milvus #52013, #52018 (consumers left behind);
 zilliztech/woodpecker #216 (never between embedded Woodpecker and its service).
@@ -12,6 +13,7 @@ zilliztech/woodpecker #216 (never between embedded Woodpecker and its service).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 SWITCHES_SINCE = (3, 0)
@@ -34,7 +36,8 @@ def refused(
     """Return why a log may not become another type, and what to do; empty if it may.
 
     Args:
-        olds: Facts of the first day, with ``log`` and ``version``.
+        olds: Facts of the first day, with ``log``, ``version`` and, unless an earlier release kept
+            them, when that was (``since``).
         news: What the settings say now.
         switched: The record of the switch, if the settings name one.
     """
@@ -63,12 +66,24 @@ def refused(
         return _said(
             "rows that are only in the old log would be lost",
             f"{_STAY}, run `milvus-kit switch-log`, and name the record that it writes in"
-            f" {SETTING}",
+            f" {SETTING}; where it broke off, the same folder goes on",
+        )
+    return _unfit(switched, olds, news)
+
+
+def _unfit(switched: Mapping[str, Any], olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
+    """Return why a record is not of this switch; empty if it is."""
+    since = olds.get("since")
+    if since and datetime.fromisoformat(switched["proved"]) < datetime.fromisoformat(since):
+        return _said(
+            f"the record in {SETTING} is of a deployment before this one: the switch was proved at"
+            f" {switched['proved']}, and this one is there since {since}",
+            f"{_STAY}, run `milvus-kit switch-log` for this one, and name its record",
         )
     for what, wanted, seen in (
-        ("another log was left", _family(old), switched["was"].split("-")[0]),
-        ("Milvus went over to another log", new, switched["now"]),
-        ("another version was running", _plain(now), _plain(switched["server"])),
+        ("another log was left", _family(olds["log"]), _family(switched["was"])),
+        ("Milvus went over to another log", news["log"], switched["now"]),
+        ("another version was running", _plain(news["version"]), _plain(switched["server"])),
     ):
         if wanted != seen:
             return _said(

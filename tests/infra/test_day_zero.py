@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import pytest
 from declaring import DEV, PROD, STANDALONE, changed, declare, settings_of
@@ -119,7 +120,12 @@ def of_logs(old, new, *versions):
     return olds, olds | {"log": new, "version": now}
 
 
-SWITCHED = {"was": "rocksmq", "now": "woodpecker-embedded", "server": "v3.0.5"}
+SWITCHED = {
+    "was": "rocksmq",
+    "now": "woodpecker-embedded",
+    "server": "v3.0.5",
+    "proved": "2026-05-02T10:00:00+00:00",
+}
 
 
 @pytest.mark.parametrize(
@@ -172,10 +178,35 @@ def test_a_log_that_was_switched_and_proved_is_followed_once(old):
     assert "switched" not in found.inputs
 
 
+@pytest.mark.parametrize(
+    ("since", "refused"),
+    [
+        ("2026-05-01T00:00:00+00:00", False),
+        ("2026-05-02T12:00:00+02:00", False),
+        ("2026-05-02T10:00:01+00:00", True),
+    ],
+)
+def test_the_record_of_a_deployment_before_this_one_is_refused(since, refused):
+    olds, news = of_logs("rocksmq", "woodpecker-embedded", "3.0.5")
+    found = dict(failures(olds | {"since": since}, news | {"switched": SWITCHED}))
+    assert bool(found) == refused
+    if refused:
+        assert "is of a deployment before this one" in found["log"]
+
+
+def test_since_when_a_deployment_is_there_is_kept_and_never_made_up():
+    provider, news = DayZeroProvider(), facts(settings_of(DEV))
+    first = provider.check({}, news).inputs
+    assert datetime.fromisoformat(first["since"]).tzinfo is not None
+    assert provider.check(first, news).inputs["since"] == first["since"]
+    assert not provider.diff("day-zero", first, provider.check(first, news).inputs).changes
+    assert "since" not in provider.check(dict(news), news).inputs  # of an earlier release
+
+
 @pytest.mark.parametrize("target", ["test", "other"])
 def test_the_record_is_read_beside_the_stack_and_must_be_its_own(tmp_path, target):
     path = tmp_path / "switched.json"
-    read = {"before": "a", "after": "b", "collections": 1, "rows": 1}
+    read = {"before": "a", "after": "b", "collections": 1, "rows": 1, "databases": ["default"]}
     recorded.Record.model_validate({"target": target, **SWITCHED, **read}).save(path)
     named = {"logSwitch": str(path)}
     document = DEV | {"milvus": MILVUS_3, "log": EMBEDDED, "migration": named}

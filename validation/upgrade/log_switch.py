@@ -1,16 +1,17 @@
 """Make a running Milvus go over to another log, between two manifests.
 
 Only from 3.0 on, only to embedded Woodpecker, never while another version than the declared one
-runs. The mixcoord's management port is asked for the log that is in force before and after
-(``GET /management/config/get?keys=mq.type``), so that what is waited for is the switch itself and
-not the answer to the request; see ``internal/coordinator/restful_mgr_routes.go`` of Milvus 3.0.
+runs. The mixcoord's management port is asked for the log that is in force before and after, so that
+what is waited for is the switch itself and not the answer to the request. The log is the whole
+server's and a manifest one database's: where another database holds anything, nothing is switched.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from validation.common.files import require_empty
 from validation.common.progress import Progress
 from validation.datasets.generated import generate
 from validation.errors import (
@@ -18,7 +19,6 @@ from validation.errors import (
     ExitCode,
     MeasurementError,
     MilvusKitError,
-    UnreachableError,
     UnsupportedError,
     UsageError,
 )
@@ -26,18 +26,17 @@ from validation.milvus import loading, reading
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec
 from validation.milvus.ownership import collection_name, drop_ours
-from validation.milvus.waiting import poll
 from validation.target import Wal
-from validation.upgrade import differing, making, telling
+from validation.upgrade import described, differing, document, making, telling
+from validation.upgrade.document import FILE, Manifest
 from validation.upgrade.judging import why_not_declared
+from validation.upgrade.management import NOW, Port
 from validation.upgrade.recorded import Record
 
 SINCE = (3, 0)
 FROM = frozenset({Wal.ROCKSMQ, Wal.KAFKA, Wal.PULSAR})
 ALIVE = collection_name("switch", "alive")
 RECORD, BEFORE, AFTER = "log-switch.json", "before", "after"
-_KEY, _NOW = "mq.type", "woodpecker"
-_ANSWER_SECONDS, _SWITCH_SECONDS = 30.0, 300.0
 _ROWS = 500
 
 
@@ -51,11 +50,12 @@ def switch(
 ) -> ExitCode:
     """Switch the log to embedded Woodpecker; write a record if that is proved to have lost nothing.
 
-    Nothing may write meanwhile.
+    Nothing may write meanwhile. What broke off after the switch was asked for goes on with the same
+    folder, whose manifest was made before: it waits for the new log, reads and compares.
 
     Args:
         connection: An open connection to the server.
-        folder: New; of both manifests and the record.
+        folder: Of both manifests and the record; new, or of a switch that broke off.
         management: Base URL of the mixcoord's port 9091; the target's ``metrics_uri`` if None.
         progress: Shows what is done.
         load: Load collections that are not, and release them again.
@@ -66,39 +66,39 @@ def switch(
 
     Raises:
         UnsupportedError: This Milvus, or this log, cannot be switched.
-        UsageError: The folder is not empty, or no management port is known.
+        UsageError: The folder is of something else, no management port is known, or the database
+            holds no collection, or it is not the only one that does.
         MeasurementError: It was not switched, or what it holds since is not known.
     """
     was = _require_switchable(connection)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            "there is something in this folder already",
-            where=str(folder),
-            remedy="give another folder with -o",
+    databases = _require_covered(connection)
+    port = Port(management or connection.target.milvus.metrics_uri)
+    before = _begun(connection, folder, port)
+    asked = before is not None
+    if before is None:
+        require_empty(
+            folder,
+            f"give another folder with -o; one of a switch that broke off, once {NOW} is in force",
         )
-    port = _Port(management or connection.target.milvus.metrics_uri)
-    port.require_running(was)
-    before = making.make(connection, folder / BEFORE, progress, load=load)
-    if telling.made(before, folder / BEFORE) != ExitCode.PASS:
-        return ExitCode.INCONCLUSIVE
-    with progress.step(f"switch the log from {was} to {Wal.WOODPECKER_EMBEDDED}"):
-        port.alter()
-        poll(
-            lambda: port.running() == _NOW,
-            seconds=_SWITCH_SECONDS,
-            doing=f"switch the log to {_NOW}",
-            where=port.base,
-        )
+        port.require_running(was)
+        before = making.make(connection, folder / BEFORE, progress, load=load)
+        if telling.made(before, folder / BEFORE) != ExitCode.PASS:
+            return ExitCode.INCONCLUSIVE
     try:
+        with progress.step(f"switch the log from {was} to {Wal.WOODPECKER_EMBEDDED}"):
+            if not asked:
+                port.alter()
+            port.wait()
         with progress.step("write and read rows by the new log"):
             _alive(connection)
         after = making.make(connection, folder / AFTER, progress, load=load)
     except MilvusKitError as error:
         raise MeasurementError(
-            f"the log is {_NOW} now, and what it holds is not proved: {error.sentence()}",
+            f"the switch to {NOW} was asked for, and what the log holds since is not proved:"
+            f" {error.sentence()}",
             where=connection.endpoint.name,
-            remedy=f"let nothing write; once Milvus answers, `milvus-kit manifest` and"
-            f" `milvus-kit manifest diff {folder / BEFORE} AFTER` say what is there",
+            remedy=f"let nothing write; once {NOW} is in force and Milvus answers, run the same"
+            f" command with -o {folder} again: it goes on from the manifest of before",
         ) from None
     found = differing.differ(folder / BEFORE, folder / AFTER)
     ended = telling.differences(found)
@@ -106,6 +106,8 @@ def switch(
         Record(
             target=connection.target.name,
             server=connection.server_version,
+            proved=datetime.now(UTC),
+            databases=databases,
             was=was,
             now=Wal.WOODPECKER_EMBEDDED,
             before=before.digest,
@@ -114,6 +116,77 @@ def switch(
             rows=found.held,
         ).save(folder / RECORD)
     return ended
+
+
+def _begun(connection: Connection, folder: Path, port: Port) -> Manifest | None:
+    """Return the manifest of before of a switch that broke off; None if there was none.
+
+    Raises:
+        ConfigurationError: It was changed.
+        UsageError: It is of another server, or was compared already.
+    """
+    if not (folder / BEFORE / FILE).exists() or port.running() != NOW:
+        return None
+    found = document.load(folder / BEFORE)
+    for key, now in (
+        ("target", connection.target.name),
+        ("server", connection.server_version),
+        ("database", connection.endpoint.database),
+    ):
+        if getattr(found, key) != now:
+            raise UsageError(
+                f"the switch that broke off in this folder is of another {key}",
+                where=str(folder),
+                seen=getattr(found, key),
+                remedy="name the folder of this one with -o",
+            )
+    for done, remedy in (
+        (folder / RECORD, f"name {folder / RECORD} in migration.logSwitch"),
+        (folder / AFTER / FILE, f"delete {folder / AFTER} to read and compare anew"),
+    ):
+        if done.exists():
+            raise UsageError(
+                "what the new log holds was read already", where=str(done), remedy=remedy
+            )
+    return found
+
+
+def _require_covered(connection: Connection) -> list[str]:
+    """Return all of the server's databases, if what they hold is all in this one.
+
+    Raises:
+        UsageError: Another holds collections, or this one holds none.
+    """
+    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415  (slow to import)
+
+    with connection.explained("list databases"):
+        databases = sorted(connection.client.list_databases(timeout=connection.timeout))
+    others = [
+        name
+        for name in databases
+        if name != connection.endpoint.database
+        and connection.wire.call(
+            "ShowCollections",
+            milvus_pb2.ShowCollectionsRequest(db_name=name),
+            doing=f"list collections of database {name}",
+        ).collection_names
+    ]
+    if others:
+        raise UsageError(
+            "the log is the whole server's, and what other databases hold would not be proved",
+            where=f"{connection.endpoint.name}: database {connection.endpoint.database}",
+            seen=", ".join(others),
+            remedy="move what they hold to a stack of its own or into this database first"
+            " (`milvus-kit backup`), or move all of it to a new stack with the other log",
+        )
+    if not described.collections(connection):
+        raise UsageError(
+            "there is no collection, so that nothing could be proved of a switch",
+            where=f"{connection.endpoint.name}: database {connection.endpoint.database}",
+            remedy="name the database that holds them (milvus.database); where none does, deploy"
+            " a new stack with the other log",
+        )
+    return databases
 
 
 def _require_switchable(connection: Connection) -> Wal:
@@ -155,78 +228,6 @@ def _require_switchable(connection: Connection) -> Wal:
             remedy="leave the log as it is, or move the data to a new stack (`milvus-kit backup`)",
         )
     return was
-
-
-class _Port:
-    """The management port of a mixcoord."""
-
-    def __init__(self, base: str | None) -> None:
-        if base is None:
-            raise UsageError(
-                "it is not known where the mixcoord's management port is",
-                where="--management",
-                remedy="`kubectl port-forward` its port 9091, and give http://127.0.0.1:9091",
-            )
-        self.base = base.rstrip("/")
-
-    def running(self) -> str:
-        """Return the log in force."""
-        answer = self._asked("GET", f"/management/config/get?keys={_KEY}")
-        found = [one for one in answer.get("configs", []) if one.get("key") == _KEY]
-        if not found or "value" not in found[0]:
-            raise MeasurementError(
-                f"the server does not say which log is in force ({_KEY})",
-                where=self.base,
-                seen=answer,
-                remedy="a switch could not be confirmed, and none is made",
-            )
-        return str(found[0]["value"])
-
-    def require_running(self, was: Wal) -> None:
-        """Make sure that the declared log is the one in force.
-
-        Raises:
-            ConfigurationError: It is another.
-        """
-        seen = self.running()
-        if seen not in {was.value, "default"}:  # what it is by default, it does not say
-            raise ConfigurationError(
-                f"the target declares the log {was}, and another is in force",
-                where=self.base,
-                seen=seen,
-                remedy="correct milvus.wal of the target",
-            )
-
-    def alter(self) -> None:
-        """Ask for the switch."""
-        self._asked("POST", "/management/wal/alter", {"target_wal_name": _NOW})
-
-    def _asked(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        import httpx  # noqa: PLC0415  (slow to import)
-
-        where = f"{self.base}{path.partition('?')[0]}"
-        try:
-            answer = httpx.request(
-                method, self.base + path, json=body, timeout=_ANSWER_SECONDS, trust_env=False
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UnreachableError(
-                f"the management port does not answer: {type(error).__name__}",
-                where=where,
-                remedy="give the base URL of the mixcoord's (or standalone's) port 9091",
-            ) from None
-        try:
-            content = answer.json()
-        except ValueError:
-            content = None
-        if answer.status_code != httpx.codes.OK or not isinstance(content, dict):
-            raise MeasurementError(
-                "the management port refused",
-                where=where,
-                seen=f"HTTP {answer.status_code} {content or answer.text[:200]}",
-                remedy="other roles do not serve it: give the mixcoord's port; look in its log",
-            )
-        return content
 
 
 def _alive(connection: Connection) -> None:

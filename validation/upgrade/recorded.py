@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from validation.common.files import write_whole
 from validation.common.schemas import refuse_newer
@@ -23,6 +23,8 @@ class Record(BaseModel):
     Args:
         target: The target's name.
         server: What the server called itself, before and after.
+        proved: When; a deployment that is younger is another one.
+        databases: All of the server's; what they hold was read.
         was: The log before, as ``milvus.wal`` of a target.
         now: The log after.
         before: Digest of the manifest before.
@@ -37,6 +39,8 @@ class Record(BaseModel):
     schema_: Literal["milvus-kit/log-switch/1"] = Field(default=SCHEMA, alias="schema")
     target: str
     server: str
+    proved: AwareDatetime
+    databases: list[str]
     was: str
     now: str
     before: str

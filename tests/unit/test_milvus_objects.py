@@ -102,6 +102,14 @@ def test_a_bucket_that_holds_nothing_of_the_collection_holds_nothing():
     assert objects.root_of(Bucket("files/insert_log/48/1/1/1/1", "x/y"), "b", 47) is None
 
 
+def test_a_collection_that_is_found_nowhere_may_lie_elsewhere_unless_its_place_is_declared(
+    monkeypatch,
+):
+    with pytest.raises(MeasurementError, match=r"below none of the prefixes[\s\S]*name the prefix"):
+        stored_below(monkeypatch, "a/b/c/d/e", declared=None)
+    assert stored_below(monkeypatch, "a/b/c/d/e", declared="files") == []
+
+
 def test_a_bucket_with_too_many_prefixes_is_not_looked_through_without_end():
     bucket = Bucket(*(f"p{number}/x" for number in range(900)))
     with pytest.raises(MeasurementError, match="name the prefix"):

@@ -10,6 +10,7 @@ from validation.milvus.objects import Stored
 from validation.milvus.segments import Segment
 from validation.selftest.wire import segments as faults
 from validation.selftest.wire.fault import Exchange
+from validation.suite.checks import test_storage as storage_check
 
 FIELDS = ("0", "1", "100")
 MINE = Segment(31, 500, "Flushed")
@@ -25,7 +26,7 @@ WHOLE = [*(log(field) for field in FIELDS), STATS, INDEX]
 
 
 def compared(stored, wanted=(MINE,), **more):
-    return backing.compare(stored, wanted, **{"fields": FIELDS, "indexed": {31}, **more})
+    return backing.compare(stored, wanted, **{"fields": FIELDS, "indexed": {31: 800}, **more})
 
 
 def test_a_bucket_with_all_objects_of_a_segment_and_no_others_agrees():
@@ -67,8 +68,76 @@ def test_where_fields_share_objects_some_are_enough():
     assert len(compared([INDEX], fields=()).missing) == 1
 
 
-def test_a_segment_without_rows_needs_no_objects():
-    assert compared([], wanted=(), named=[Segment(7, 0, "Flushed")]).missing == []
+def test_a_segment_without_rows_needs_no_objects_and_is_no_comparison():
+    found = compared([], wanted=(), named=[Segment(7, 0, "Flushed")])
+    assert (found.missing, found.compared, found.agrees) == ([], 0, False)
+    assert found.uncompared == "the server names no segment with rows"
+
+
+def test_a_whole_flush_that_is_gone_is_told_by_the_statistics_of_its_keys():
+    merged = log(100, 1, kind="stats_log")
+    flushes = [log(100, number, kind="stats_log") for number in (7, 8)]
+    assert compared([*WHOLE, merged, flushes[0]]).agrees
+    found = compared([*WHOLE, merged, *flushes])
+    assert [one.rpartition(": ")[2] for one in found.missing] == [
+        f"an insert_log object of field {field}" for field in FIELDS
+    ]
+
+
+def test_files_of_an_index_that_was_dropped_are_not_those_of_the_current_one():
+    assert compared(WHOLE, indexed={31: 899}).agrees
+    found = compared(WHOLE, indexed={31: 901})
+    assert found.missing == ["segment 31 (500 rows): every file of its index"]
+
+
+def test_what_was_compacted_while_the_bucket_was_listed_is_not_compared_and_not_agreed():
+    found = compared(WHOLE, wanted=(), named=[MINE, Segment(32, 500, "Flushed")], known={31})
+    assert (found.missing, found.compared, found.passing, found.agrees) == ([], 0, 2, False)
+    assert found.uncompared.startswith("2 segments with rows were named only before or after")
+    assert found.unclear == found.uncompared
+    partly = compared(WHOLE, named=[MINE, Segment(32, 500, "Flushed")])
+    assert (partly.compared, partly.rows, partly.agrees) == (1, 500, False)
+
+
+def observed(monkeypatch, found, *, rows=500):
+    seen = {}
+    monkeypatch.setattr(storage_check.backing, "settled", lambda *_, **__: found)
+    storage_check.observe_backing(
+        lambda metric, samples=(), **more: seen.update({metric: (list(samples), more)}),
+        None,
+        object(),
+        SimpleNamespace(name="mk", segments=frozenset({31}), rows=rows),
+        "generated",
+    )
+    return seen["storage.objects_missing"], seen["storage.objects_unnamed"]
+
+
+@pytest.mark.parametrize("there", [WHOLE, []])
+def test_where_rows_were_loaded_and_the_server_names_no_segment_objects_are_missing(
+    monkeypatch, there
+):
+    (samples, more), (_, unnamed) = observed(monkeypatch, compared(there, wanted=(), known={31}))
+    assert (samples, more["not_measured"]) == ([1], None)
+    assert more["evidence"]["examples"][0].endswith("and 500 were loaded")
+    assert unnamed["not_measured"]
+    assert more["evidence"]["compared"] == {"segments": 0, "rows": 0}
+
+
+def test_where_no_rows_are_known_of_or_segments_change_nothing_is_measured(monkeypatch):
+    nothing = compared(WHOLE, wanted=(), known={31})
+    (_, more), _ = observed(monkeypatch, nothing, rows=0)
+    assert more["not_measured"] == "the server names no segment with rows"
+    changing = compared(WHOLE, wanted=(), named=[Segment(32, 500, "Flushed")], known={31})
+    (_, more), _ = observed(monkeypatch, changing)
+    assert "named only before or after" in more["not_measured"]
+
+
+def test_what_is_missing_fails_and_what_was_compared_passes(monkeypatch):
+    (samples, more), _ = observed(monkeypatch, compared(WHOLE[1:]))
+    assert (samples, more["not_measured"]) == ([1], None)
+    (samples, more), (stray, its) = observed(monkeypatch, compared(WHOLE))
+    assert (samples, more["not_measured"], stray, its["not_measured"]) == ([0], None, [0], None)
+    assert more["evidence"]["compared"] == {"segments": 1, "rows": 500}
 
 
 def test_objects_of_a_segment_that_nobody_named_are_told_by_their_keys():
@@ -138,7 +207,7 @@ def test_segments_are_read_as_the_server_tells_them():
     server = answering(GetPersistentSegmentInfo=stored(), GetQuerySegmentInfo=in_memory())
     assert segments.stored(server, "mk") == [MINE]  # pyright: ignore[reportArgumentType]
     indexed, growing = segments.in_memory(server, "mk")  # pyright: ignore[reportArgumentType]
-    assert indexed == Segment(31, 500, "Sealed", frozenset({1, 2}), indexed=True)
+    assert indexed == Segment(31, 500, "Sealed", frozenset({1, 2}), index=8)
     assert (growing.state, growing.indexed) == ("Growing", False)
 
 

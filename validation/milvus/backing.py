@@ -1,16 +1,18 @@
 """Whether the bucket holds what the segments of a collection name, and nothing that none names.
 
 How many rows an object has is not in its key. What can be known without reading it, on 2.3 to 2.5:
-each flush writes one object a field, so all fields of a segment have as many; every segment with
-rows has statistics of its keys; and one that is searched through an index has files of it. From 2.6
-on several fields may share an object, and no more is asked than that there are some.
+each flush writes one object a field, so all fields of a segment have as many, and as many as it
+has statistics of its keys, beside those that are merged at last; and one that is searched through
+an index has files of a build of that very index. From 2.6 on several fields may share an object,
+and no more is asked than that there are some.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from validation.milvus import objects, segments
@@ -23,6 +25,8 @@ from validation.target import Storage
 SHARED_SINCE = (2, 6)
 SYSTEM_FIELDS = frozenset({"0", "1"})
 """Row id and timestamp, which every segment has beside the fields of the schema."""
+MERGED = "1"
+"""What Milvus calls the statistics that it merged of all flushes of a segment."""
 SETTLED_SECONDS = 10.0
 """How long an object may take to be named after it was written."""
 
@@ -38,6 +42,9 @@ class Backing:
         named: How many segments the server names.
         compacted: How many it named before and names no more: their objects stay in the bucket
             until Milvus collects its garbage.
+        compared: How many segments with rows were compared with their objects.
+        rows: How many rows those have.
+        passing: How many segments with rows were named only before or only after the listing.
     """
 
     missing: list[str]
@@ -45,11 +52,24 @@ class Backing:
     objects: int
     named: int
     compacted: int
+    compared: int
+    rows: int
+    passing: int
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is missing, and nothing is there of which it is not known why."""
-        return not self.missing and not self.unnamed
+        """Whether all was compared, nothing is missing, and all that is there is accounted for."""
+        return not (self.missing or self.unnamed or self.uncompared)
+
+    @property
+    def uncompared(self) -> str:
+        """Why it cannot be said that nothing is missing; empty if it can."""
+        if self.passing:
+            return (
+                f"{self.passing} segments with rows were named only before or after the bucket was"
+                " listed: they were just written or compacted"
+            )
+        return "" if self.compared else "the server names no segment with rows"
 
     @property
     def unclear(self) -> str:
@@ -61,7 +81,7 @@ class Backing:
                 f"{self.compacted} segments were compacted meanwhile, and what came of them may"
                 " have been as well: Milvus keeps the objects of such segments for 3 hours"
             )
-        return ""
+        return "" if self.unnamed or self.compared else self.uncompared
 
 
 def settled(
@@ -101,7 +121,7 @@ def _look(connection: Connection, name: str, storage: Storage, known: Collection
     lasting = {one.number for one in before} & {one.number for one in after}
     wanted = [one for one in after if one.number in lasting and one.rows]
     seen = {*known, *(one.number for one in [*before, *held])}
-    indexed = {one.number for one in held if one.indexed} & lasting
+    indexed = {one.number: one.index for one in held if one.indexed and one.number in lasting}
     return compare(
         stored, wanted, indexed=indexed, fields=fields, named=[*before, *after], known=seen
     )
@@ -111,7 +131,7 @@ def compare(
     stored: Sequence[Stored],
     wanted: Sequence[Segment],
     *,
-    indexed: Collection[int] = (),
+    indexed: Mapping[int, int] = MappingProxyType({}),
     fields: Collection[str] = (),
     named: Iterable[Segment] = (),
     known: Collection[int] = (),
@@ -121,13 +141,15 @@ def compare(
     Args:
         stored: The collection's objects.
         wanted: Segments with rows, all objects of which have to be there.
-        indexed: Numbers of those that are searched through an index.
+        indexed: The index that each of those that are searched through one is searched through,
+            by numbers.
         fields: Numbers of the fields of which each segment has objects of its own; empty if fields
             share them.
         named: Segments that the server names now, whatever they hold.
         known: Numbers of segments that it named before.
     """
-    numbers = {str(one.number) for one in [*named, *wanted]}
+    told = [*named, *wanted]
+    numbers = {str(one.number) for one in told}
     once = {str(number) for number in known} - numbers
     inside: dict[str, list[Stored]] = collections.defaultdict(list)
     for one in stored:
@@ -135,15 +157,24 @@ def compare(
     missing = [
         f"segment {one.number} ({one.rows:,} rows): {what}"
         for one in wanted
-        for what in _missing(inside[str(one.number)], fields, indexed=one.number in indexed)
+        for what in _missing(inside[str(one.number)], fields, index=indexed.get(one.number, 0))
     ]
     unnamed = [
         one.key for number in inside if number not in numbers | once for one in inside[number]
     ]
-    return Backing(missing, sorted(unnamed), len(stored), len(numbers), len(once))
+    return Backing(
+        missing,
+        sorted(unnamed),
+        objects=len(stored),
+        named=len(numbers),
+        compacted=len(once),
+        compared=len(wanted),
+        rows=sum(one.rows for one in wanted),
+        passing=len({one.number for one in told if one.rows} - {one.number for one in wanted}),
+    )
 
 
-def _missing(inside: Sequence[Stored], fields: Collection[str], *, indexed: bool) -> list[str]:
+def _missing(inside: Sequence[Stored], fields: Collection[str], *, index: int) -> list[str]:
     """Return what of a segment's objects is missing."""
     found = [f"{one.key} has no byte" for one in inside if not one.size]
     by_kind = collections.Counter(one.kind for one in inside)
@@ -151,7 +182,7 @@ def _missing(inside: Sequence[Stored], fields: Collection[str], *, indexed: bool
         each = collections.Counter(
             objects.field_of(one) for one in inside if one.kind == "insert_log"
         )
-        most = max(each.values(), default=1)
+        most = max([1, *each.values(), _flushes(inside)])
         for field in sorted({*fields, *each}):
             lacking = most - each[field]
             found += [f"an insert_log object of field {field}"] * lacking
@@ -159,9 +190,18 @@ def _missing(inside: Sequence[Stored], fields: Collection[str], *, indexed: bool
             found.append("its stats_log object")
     elif not by_kind["insert_log"]:
         found.append("every insert_log object")
-    if indexed and not by_kind["index_files"]:
+    files = [one for one in inside if one.kind == "index_files"]
+    # Indexes and builds are numbered from one row: a lower number is a build of one dropped since.
+    if index and not any(objects.build_of(one) > index for one in files):
         found.append("every file of its index")
     return found
+
+
+def _flushes(inside: Iterable[Stored]) -> int:
+    """Return how many flushes left statistics of keys; those merged at last have the number 1."""
+    logs = [one for one in inside if one.kind == "stats_log"]
+    parts = [one for one in logs if one.key.rpartition("/")[2] != MERGED]
+    return max(collections.Counter(objects.field_of(one) for one in parts).values(), default=0)
 
 
 def _fields(connection: Connection, name: str) -> frozenset[str]:

@@ -29,6 +29,7 @@ from validation.target import Storage
 KINDS = ("insert_log", "stats_log", "index_files")
 _MAX_OBJECTS = 1_000_000
 _MAX_PREFIXES, _DEPTH = 200, 3
+_NAME_IT = "name the prefix in the target: Milvus's minio.rootPath"
 _MILVUS_FOLDERS = frozenset({*KINDS, "delta_log", "index_log", "wp", "stats"})
 
 
@@ -63,7 +64,8 @@ def inventory(connection: Connection, name: str, storage: Storage) -> Inventory:
         ConfigurationError: The bucket is not there.
         UnreachableError: The store does not answer.
         CredentialsError: It refuses the keys.
-        MeasurementError: The listing has no end in sight.
+        MeasurementError: The listing has no end in sight, or nothing of the collection lies below
+            any prefix, and the target names none.
     """
     number, stored = listed(connection, name, storage)
     found = Inventory(number, dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), {})
@@ -87,7 +89,13 @@ def listed(connection: Connection, name: str, storage: Storage) -> tuple[int, li
         root = storage.root_path
         if root is None:
             root = root_of(client, storage.bucket, number)
-        found = [] if root is None else _of_collection(client, storage, root, number)
+        if root is None:
+            raise MeasurementError(
+                "the collection lies below none of the prefixes of the bucket that were looked at",
+                where="storage.root_path",
+                remedy=_NAME_IT,
+            )
+        found = _of_collection(client, storage, root, number)
         if not found and storage.root_path is not None:
             _refuse_elsewhere(client, storage, number)
     return number, found
@@ -148,7 +156,7 @@ def root_of(client: Any, bucket: str, number: int) -> str | None:
             raise MeasurementError(
                 f"it lies below none of the first {_MAX_PREFIXES} prefixes of the bucket",
                 where="storage.root_path",
-                remedy="name the prefix in the target: Milvus's minio.rootPath",
+                remedy=_NAME_IT,
             )
         with contextlib.suppress(boto.ClientError):
             below = f"{prefix}{KINDS[0]}/{number}/"
@@ -180,9 +188,9 @@ def of_segments(stored: Iterable[Stored], segments: Collection[str]) -> list[Sto
     newest: dict[str, int] = {}
     for one in live:
         if one.kind == "index_files":
-            newest[segment_of(one)] = max(newest.get(segment_of(one), 0), _build(one))
+            newest[segment_of(one)] = max(newest.get(segment_of(one), 0), build_of(one))
     return [
-        one for one in live if one.kind != "index_files" or _build(one) == newest[segment_of(one)]
+        one for one in live if one.kind != "index_files" or build_of(one) == newest[segment_of(one)]
     ]
 
 
@@ -201,7 +209,8 @@ def _part(one: Stored, at: int) -> str:
     return below[at] if len(below) > at else ""
 
 
-def _build(one: Stored) -> int:
+def build_of(one: Stored) -> int:
+    """Return the number of the build that a file of an index came of."""
     return int(one.key.rpartition("index_files/")[2].split("/")[0])
 
 

@@ -23,14 +23,19 @@ class Segment:
         rows: How many were inserted into it; deleted ones count.
         state: ``Flushed``, ``Sealed`` ...: Milvus's ``SegmentState``.
         nodes: Numbers of the query nodes that hold it; none of one that is only stored.
-        indexed: Whether the nodes search it through an index.
+        index: Number of the index that the nodes search it through; 0: none.
     """
 
     number: int
     rows: int
     state: str
     nodes: frozenset[int] = frozenset()
-    indexed: bool = False
+    index: int = 0
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the nodes search it through an index."""
+        return bool(self.index)
 
     def describe(self) -> dict[str, Any]:
         """Return it for evidence."""
@@ -87,7 +92,7 @@ def in_memory(connection: Connection, name: str) -> list[Segment]:
             one.num_rows,
             state(one.state),
             frozenset(one.nodeIds),
-            bool(one.indexID),
+            one.indexID,
         )
         for one in found.infos
     ]

@@ -57,9 +57,17 @@ def observe_backing(gate, connection, storage, loaded, label):
         for metric in (missing, unnamed):
             gate(metric, labels=labels, not_measured=reason)
         return
-    evidence = {"segments": found.named, "objects": found.objects, "compacted": found.compacted}
+    evidence = {
+        "segments": found.named,
+        "compared": {"segments": found.compared, "rows": found.rows},
+        "objects": found.objects,
+        "compacted": found.compacted,
+    }
+    lost = found.missing
+    if loaded.rows and not (found.compared or found.passing):
+        lost = [*lost, f"the server names no segment with rows, and {loaded.rows:,} were loaded"]
     for metric, wrong, unclear in (
-        (missing, found.missing, ""),
+        (missing, lost, "" if lost else found.uncompared),
         (unnamed, found.unnamed, found.unclear),
     ):
         gate(

@@ -261,9 +261,12 @@ class Workload(_Part):
     resources: dict[str, dict[str, str]] = Field(
         default={}, description="requests and limits of the container"
     )
+    command: tuple[str, ...] | None = Field(
+        default=None, description="of the container; left out, as in older targets: not compared"
+    )
     arguments: tuple[str, ...] = ()
     configuration: str | None = Field(default=None, description="digest of the ConfigMap's files")
-    environment: str | None = Field(default=None, description="digest of the plain variables")
+    environment: str | None = Field(default=None, description="digest of the container's variables")
     nvme: str | None = Field(default=None, description="folder for DiskANN: on local NVMe")
 
 

@@ -11,6 +11,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from infra import program
 from validation import target as targets
+from validation.declared import digests
 from validation.declared.cluster import differences
 from validation.errors import MeasurementError
 from validation.security.act import behind
@@ -131,6 +132,71 @@ def test_a_changed_variable_resource_or_argument_is_named(cluster):
     short = name.partition("/")[2]
     for what in ("environment", "resources", "arguments"):
         assert f"{short}: {what}: declared " in said
+
+
+def own_of(one):
+    (own,) = one["spec"]["template"]["spec"]["containers"]
+    return own
+
+
+CHANGES = {
+    "command": lambda one: own_of(one).update(command=["/bin/sh", "-c"]),
+    "environment": lambda one: own_of(one).update(envFrom=[{"secretRef": {"name": "more"}}]),
+    "environment (valueFrom)": lambda one: next(
+        it for it in own_of(one)["env"] if it["name"] == "MINIO_ACCESS_KEY_ID"
+    )["valueFrom"]["secretKeyRef"].update(name="another"),
+    "environment (instead of a Secret)": lambda one: next(
+        it for it in own_of(one)["env"] if it["name"] == "MINIO_ACCESS_KEY_ID"
+    ).update(valueFrom=None, value="mine"),
+    "init containers": lambda one: one["spec"]["template"]["spec"].update(
+        initContainers=[{"name": "first", "image": "other:1"}]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_command_source_of_variables_or_init_container_is_named(cluster, what):
+    name, one = any_of(cluster)
+    CHANGES[what](one)
+    said = behind(looked_at(cluster))
+    assert said.startswith(f"{name.partition('/')[2]}: {what.partition(' (')[0]}: declared ")
+    assert "; " not in said
+
+
+def test_a_renamed_file_of_a_config_map_is_named(cluster):
+    name, _ = any_of(cluster)
+    short = name.partition("/")[2]
+    data = cluster.objects[f"configmaps/{short}"]["data"]
+    data["other.yaml"] = data.pop("user.yaml")
+    assert behind(looked_at(cluster)).startswith(f"{short}: files of its ConfigMap: declared ")
+
+
+def test_what_the_api_server_fills_into_references_is_no_drift():
+    def digest(field, resource, secret):
+        sources = [{"fieldRef": field}, {"resourceFieldRef": resource}, {"secretKeyRef": secret}]
+        env = [{"name": f"N{at}", "valueFrom": one} for at, one in enumerate(sources)]
+        return digests.environment({"env": env})
+
+    sent = digest({"fieldPath": "x"}, {"resource": "y"}, {"name": "s", "key": "k"})
+    assert sent == digest(
+        {"apiVersion": "v1", "fieldPath": "x"},
+        {"resource": "y", "divisor": "0"},
+        {"name": "s", "key": "k", "optional": False},
+    )
+    assert sent != digest({"fieldPath": "x"}, {"resource": "y"}, {"name": "s", "key": "other"})
+
+
+def test_a_target_of_an_older_kit_declares_no_command_and_none_is_compared(cluster):
+    for one in cluster.objects.values():
+        if "template" in one.get("spec", {}):
+            own_of(one)["command"] = ["other"]
+    workloads = tuple(
+        one.model_copy(update={"command": None}) for one in cluster.target.kubernetes.workloads
+    )
+    cluster.target = cluster.target.model_copy(
+        update={"kubernetes": cluster.target.kubernetes.model_copy(update={"workloads": workloads})}
+    )
+    assert behind(looked_at(cluster)) == ""
 
 
 def test_what_a_cluster_adds_to_pods_is_no_drift(cluster):

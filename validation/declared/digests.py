@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from typing import Any
 
 CONFIGURATION = "milvus-kit/configuration"
 """Annotation of pods: the digest of the files that they were started with."""
+_DEFAULTS = {"apiVersion": "v1", "divisor": "0"}
+"""Of references to fields and resources of a pod, as the API server fills them in."""
 
 
 def checksum(content: str) -> str:
@@ -16,15 +19,31 @@ def checksum(content: str) -> str:
 
 
 def files(data: Mapping[str, str]) -> str:
-    """Return the digest of a ConfigMap's files."""
-    return checksum("".join(data[name] for name in sorted(data)))
+    """Return the digest of a ConfigMap's files and their names."""
+    return checksum("".join(f"{name}\0{data[name]}\0" for name in sorted(data)))
 
 
-def environment(variables: Iterable[Mapping[str, Any]]) -> str:
-    """Return the digest of a container's variables, as far as their values stand in it."""
-    plain = {
-        str(one["name"]): str(one.get("value") or "")
+def environment(container: Mapping[str, Any]) -> str:
+    """Return the digest of a container's variables: values, and what others are taken from.
+
+    Args:
+        container: As the API server has it, or as it is sent there.
+    """
+    variables = container.get("env") or ()
+    named = {
+        str(one["name"]): _plain(one.get("valueFrom")) or str(one.get("value") or "")
         for one in variables
-        if not one.get("valueFrom")
     }
-    return checksum("\0".join(f"{name}={plain[name]}" for name in sorted(plain)))
+    taken = [_plain(one) for one in container.get("envFrom") or ()]
+    return checksum(json.dumps([named, taken], sort_keys=True))
+
+
+def _plain(source: Any) -> Any:
+    """Return a reference without what the API server adds to one by itself, or leaves out."""
+    if not isinstance(source, Mapping):
+        return source
+    added = (None, False, "", {})
+    found = {
+        name: _plain(one) for name, one in source.items() if (name, one) not in _DEFAULTS.items()
+    }
+    return {name: one for name, one in found.items() if one not in added}

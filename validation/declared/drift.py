@@ -54,13 +54,15 @@ def _of_template(declared: Workload, what: str, template: Mapping[str, Any]) -> 
     if own is None:
         return found
     names = [one["name"] for one in template["spec"]["containers"]]
+    before = [one["name"] for one in template["spec"].get("initContainers") or []]
     wanted, there = _amounts(declared.resources), _amounts(own.get("resources") or {})
     found += [
         _same(f"{what}: containers", [CONTAINER], names),
+        _same(f"{what}: init containers", [], before),
         _same(f"{what}: resources", wanted, there),
     ]
     if declared.environment is not None:
-        variables = digests.environment(own.get("env") or [])
+        variables = digests.environment(own)
         found.append(_same(f"{what}: environment", declared.environment, variables))
     return found
 
@@ -89,6 +91,8 @@ def _own(
         _same(f"{what}: image", declared.image, own["image"]),
         _same(f"{what}: arguments", list(declared.arguments), own.get("args") or []),
     ]
+    if declared.command is not None:
+        found.append(_same(f"{what}: command", list(declared.command), own.get("command") or []))
     if declared.configuration is not None:
         started = (pod["metadata"].get("annotations") or {}).get(digests.CONFIGURATION, "none")
         found.append(_same(f"{what}: configuration", declared.configuration, started))

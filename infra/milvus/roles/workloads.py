@@ -96,9 +96,10 @@ def declared(capacity: Capacity, plan: WorkloadPlan) -> Workload:
         replicas=made["spec"].get("replicas"),
         image=container["image"],
         resources=container["resources"],
+        command=tuple(container["command"]),
         arguments=tuple(container["args"]),
         configuration=made["spec"]["template"]["metadata"]["annotations"][CONFIGURATION],
-        environment=digests.environment(container["env"]),
+        environment=digests.environment(container),
         nvme=DATA_FOLDER if hardware.on_nvme(capacity.role.name, plan.settings.milvus) else None,
     )
 

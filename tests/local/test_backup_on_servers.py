@@ -160,7 +160,7 @@ def test_rows_that_are_lost_or_changed_on_the_way_are_named(backup, empty, monke
 
     monkeypatch.setattr(files, "batches", tampered)
     asked = ("restore", backup, "--target", target, "--collection", TYPES)
-    assert command(*asked) == ExitCode.FAIL
+    assert command(*asked, "--collection", TYPES) == ExitCode.FAIL
     said = capsys.readouterr().out
     assert f"{TYPES}, partition _default: 1 rows are missing; first keys: 'key 00001 ü'" in said
     assert "1 rows have other content; first keys: 'key 00004 ü'; fields: real" in said

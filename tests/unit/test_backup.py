@@ -1,5 +1,7 @@
 """Backups: every type of column there and back, and what is refused of a document and a prefix."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ from pymilvus.grpc_gen import schema_pb2
 
 from tests.builders import targets
 from tests.unit.test_upgrade_making import Server
-from validation.backup import columns, document, exporting, files, in_bucket, restoring
+from validation.backup import columns, document, exporting, files, in_bucket, restoring, schemas
 from validation.backup.document import Backup, Collection
 from validation.common.progress import Progress
 from validation.errors import ConfigurationError, MeasurementError, UnsupportedError, UsageError
@@ -179,16 +181,20 @@ def collection(**changes):
             {"fields": [*SCHEMA["fields"], {"name": "g", "data_type": "Geometry"}]},
             "field g is of a type that is not backed up: Geometry",
         ),
+        (
+            {**SCHEMA, "functions": [{"name": "embed", "type": "TextEmbedding"}]},
+            r"function embed \(TextEmbedding\) computes",
+        ),
     ],
 )
 def test_what_could_not_be_made_again_is_no_backup(schema, why):
     with pytest.raises(UnsupportedError, match=why):
-        exporting.fields_of(collection(schema=schema), where="docs")
+        schemas.fields_of(collection(schema=schema), where="docs")
 
 
 def test_what_a_function_makes_is_neither_read_nor_sent():
     made = {"name": "sparse", "data_type": "SparseFloatVector", "is_function_output": True}
-    fields = exporting.fields_of(
+    fields = schemas.fields_of(
         collection(schema={"fields": [*SCHEMA["fields"], made], "enable_dynamic_field": True}),
         where="docs",
     )
@@ -238,13 +244,75 @@ def test_a_folder_without_a_document_was_cut_short_or_is_none(tmp_path):
         exporting.export(None, tmp_path, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("prefix", ["files", "files/backups", "/files/x/", "/"])
-def test_milvus_own_prefix_is_no_place_for_a_backup(prefix):
+def test_what_pymilvus_does_not_know_of_a_schema_is_found_at_any_depth():
+    schema = schema_pb2.CollectionSchema(name="docs", fields=[{"name": "id"}, {"name": "v"}])
+    schema.fields[1].type_params.add(key="dim", value="2")
+    assert schemas._unknown(schema, "schema") == []
+    later = b"\xc2\x3e\x01x"  # field 1000, of one byte
+    schema.fields[1].type_params[0].MergeFromString(later)
+    schema.MergeFromString(later)
+    assert schemas._unknown(schema, "schema") == ["schema.1000", "schema.fields.type_params.1000"]
+
+
+def test_a_restore_says_what_no_manifest_shows():
+    settings = {**SETTINGS, "replicas": 2, "resource_groups": 1}
+    lives = {"collection.ttl.seconds": "60"}
+    notes = restoring._notes("docs", collection(settings=settings, properties=lives))
+    assert "docs was loaded 2 times in 1 resource groups, and is once" in notes[0]
+    assert "docs: its rows expire 60 s after this restore" in notes[1]
+    assert restoring._notes("docs", collection()) == []  # as an earlier kit wrote it
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_earlier_backup_in_the_bucket_is_never_written_over(monkeypatch, tmp_path, there):
+    known = targets()[0].storage
+    assert known is not None
+    seen = {}
+
+    def listed(**asked):
+        seen.update(asked)
+        return {"KeyCount": 1, "Contents": [{"Key": "b/monday/x"}]} if there else {"KeyCount": 0}
+
+    monkeypatch.setattr(in_bucket, "connect", lambda _: SimpleNamespace(list_objects_v2=listed))
+    if there:
+        with pytest.raises(UsageError, match=r"in this place of the bucket already"):
+            in_bucket.require_free(tmp_path / "monday", known, "/b/")
+    else:
+        in_bucket.require_free(tmp_path / "monday", known, "/b/")
+    assert seen["Prefix"] == "b/monday/"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [("files", "m"), ("files/backups", "m"), ("/files/x/", "m"), ("/", "m"), ("", "files")],
+)
+def test_milvus_own_prefix_is_no_place_for_a_backup(prefix, name):
     known = targets()[0]
     assert known.storage is not None
     storage = known.storage.model_copy(update={"root_path": "files"})
     with pytest.raises(UsageError, match="removes objects below its own prefix"):
-        in_bucket.checked(known.model_copy(update={"storage": storage}), prefix)
+        in_bucket.checked(known.model_copy(update={"storage": storage}), prefix, Path(name))
+
+
+@pytest.mark.parametrize(
+    ("root", "fits"),
+    [
+        ("backups/monday", False),
+        ("backups/monday/x", False),
+        ("backups/mon", True),
+        ("backups", False),
+    ],
+)
+def test_the_place_is_the_prefix_and_the_name(root, fits):
+    known = targets()[0]
+    assert known.storage is not None
+    storage = known.storage.model_copy(update={"root_path": root})
+    target = known.model_copy(update={"storage": storage})
+    if fits:
+        assert in_bucket.checked(target, "backups", Path("monday")) == storage
+        return
+    with pytest.raises(UsageError, match=r"removes objects below.*backups/monday/"):
+        in_bucket.checked(target, "backups", Path("monday"))
 
 
 def test_a_collection_that_is_named_twice_is_one():
@@ -261,7 +329,7 @@ def test_a_restore_writes_nothing_where_its_manifest_has_no_place(tmp_path):
 
 def test_rows_that_are_counted_and_not_returned_are_no_backup(monkeypatch, tmp_path):
     server: Any = Server(monkeypatch)
-    monkeypatch.setattr(exporting, "_described", lambda *_: collection())
+    monkeypatch.setattr(schemas, "described_by", lambda *_, **__: collection())
     monkeypatch.setattr(reading, "count", lambda *_, **__: 6)
     why = r"a, partition _default.*counts 6 rows and returned 5: a key is there twice, or rows were"
     with pytest.raises(MeasurementError, match=why):
@@ -271,4 +339,4 @@ def test_rows_that_are_counted_and_not_returned_are_no_backup(monkeypatch, tmp_p
 
 def test_a_target_without_a_store_has_no_bucket():
     with pytest.raises(UsageError, match="declares no storage"):
-        in_bucket.checked(targets()[0].model_copy(update={"storage": None}), "backups")
+        in_bucket.checked(targets()[0].model_copy(update={"storage": None}), "backups", Path("m"))

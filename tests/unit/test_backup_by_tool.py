@@ -16,7 +16,7 @@ import yaml
 
 from tests.builders import targets
 from tests.unit.test_upgrade_making import Server
-from validation.backup import document, exporting, milvus_backup, restoring
+from validation.backup import document, exporting, milvus_backup, restoring, schemas
 from validation.backup.document import Collection
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, MissingToolError, UnsupportedError, UsageError
@@ -34,7 +34,8 @@ with open(os.path.join(here, "calls.jsonl"), "a") as calls:
     calls.write(json.dumps({{"argv": sys.argv[3:], "config": config, "env": kept}}) + "\\n")
 if os.path.exists(os.path.join(here, "broken")):
     print("config: backup.yaml")
-    print("Error: backup storage: access denied")
+    print("Error: backup storage: access denied", kept["MILVUS_STORAGE_AUTH_SECRET_ACCESS_KEY"])
+    print("root:" + kept["MILVUS_PASSWORD"], kept["MILVUS_STORAGE_AUTH_ACCESS_KEY_ID"])
     sys.exit(1)
 """
 SCHEMA = {"fields": [{"name": "id", "data_type": "Int64", "is_primary_key": True, "autoID": True}]}
@@ -70,7 +71,7 @@ def server(monkeypatch):
         server_version="v2.5.27",
         endpoint=Endpoint("t", "127.0.0.1:19530", token="root:planted-password"),
     )
-    monkeypatch.setattr(exporting, "_described", lambda *_: collection())
+    monkeypatch.setattr(schemas, "described_by", lambda *_, **__: collection())
     return made
 
 
@@ -132,8 +133,9 @@ def test_what_it_restored_is_proved_by_the_manifest(server, tool, tmp_path, monk
 
 def test_its_last_words_are_told_when_it_fails(server, tool, tmp_path):
     (tool / "broken").touch()
-    with pytest.raises(MeasurementError, match=r"milvus-backup create failed.*access denied"):
+    with pytest.raises(MeasurementError, match=r"create failed.*access denied \*\*\*") as found:
         backed_up(server, tmp_path / "b")
+    assert "planted" not in found.value.sentence()
     assert not (tmp_path / "b" / document.FILE).exists()
 
 

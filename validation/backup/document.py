@@ -51,7 +51,8 @@ class Collection(_Part):
 
     Args:
         schema_: Milvus's ``CollectionSchema``, as JSON of the message.
-        settings: Shards, consistency level, number of partitions by key.
+        settings: Shards, consistency level, number of partitions by key; how many replicas were
+            loaded, and into how many resource groups of a name.
         properties: Of the collection, such as its time to live.
         indexes: Field, name and parameters of each.
         aliases: Its other names.

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from validation.backup import columns, files, milvus_backup
-from validation.backup.document import DATA, MANIFEST, Backup, Collection, File
+from validation.backup import columns, files, milvus_backup, schemas
+from validation.backup.document import DATA, MANIFEST, Backup, File
 from validation.common.files import require_empty
 from validation.common.progress import Progress
-from validation.errors import MeasurementError, UnsupportedError, UsageError
+from validation.errors import MeasurementError, UsageError
 from validation.milvus import loading, reading
 from validation.milvus.connection import Connection
 from validation.upgrade import described, making
@@ -55,8 +55,10 @@ def export(
     else:
         columns.arrow()
     names = _chosen(described.collections(connection), only, connection.endpoint.name)
-    found = {name: _described(connection, name) for name in names}
-    fields = {} if copy_to else {name: fields_of(one, where=name) for name, one in found.items()}
+    found = {name: schemas.described_by(connection, name, whole=not copy_to) for name in names}
+    fields = (
+        {} if copy_to else {name: schemas.fields_of(one, where=name) for name, one in found.items()}
+    )
     made = making.make(
         connection, folder / MANIFEST, progress, only=names, load=load, rows_alone=True
     )
@@ -124,87 +126,6 @@ def _chosen(there: Sequence[str], only: Sequence[str], where: str) -> list[str]:
             remedy=f"name one of {', '.join(there) or 'none: the database is empty'}",
         )
     return list(dict.fromkeys(only or there))
-
-
-def _described(connection: Connection, name: str) -> Collection:
-    """Return what a server says of a collection, in its own messages: nothing is left out."""
-    from google.protobuf import json_format  # noqa: PLC0415  (slow to import)
-    from pymilvus.grpc_gen import milvus_pb2  # noqa: PLC0415
-
-    database, doing = connection.endpoint.database, f"describe {name}"
-    said = connection.wire.call(
-        "DescribeCollection",
-        milvus_pb2.DescribeCollectionRequest(db_name=database, collection_name=name),
-        doing=doing,
-    )
-    with connection.explained(doing):
-        names = connection.client.list_indexes(name, timeout=connection.timeout)
-    indexes = []
-    for index in sorted(names):
-        asked = milvus_pb2.DescribeIndexRequest(
-            db_name=database, collection_name=name, index_name=index
-        )
-        (one,) = connection.wire.call(
-            "DescribeIndex", asked, doing=f"describe index {index} of {name}"
-        ).index_descriptions
-        parameters = {pair.key: pair.value for pair in one.params}
-        indexes.append({"name": index, "field": one.field_name, "parameters": parameters})
-    schema = json_format.MessageToDict(said.schema, preserving_proto_field_name=True)
-    return Collection(
-        schema=schema,
-        settings={
-            "shards_num": said.shards_num,
-            "consistency_level": said.consistency_level,
-            "num_partitions": said.num_partitions,
-        },
-        properties={pair.key: pair.value for pair in said.properties},
-        indexes=indexes,
-        aliases=[],
-        partitions={},
-        loaded=False,
-    )
-
-
-def fields_of(made: Collection, *, where: str) -> files.Fields:
-    """Return how the rows of a collection are kept.
-
-    Args:
-        made: What a server said of it.
-        where: Its name, for the error.
-
-    Raises:
-        UnsupportedError: It cannot be made again by inserting rows: its keys are the server's own,
-            its rows lie elsewhere, or a field has a type that is not backed up.
-    """
-    schema, kept, key = made.schema_, {}, ""
-    why = ""
-    if schema.get("struct_array_fields"):
-        why = "it has arrays of structs, which are not backed up"
-    elif schema.get("external_source"):
-        why = "its rows lie outside of Milvus"
-    for field in schema["fields"]:
-        name, kind = field["name"], str(field["data_type"])
-        key = name if field.get("is_primary_key") else key
-        if field.get("autoID"):
-            why = f"Milvus itself makes its keys ({name}): rows that are inserted get others"
-        if field.get("is_function_output"):
-            continue
-        if kind not in columns.KINDS:
-            why = f"field {name} is of a type that is not backed up: {kind}"
-            continue
-        parameters = {one["key"]: one["value"] for one in field.get("type_params", ())}
-        dim, element = int(parameters.get("dim", 0)), str(field.get("element_type", ""))
-        kept[name] = columns.field_of(kind, name, dim=dim, element=element)
-    if schema.get("enable_dynamic_field"):
-        kept[described.DYNAMIC] = columns.field_of("JSON", described.DYNAMIC)
-    if why:
-        raise UnsupportedError(
-            f"this collection cannot be backed up: {why}",
-            where=where,
-            remedy="name the others with --collection; milvus-backup copies Milvus's own files",
-        )
-    nullable = frozenset(one["name"] for one in schema["fields"] if one.get("nullable"))
-    return files.Fields(key, kept, nullable, where)
 
 
 def _rows(

@@ -15,11 +15,16 @@ from validation.target import Storage, Target
 from validation.upgrade import document as manifests
 
 
-def checked(target: Target, prefix: str) -> Storage:
-    """Return the store of a target, where backups may be kept below a prefix.
+def checked(target: Target, prefix: str, folder: Path) -> Storage:
+    """Return the store of a target, where a backup may be kept below a prefix.
+
+    Args:
+        target: Of the store.
+        prefix: Where backups are kept in the bucket.
+        folder: The backup's; its name is the one in the bucket.
 
     Raises:
-        UsageError: The target declares no store, or the prefix is Milvus's own.
+        UsageError: The target declares no store, or the place is Milvus's own, or around it.
     """
     storage = target.storage
     if storage is None:
@@ -29,15 +34,41 @@ def checked(target: Target, prefix: str) -> Storage:
             remedy="declare it (docs/target.md), or keep the backup in its folder alone",
         )
     root = storage.root.strip("/")
-    inside = f"{prefix.strip('/')}/"
-    if not prefix.strip("/") or not root or inside.startswith(f"{root}/"):
+    place = f"{_place(prefix, folder)}/"
+    own = place.startswith(f"{root}/") or f"{root}/".startswith(place)
+    if not prefix.strip("/") or not root or own:
         raise UsageError(
             "Milvus removes objects below its own prefix that it does not know",
             where="--in-bucket",
-            seen=prefix,
-            remedy=f"give a prefix outside of {root or 'the bucket, which is all Milvus uses'}/",
+            seen=place,
+            remedy="give a prefix or a name outside of"
+            f" {root or 'the bucket, which is all Milvus uses'}/",
         )
     return storage
+
+
+def require_free(folder: Path, storage: Storage, prefix: str) -> None:
+    """Make sure that nothing lies yet where a backup would be put.
+
+    Raises:
+        UsageError: Something does.
+    """
+    root = _place(prefix, folder)
+    with translated(storage):
+        listed = connect(storage).list_objects_v2(
+            Bucket=storage.bucket, Prefix=f"{root}/", MaxKeys=1
+        )
+    if listed.get("KeyCount"):
+        raise UsageError(
+            "there is something in this place of the bucket already",
+            where=f"s3://{storage.bucket}/{root}/",
+            seen=listed["Contents"][0]["Key"],
+            remedy="give the backup's folder another name with -o, or delete what lies there",
+        )
+
+
+def _place(prefix: str, folder: Path) -> str:
+    return f"{prefix.strip('/')}/{folder.resolve().name}"
 
 
 def upload(folder: Path, storage: Storage, prefix: str) -> str:
@@ -48,7 +79,7 @@ def upload(folder: Path, storage: Storage, prefix: str) -> str:
         storage: The store.
         prefix: Where backups are kept in the bucket.
     """
-    root = f"{prefix.strip('/')}/{folder.resolve().name}"
+    root = _place(prefix, folder)
     with translated(storage):
         client = connect(storage)
         for file in _files(folder):
@@ -64,7 +95,7 @@ def fetch(folder: Path, storage: Storage, prefix: str) -> None:
         ConfigurationError: There is no such backup in the bucket, or not all of it.
     """
     require_empty(folder, "name a new folder, called as the backup is in the bucket")
-    root = f"{prefix.strip('/')}/{folder.resolve().name}"
+    root = _place(prefix, folder)
     with translated(storage):
         client = connect(storage)
         listed = client.list_objects_v2(Bucket=storage.bucket, Prefix=f"{root}/{FILE}")

@@ -111,13 +111,31 @@ def _run(connection: Connection, place: str, verb: str, *arguments: str) -> None
             check=False,
         )
     if done.returncode:
-        words = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        said = done.stdout
+        for secret in _secrets(connection):
+            said = said.replace(secret, "***")
+        words = [line.strip() for line in said.splitlines() if line.strip()]
         raise MeasurementError(
             f"milvus-backup {verb} failed",
             where=connection.endpoint.name,
             seen="; ".join(words[-_LINES:]) or f"exit code {done.returncode}",
             remedy="`milvus-backup check` says what it cannot reach; its own documentation helps",
         )
+
+
+def _secrets(connection: Connection) -> list[str]:
+    """Return what it was given and may print, the longest first."""
+    storage = connection.target.storage
+    assert storage is not None  # noqa: S101  (`require` has looked)
+    assert storage.access_key is not None  # noqa: S101
+    assert storage.secret_key is not None  # noqa: S101
+    known = {
+        connection.endpoint.token,
+        connection.endpoint.token.partition(":")[2],
+        storage.access_key.reveal("storage.access_key"),
+        storage.secret_key.reveal("storage.secret_key"),
+    }
+    return sorted(known - {""}, key=len, reverse=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from validation.backup import document, exporting, files, milvus_backup
+from validation.backup import document, files, milvus_backup, schemas
 from validation.backup.document import MANIFEST, Backup, Collection
 from validation.common.files import require_empty
 from validation.common.progress import Progress
@@ -19,6 +19,7 @@ from validation.upgrade import described, differing, making
 from validation.upgrade.differing import Differences
 
 _DEFAULT = "_default"
+_TTL = "collection.ttl.seconds"
 _INSERT_SECONDS = 120
 
 
@@ -69,7 +70,28 @@ def restore(
     for name in names:
         if not backup.collections[name].loaded:  # it was loaded to be read
             described.release(connection, name)
-    return differing.differ(folder / MANIFEST, after, only=names, restored=True)
+    found = differing.differ(folder / MANIFEST, after, only=names, restored=True)
+    found.notes += [note for name in names for note in _notes(name, backup.collections[name])]
+    return found
+
+
+def _notes(name: str, made: Collection) -> list[str]:
+    """Return what a restored collection does not have as it was, and no manifest shows."""
+    notes = []
+    replicas, groups = (made.settings.get(key, 0) for key in ("replicas", "resource_groups"))
+    if replicas > 1 or groups:
+        within = f" in {groups} resource groups" if groups else ""
+        notes.append(
+            f"{name} was loaded {replicas} times{within}, and is once, in the default group: load"
+            " it as it was"
+        )
+    seconds = made.properties.get(_TTL)
+    if seconds:
+        notes.append(
+            f"{name}: its rows expire {seconds} s after this restore, not after they were first"
+            f" written ({_TTL})"
+        )
+    return notes
 
 
 def _chosen(backup: Backup, only: Sequence[str]) -> list[str]:
@@ -134,7 +156,7 @@ def _aliases(connection: Connection, name: str, made: Collection) -> None:
 def _collection(
     connection: Connection, folder: Path, name: str, made: Collection, step: Report
 ) -> None:
-    fields = exporting.fields_of(made, where=name)
+    fields = schemas.fields_of(made, where=name)
     _create(connection, name, made)
     sent = 0
     for partition, file in made.partitions.items():

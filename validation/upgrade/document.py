@@ -101,6 +101,12 @@ class Collection(_Part):
         """How many rows were read."""
         return sum(part.rows for part in self.partitions.values())
 
+    @property
+    def computed(self) -> list[str]:
+        """Fields that functions of the server compute: they are not read, and not vouched for."""
+        fields = self.described.get("fields") or ()
+        return [one["name"] for one in fields if one.get("is_function_output")]
+
 
 class Objects(_Part):
     """What lies in the bucket below Milvus's prefix, by kind of object."""

@@ -20,6 +20,8 @@ def made(manifest: Manifest, folder: Path) -> ExitCode:
             continue
         total = sum(int(part.content, 16) for part in one.partitions.values()) % (1 << 128)
         typer.echo(f"{name}: {one.rows:,} rows, content {total:032x}")
+        if one.computed:
+            typer.echo(f"  not vouched for: {', '.join(one.computed)}, which functions compute")
         for partition, part in one.partitions.items():
             if part.miscounted:
                 unread.append(f"{place(name, partition)}: {part.miscounted}")

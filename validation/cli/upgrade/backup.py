@@ -49,8 +49,10 @@ def command(
         target_given(target, stack, command="backup", wanted="say which server") as found,
         connect(found) as connection,
     ):
-        store = in_bucket.checked(found, bucket) if bucket else None
+        store = in_bucket.checked(found, bucket, output) if bucket else None
         copying = tool is Tool.MILVUS_BACKUP
+        if bucket and store and not copying:  # or it is missed after everything has been read
+            in_bucket.require_free(output, store, bucket)
         if copying and not bucket:
             raise UsageError(
                 "say below which prefix of the bucket milvus-backup is to copy",

@@ -45,7 +45,7 @@ def command(
         progress = Progress()
         if bucket:
             with progress.step("fetch the backup"):
-                in_bucket.fetch(folder, in_bucket.checked(found, bucket), bucket)
+                in_bucket.fetch(folder, in_bucket.checked(found, bucket, folder), bucket)
         differences = restoring.restore(
             connection,
             folder,

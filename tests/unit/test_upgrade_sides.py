@@ -215,6 +215,7 @@ def test_rules_without_margins_are_judged_too(tmp_path):
         ({"changed": "segments of a changed"}, {}, "did not rest while it was measured: segments"),
         ({}, {"access_not_read": "denied"}, "users and roles were not read: denied"),
         ({}, {"not_read": "it is not loaded"}, "not read, so that nothing vouches for it: docs"),
+        ({}, {"counted": 999}, "docs, partition _default: the server counts 999 rows and returned"),
     ],
 )
 def test_a_baseline_says_what_lets_a_comparison_prove_nothing(tmp_path, changes, manifest, said):

@@ -70,15 +70,13 @@ def export(
             where=name,
             remedy="load it, give --load (in another folder), or name others with --collection",
         )
-    for name, one in made.collections.items():
-        for partition, part in one.partitions.items():
-            if part.miscounted:
-                raise MeasurementError(
-                    f"what is not read is not backed up: {part.miscounted}",
-                    where=manifests.place(name, partition),
-                    remedy="delete the keys that are there twice and insert each once, or name"
-                    " others with --collection",
-                )
+    for where, why in made.miscounted:
+        raise MeasurementError(
+            f"what is not read is not backed up: {why}",
+            where=where,
+            remedy="delete the keys that are there twice and insert each once, or name others with"
+            " --collection",
+        )
     collections, copied = {}, ""
     if copy_to:
         copied = f"{copy_to.strip('/')}/milvus_kit_{made.digest[:16]}"

@@ -65,6 +65,7 @@ def unjudged(base: Side) -> Iterator[str]:
     for name, one in manifest.collections.items():
         if one.not_read:
             yield f"not read, so that nothing vouches for it: {name}: {one.not_read}; see --load"
+    yield from map(": ".join, manifest.miscounted)
     if manifest.access_not_read:
         yield f"users and roles were not read: {manifest.access_not_read}"
     if measured.wrong:

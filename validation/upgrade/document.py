@@ -144,6 +144,16 @@ class Manifest(_Part):
     objects: Objects | None = None
     digest: str = ""
 
+    @property
+    def miscounted(self) -> list[tuple[str, str]]:
+        """Partitions of which not all rows are known to have been read: where, and why."""
+        return [
+            (place(name, partition), part.miscounted)
+            for name, one in self.collections.items()
+            for partition, part in one.partitions.items()
+            if part.miscounted and not one.not_read
+        ]
+
     def sealed(self) -> Manifest:
         """Return it with its digest."""
         return self.model_copy(update={"digest": self._digest()})

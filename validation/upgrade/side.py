@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from validation.certificate import envelopes
 from validation.certificate.signing import Key, Signer
 from validation.certificate.statements import STATEMENT, canonical
-from validation.common.files import write_whole
-from validation.errors import CertificateError, ConfigurationError, UsageError
+from validation.common.files import require_empty, write_whole
+from validation.errors import CertificateError, ConfigurationError
 from validation.upgrade import document
 from validation.upgrade.plan import OPERATIONS, QUERIES, Plan
 
@@ -94,12 +94,7 @@ def begin(folder: Path, plan: Plan, signers: Sequence[Signer]) -> None:
     Raises:
         UsageError: There is a side in the folder already.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            "there is something in this folder already",
-            where=str(folder),
-            remedy="give another folder with -o",
-        )
+    require_empty(folder, "give another folder with -o")
     folder.mkdir(parents=True, exist_ok=True)
     content = plan.model_dump(mode="json", by_alias=True)
     _seal(folder / PLAN, "plan:v0.1", {"plan": plan.digest}, content, signers)

@@ -8,7 +8,7 @@ import typer
 
 from validation.errors import ExitCode
 from validation.upgrade.differing import Differences
-from validation.upgrade.document import Manifest, place
+from validation.upgrade.document import Manifest
 
 
 def made(manifest: Manifest, folder: Path) -> ExitCode:
@@ -22,9 +22,7 @@ def made(manifest: Manifest, folder: Path) -> ExitCode:
         typer.echo(f"{name}: {one.rows:,} rows, content {total:032x}")
         if one.computed:
             typer.echo(f"  not vouched for: {', '.join(one.computed)}, which functions compute")
-        for partition, part in one.partitions.items():
-            if part.miscounted:
-                unread.append(f"{place(name, partition)}: {part.miscounted}")
+    unread += map(": ".join, manifest.miscounted)
     if manifest.access_not_read:
         unread.append(f"users and roles were not read: {manifest.access_not_read}")
     if manifest.objects and manifest.objects.not_read:

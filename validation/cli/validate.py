@@ -10,7 +10,7 @@ from validation.cli import options
 
 _FAMILIES = (
     "identity, hosts, security, conformance, data, recall, retrieval, mutations, filters, latency,"
-    " load, living, storage, attribution, site, lifecycle or limits"
+    " load, living, ingest, segments, storage, attribution, site, lifecycle or limits"
 )
 
 

@@ -34,7 +34,7 @@ USUAL_CONFIDENCE = 0.95
 """The confidence that the tables' headings name; a rule's own is said beside its interval."""
 
 _NAMED_CHECKS = 3
-_NEVER = {"drill.seconds_to_recover"}
+_NEVER = {"drill.seconds_to_recover", "segments.seconds", "write.visible_after"}
 """What waits for no answer, but for a state: infinite time is a state that never came."""
 _KEPT = {"\n", "\t"}
 

@@ -61,6 +61,24 @@ class Profile(BaseModel, frozen=True, extra="forbid"):
     compaction_seconds: NonNegativeFloat = Field(
         default=300.0, description="time limit for a compaction; 0 leaves it out"
     )
+    ingest_seconds: NonNegativeFloat = Field(
+        default=0.0,
+        description="for how long rows come in at a steady rate while searches go on; 0 leaves it"
+        " out",
+    )
+    ingest_rate: PositiveFloat = Field(default=20.0, description="writes a second meanwhile")
+    segment_rows: int = Field(
+        default=0,
+        ge=0,
+        description="rows of the collection whose segments are followed from growing to compacted;"
+        " 0 leaves it out, since a compaction takes a minute or more",
+    )
+    segment_seconds: PositiveFloat = Field(
+        default=5.0, description="least time of a stage in a segment's life that can be as long"
+    )
+    segment_limit: PositiveFloat = Field(
+        default=300.0, description="time limit of each change of a segment"
+    )
     filtered_after: tuple[str, ...] = Field(
         default=("insert", "flush", "index", "compaction", "restart"),
         description="what has been done to the rows of every type when their filters are asked",
@@ -76,6 +94,8 @@ _ACCEPTANCE = Profile(
     offered_rate=100,
     offered_seconds=6,
     living_seconds=20.0,
+    ingest_seconds=30.0,
+    segment_rows=20_000,
 )
 
 PROFILES = {
@@ -109,12 +129,22 @@ PROFILES = {
             changed_rows=2_000,
             compaction_seconds=0,
             filtered_after=("insert", "index", "restart"),
+            ingest_seconds=20.0,
+            segment_rows=4_000,
+            segment_seconds=1.0,
+            segment_limit=60.0,
         ),
         _ACCEPTANCE,
         # `try` takes a minute; one compaction of the embedded server takes three, and asking all
         # filters once a quarter of one.
         _ACCEPTANCE.model_copy(
-            update={"name": "try", "compaction_seconds": 0.0, "filtered_after": ("index",)}
+            update={
+                "name": "try",
+                "compaction_seconds": 0.0,
+                "ingest_seconds": 0.0,
+                "segment_rows": 0,
+                "filtered_after": ("index",),
+            }
         ),
         Profile(
             name="soak",
@@ -125,6 +155,10 @@ PROFILES = {
             offered_seconds=3_600,
             # Refusals that come every few minutes do not show in two.
             living_seconds=1_800.0,
+            ingest_seconds=1_800.0,
+            segment_rows=200_000,
+            segment_seconds=60.0,
+            segment_limit=1_800.0,
             trial_seconds=30.0,
             probe_seconds=30.0,
         ),

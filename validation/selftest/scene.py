@@ -41,12 +41,14 @@ MUTATIONS = Scene("mutations", ("mutations",), kept=False, lite=("mutations",))
 FILTERS = Scene("filters", ("filters",), kept=False)
 STORE = Scene("store", ("conformance",), kept=False)
 HOSTS = Scene("hosts", ("hosts",), kept=False)
+INGEST = Scene("ingest", ("ingest",), kept=False)
+SEGMENTS = Scene("segments", ("segments",), kept=False)
 SECURITY = Scene("security", ("security",), kept=False, secured=True)
 RESTART = Scene("restart", ("lifecycle",), kept=False)
 WHOLE = Scene("whole", TRY_FAMILIES, kept=False, lite=(*LITE_FAMILIES, "data", "mutations"))
 
 SCENES = (
     *(ANSWERS, LOAD, SUSTAINED, PLACE, DATA, MUTATIONS),
-    *(FILTERS, STORE, HOSTS, SECURITY, RESTART, WHOLE),
+    *(FILTERS, INGEST, SEGMENTS, STORE, HOSTS, SECURITY, RESTART, WHOLE),
 )
 """In the order in which they are run: those with kept collections first."""

@@ -36,6 +36,8 @@ FAMILIES = (
         "latency",
         "load",
         "living",
+        "ingest",
+        "segments",
         "storage",
         "attribution",
         "site",

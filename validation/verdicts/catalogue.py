@@ -442,6 +442,47 @@ _ALL = (
         "look at the log's own latency: Milvus acknowledges what its log has stored",
     ),
     _latency(
+        "write.visible_after",
+        "A row that was acknowledged is seen soon, by each consistency level.",
+        "Bounded and Eventually may lag by `common.gracefulTime`; beyond it, look at the lag of the"
+        " query nodes behind the log",
+    ),
+    _share(
+        "ingest.recall",
+        "While rows come in, searches find the exact neighbours of what is there at their time.",
+        "compare growing and sealed segments in memory; a query node may lag behind the log",
+    ),
+    Metric(
+        "segments.seconds",
+        "s",
+        "lower",
+        ("value",),
+        "Segments are sealed, flushed, indexed, compacted and loaded in time.",
+        "look at the data and index nodes' CPU, and the queue of builds and compactions",
+    ),
+    _slowdown(
+        "segments.slowdown",
+        "Searches take about as long as in quiet while segments grow, are flushed and compacted.",
+        "growing segments are searched without an index: flush more often, add query nodes; keep"
+        " index building and compaction on nodes of their own",
+    ),
+    _share(
+        "segments.recall",
+        "Searches find the rows that are there, whatever becomes of their segments meanwhile.",
+        "the evidence names the stage; compare the segments in memory with those that are stored",
+    ),
+    _count(
+        "segments.searches_failed",
+        "searches",
+        "No search fails while segments change hands.",
+        "read the first error in the evidence, and the query coordinator's log of that time",
+    ),
+    _latency(
+        "search.latency.first",
+        "The first search after a load is answered in time: what is loaded is in memory.",
+        "if it reads the store, look for `mmap`, lazy load and a cache that is too small",
+    ),
+    _latency(
         "search.latency.serial",
         "One search after the other is fast.",
         "look at CPU, cache and segment count of the query nodes",
@@ -495,6 +536,14 @@ _ALL = (
         "The bucket holds nothing of a collection but of segments that Milvus names, or named.",
         "look in the data coordinator's log for a flush or compaction that broke off; Milvus"
         " collects such objects in time (dataCoord.gc.missingTolerance)",
+    ),
+    Metric(
+        "storage.growth",
+        "ratio",
+        "lower",
+        ("value",),
+        "What the bucket holds of a collection is not many times what its segments name.",
+        "see that garbage is collected (dataCoord.gc), and that nobody else writes there",
     ),
     _bounded_share(
         "storage.share_of_cold_load",

@@ -11,12 +11,14 @@ from validation.selftest.faults import (
     answers,
     filters,
     hosts,
+    ingest,
     load,
     mutations,
     place,
     restart,
     rows,
     security,
+    segments,
     sustained,
 )
 
@@ -36,6 +38,8 @@ FAULTS: dict[str, Fault] = {
         mutations,
         filters,
         place,
+        segments,
+        ingest,
         hosts,
         security,
         restart,

@@ -52,7 +52,7 @@ def observe_backing(gate, connection, storage, loaded, label):
     """Compare the objects of a collection with its segments."""
     labels = {"dataset": label}
     missing, unnamed = "storage.objects_missing", "storage.objects_unnamed"
-    reason, found = _backing(connection, storage, loaded)
+    reason, found = compared(connection, storage, loaded.name, loaded.segments)
     if found is None:
         for metric in (missing, unnamed):
             gate(metric, labels=labels, not_measured=reason)
@@ -79,12 +79,12 @@ def observe_backing(gate, connection, storage, loaded, label):
         )
 
 
-def _backing(connection, storage, loaded):
-    """Return why a bucket cannot be compared, or else how it does."""
+def compared(connection, storage, name, known):
+    """Return why a bucket cannot be compared with a collection's segments, or else how it does."""
     if storage is None:
         return "the target declares no storage", None
     try:
-        found = backing.settled(connection, loaded.name, storage, known=loaded.segments)
+        found = backing.settled(connection, name, storage, known=known)
     except MeasurementError as error:
         return f"{error.what}: {error.remedy}", None
     return "", found

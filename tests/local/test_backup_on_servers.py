@@ -128,7 +128,9 @@ def test_a_restored_database_is_the_same_and_what_was_not_loaded_is_not(
     folder = tmp_path / backup.name  # as it is in the bucket
     asked = ("restore", folder, "--in-bucket", "backups", "--target", target)
     assert command(*asked, "-o", tmp_path / "after") == ExitCode.PASS
-    assert "the same: 2 collections, 3,071 rows" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the same: 2 collections, 3,071 rows" in said
+    assert f"note: {TYPES}: its rows expire 86400 s after this restore" in said
     assert client.get_load_state(TYPES)["state"].name == "Loaded"
     assert client.get_load_state(BITS)["state"].name == "NotLoad"
     assert command("manifest", "diff", backup / "manifest", tmp_path / "after") == ExitCode.PASS

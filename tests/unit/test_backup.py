@@ -1,12 +1,13 @@
 """Backups: every type of column there and back, and what is refused of a document and a prefix."""
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus.grpc_gen import schema_pb2
+from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from tests.builders import targets
 from tests.unit.test_upgrade_making import Server
@@ -252,6 +253,41 @@ def test_what_pymilvus_does_not_know_of_a_schema_is_found_at_any_depth():
     schema.fields[1].type_params[0].MergeFromString(later)
     schema.MergeFromString(later)
     assert schemas._unknown(schema, "schema") == ["schema.1000", "schema.fields.type_params.1000"]
+
+
+def server_of(schema, monkeypatch):
+    """A server of one collection, loaded twice, once in a resource group of a name."""
+    answers = {
+        "DescribeCollection": milvus_pb2.DescribeCollectionResponse(schema=schema, shards_num=2),
+        "GetReplicas": milvus_pb2.GetReplicasResponse(
+            replicas=[
+                {"resource_group_name": "__default_resource_group"},
+                {"resource_group_name": "readers"},
+            ]
+        ),
+    }
+    monkeypatch.setattr(schemas.described, "is_loaded", lambda *_: True)
+    made: Any = SimpleNamespace(
+        endpoint=SimpleNamespace(database="default"),
+        is_lite=False,
+        timeout=1,
+        explained=lambda _: contextlib.nullcontext(),
+        client=SimpleNamespace(list_indexes=lambda *_, **__: []),
+        wire=SimpleNamespace(call=lambda method, *_, **__: answers[method]),
+    )
+    return made
+
+
+def test_a_schema_of_a_later_milvus_is_no_backup_unless_its_own_files_are_copied(monkeypatch):
+    schema = schema_pb2.CollectionSchema(name="docs", fields=[{"name": "id"}])
+    known = schemas.described_by(server_of(schema, monkeypatch), "docs", whole=True)
+    assert known.settings["replicas"] == 2
+    assert known.settings["resource_groups"] == 1
+    schema.fields[0].MergeFromString(b"\xc2\x3e\x01x")
+    server = server_of(schema, monkeypatch)
+    with pytest.raises(UnsupportedError, match=r"(?s)schema\.fields\.1000 .*update milvus-kit"):
+        schemas.described_by(server, "docs", whole=True)
+    assert schemas.described_by(server, "docs", whole=False).settings == known.settings
 
 
 def test_a_restore_says_what_no_manifest_shows():

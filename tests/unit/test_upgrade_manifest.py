@@ -299,6 +299,13 @@ def test_rows_that_are_counted_and_not_returned_are_not_read(tmp_path, capsys):
     assert why.format(", after") in found.not_read[1]
 
 
+def test_a_manifest_names_the_fields_that_functions_compute(tmp_path, capsys):
+    fields = [*SCHEMA["fields"], {"name": "embedded", "is_function_output": True}]
+    one = saved(tmp_path / "a", made_of(columns()), schema={"fields": fields})
+    assert telling.made(load(one), one) == ExitCode.PASS
+    assert "not vouched for: embedded, which functions compute" in capsys.readouterr().out
+
+
 def test_sums_that_differ_are_a_difference_also_where_no_key_tells_which(tmp_path, monkeypatch):
     held = made_of(columns())
     one, other = saved(tmp_path / "a", held), saved(tmp_path / "b", without(held, 3), counted=50)

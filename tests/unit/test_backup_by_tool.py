@@ -29,7 +29,8 @@ STAND_IN = f"""#!{sys.executable}
 import json, os, sys
 config = open(sys.argv[2]).read()
 here = os.path.dirname(os.path.abspath(__file__))
-kept = {{key: value for key, value in os.environ.items() if key.startswith("MILVUS_")}}
+secret = ("MILVUS_USER", "MILVUS_PASSWORD", "MILVUS_STORAGE")
+kept = {{key: value for key, value in os.environ.items() if key.startswith(secret)}}
 with open(os.path.join(here, "calls.jsonl"), "a") as calls:
     calls.write(json.dumps({{"argv": sys.argv[3:], "config": config, "env": kept}}) + "\\n")
 if os.path.exists(os.path.join(here, "broken")):

@@ -11,7 +11,15 @@ from validation.datasets.folder import files_of, load_folder
 from validation.datasets.manifest import write_manifest
 from validation.datasets.metadata import without_null
 from validation.local.lite import lite_target
-from validation.milvus import loading, manifest, ownership, reading, schema, searching
+from validation.milvus import (
+    capabilities,
+    loading,
+    manifest,
+    ownership,
+    reading,
+    schema,
+    searching,
+)
 from validation.milvus.connection import connect
 from validation.milvus.indexes import index_named
 from validation.report.results import State
@@ -81,7 +89,7 @@ def wide(tmp_path):
 
 
 def test_a_corpus_at_the_limits_comes_back_as_it_was_sent(server, wide):
-    assert not schema.knows_null(server)
+    assert not capabilities.knows_null(server)
     dataset = without_null(wide)
     assert dataset.queries.ids == ["r"]
     sizes = [rows.stop - rows.start for rows in loading.batches(schema.columns(dataset), ROWS)]
@@ -95,6 +103,15 @@ def test_a_corpus_at_the_limits_comes_back_as_it_was_sent(server, wide):
     found = searching.search(server, "mk_wide", dataset.queries.vectors, k=3)
     products = dataset.vectors @ dataset.queries.vectors[0]
     assert found.of(0) == [dataset.ids[row] for row in np.argsort(-products)[:3]]
+
+
+def test_whether_a_server_of_no_version_knows_null_is_tried(server, lite, monkeypatch):
+    monkeypatch.setattr(server, "server_version", "cebbe1e4da")
+    assert not capabilities.knows_null(server)
+    assert not [name for name in ownership.ours(server) if "probe" in name]
+    monkeypatch.setattr(type(lite), "is_lite", False)  # or it would be known without a trial
+    monkeypatch.setattr(lite, "server_version", "")
+    assert capabilities.knows_null(lite)
 
 
 def test_null_comes_back_as_null_and_satisfies_no_condition(lite, wide):

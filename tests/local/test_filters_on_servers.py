@@ -40,6 +40,15 @@ def test_every_filter_that_the_server_has_is_right_and_what_differs_by_design_is
     assert asked.by_design['doc["odd"] != "v1"'] == "missing, other"
 
 
+def test_a_server_that_calls_itself_by_no_version_is_asked_what_it_has(filtered, monkeypatch):
+    monkeypatch.setattr(filtered.connection, "server_version", "cebbe1e4da")
+    asked = filtered.ask()
+    assert wrong(asked) == {}
+    assert asked.left_out == {"strings": 5, "NULL": 7}
+    filtered.index()
+    assert set(filtered.indexed) == {"text", "tenant", "n"}  # those of 2.3: it knows no NULL
+
+
 def test_rows_that_are_not_as_they_were_sent_are_noticed_in_each_way_of_asking(filtered):
     filtered.connection.client.delete(filtered.name, ids=[7, 1_000])
     found = wrong(filtered.ask())

@@ -13,8 +13,8 @@ import numpy as np
 
 from validation.errors import MeasurementError, MilvusKitError
 from validation.filtering import rows as generated
-from validation.filtering.conditions import BY_DESIGN, CONDITIONS, Condition
-from validation.milvus import indexing, loading, reading, schema
+from validation.filtering.conditions import BY_DESIGN, CONDITIONS, OLDEST, Condition, Version
+from validation.milvus import capabilities, indexing, loading, reading
 from validation.milvus.connection import Connection
 from validation.milvus.ownership import Mark, claim, drop_ours
 
@@ -84,7 +84,7 @@ class Filtered:
     def __init__(self, connection: Connection, name: str) -> None:
         self.connection = connection
         self.name = name
-        self.null = schema.knows_null(connection)
+        self.null = False
         self.rows = generated.rows()
         self.indexed: tuple[str, ...] = ()
         self.no_index: dict[str, str] = {}
@@ -92,13 +92,14 @@ class Filtered:
     def on(self, connection: Connection) -> Filtered:
         """Return the same collection over another connection."""
         other = Filtered(connection, self.name)
-        other.indexed, other.no_index = self.indexed, self.no_index
+        other.null, other.indexed, other.no_index = self.null, self.indexed, self.no_index
         return other
 
     def store(self, run: str) -> None:
         """Create the collection, load it, and insert the rows; they are not flushed."""
         client = self.connection.client
         drop_ours(self.connection, self.name)
+        self.null = capabilities.knows_null(self.connection, run=run)
         made = generated.schema(
             claim(self.connection, self.name, Mark(run, FINGERPRINT)), null=self.null
         )
@@ -147,14 +148,14 @@ class Filtered:
         self.indexed = tuple(built)
 
     def _wanted(self) -> list[tuple[str, str, dict[str, Any]]]:
-        version = self.connection.version
-        if () < version < _INDEX_SINCE and not self.connection.is_lite:
+        newest = self.connection.is_lite
+        if not newest and self._version < _INDEX_SINCE:
             return [(field, kind, {}) for field, kind in _PLAIN.items()]
         hidden = () if self.null else generated.NULLABLE
         wanted: list[tuple[str, str, dict[str, Any]]] = [
             (field, "INVERTED", {}) for field in _INVERTED if field not in hidden
         ]
-        if not () < version < _JSON_INDEX_SINCE:
+        if newest or self._version >= _JSON_INDEX_SINCE:
             wanted += [
                 (path, "INVERTED", {"params": {"json_path": path, "json_cast_type": cast}})
                 for path, cast in _JSON_PATHS.items()
@@ -174,10 +175,15 @@ class Filtered:
             wrong = list(pool.map(self._wrong, known))
         return Asked(wrong, dict(left_out), design, self.indexed, dict(self.no_index))
 
-    def _has(self, since: tuple[int, int], null: bool) -> bool:
+    def _has(self, since: Version, null: bool) -> bool:
         if null and not self.null:
             return False
-        return self.connection.is_lite or not () < self.connection.version < since
+        return self.connection.is_lite or self._version >= since
+
+    @property
+    def _version(self) -> tuple[int, ...]:
+        """Its version; of a server that calls itself by none, one that it is proven to have."""
+        return self.connection.version or (capabilities.NULL_SINCE if self.null else OLDEST)
 
     def _wrong(self, condition: Condition) -> Wrong:
         right = np.array([row["id"] for row in self.rows if condition.holds(row)], dtype=np.int64)

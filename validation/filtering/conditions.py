@@ -14,6 +14,7 @@ from collections.abc import Callable
 from validation.filtering.rows import Row
 
 Version = tuple[int, int]
+OLDEST: Version = (2, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Condition:
     kind: str
     expression: str
     holds: Callable[[Row], bool]
-    since: Version = (2, 3)
+    since: Version = OLDEST
 
 
 def _of(
-    kind: str, *pairs: tuple[str, Callable[[Row], bool]], since: Version = (2, 3)
+    kind: str, *pairs: tuple[str, Callable[[Row], bool]], since: Version = OLDEST
 ) -> list[Condition]:
     return [Condition(kind, expression, holds, since) for expression, holds in pairs]
 
@@ -198,7 +199,7 @@ class ByDesign:
 
     expression: str
     group: Callable[[Row], str]
-    since: Version = (2, 3)
+    since: Version = OLDEST
 
 
 def _any(row: Row) -> str:

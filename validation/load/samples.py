@@ -86,6 +86,11 @@ class Samples:
         }
 
 
+def limits(times: int) -> str:
+    """Say that a server limited the rate itself: the waiting was its wish. Empty if it did not."""
+    return f"it limited the rate {times} times (code 8), and was asked again" if times else ""
+
+
 def counted(failures: Sequence[str]) -> dict[str, int]:
     """Return how often each failure came up; an empty text is none."""
     return dict(Counter(text for text in failures if text).most_common())

@@ -16,7 +16,7 @@ import numpy as np
 
 from validation.datasets.model import Dataset, Queries
 from validation.errors import MilvusKitError, UnsupportedError
-from validation.milvus import loading, searching
+from validation.milvus import loading, manifest, searching
 from validation.milvus.connection import Connection
 from validation.milvus.indexes import IndexSpec, index_named
 from validation.milvus.ownership import collection_name, drop_ours
@@ -27,6 +27,7 @@ EMBEDDED = "-lite"
 _DISKANN_ROWS = 2_048
 """Milvus builds no index at all for segments of fewer than 1,024 rows; those prove nothing."""
 _DIM = 16
+NULL_SINCE = (2, 5)
 _TEXTS = ("replace the pump seal", "quarterly travel expenses", "error code E4711 on startup")
 
 
@@ -35,7 +36,7 @@ class Capability:
     """Whether the server can do one thing.
 
     Args:
-        name: ``bm25``, ``hybrid``, ``diskann`` or ``analyzer``.
+        name: ``bm25``, ``hybrid``, ``diskann``, ``analyzer`` or ``null``.
         available: Whether it can.
         reason: Why not; empty if it can.
         seconds: How long it took to find out.
@@ -90,6 +91,24 @@ def analyzes(
     return _asked(connection, name, collection_name("probe", name, run), ask, seconds)
 
 
+def knows_null(connection: Connection, *, run: str = "probe", seconds: float = 5.0) -> bool:
+    """Return whether a server has fields that hold NULL: from 2.5 on.
+
+    One that calls itself by no version is tried with a few rows.
+
+    Args:
+        connection: The server.
+        run: Identity of the run, for names and marks.
+        seconds: Time limit of each wait.
+    """
+    if connection.is_lite:
+        return True
+    if connection.version:
+        return connection.version >= NULL_SINCE
+    name = "null"
+    return _asked(connection, name, collection_name("probe", name, run), _null, seconds).available
+
+
 def _asked(
     connection: Connection,
     name: str,
@@ -135,6 +154,14 @@ def _with_texts(
     dataset = dataclasses.replace(_small(len(_TEXTS), list(_TEXTS)), analyzer=analyzer)
     _load(connection, dataset, collection, IndexSpec("FLAT"), seconds, keywords=True)
     return dataset
+
+
+def _null(connection: Connection, collection: str, seconds: float) -> None:
+    levels = np.ma.masked_array([1, 0, 3], mask=[False, True, False])
+    dataset = dataclasses.replace(_small(len(levels), None), scalars={"level": levels})
+    _load(connection, dataset, collection, IndexSpec("FLAT"), seconds)
+    if not manifest.compare(manifest.sent(dataset), manifest.stored(connection, collection)).none:
+        raise UnsupportedError("NULL does not come back as NULL")
 
 
 def _diskann(connection: Connection, collection: str, seconds: float) -> None:

@@ -12,8 +12,6 @@ from validation.errors import DatasetError
 if TYPE_CHECKING:
     from pymilvus import CollectionSchema, DataType
 
-    from validation.milvus.connection import Connection
-
 ID = "id"
 VECTOR = "vector"
 TEXT = "text"
@@ -34,7 +32,6 @@ is spelt out because Milvus Lite knows neither the built-in analyzer ``english``
 ``_english_``."""
 ID_BYTES = 64
 """Of a VARCHAR primary key, at least: room for keys of rows that are added later."""
-NULL_SINCE = (2, 5)
 _BM25 = "bm25"
 _SCALARS = {"i": "INT64", "f": "DOUBLE", "b": "BOOL"}
 
@@ -87,11 +84,6 @@ def schema(
                 )
             )
     return made
-
-
-def knows_null(connection: Connection) -> bool:
-    """Return whether a server has fields that hold NULL: from 2.5 on."""
-    return connection.is_lite or connection.version >= NULL_SINCE
 
 
 def columns(dataset: Dataset) -> dict[str, Column]:

@@ -1,4 +1,4 @@
-"""What is planted in the bucket itself: another one, an object that is gone, one too many."""
+"""What is planted in the bucket itself: another place, an object that is gone, one too many."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def other_bucket(target: Target, _: Profile) -> Iterator[Target]:
         yield target.model_copy(update={"storage": elsewhere})
     finally:
         store.delete_bucket(Bucket=elsewhere.bucket)
+
+
+@contextlib.contextmanager
+def other_root_path(target: Target, _: Profile) -> Iterator[Target]:
+    """Declare another prefix of the bucket than the one below which Milvus keeps its objects."""
+    storage = _storage(target)
+    elsewhere = storage.model_copy(update={"root_path": f"{storage.root}-elsewhere"})
+    yield target.model_copy(update={"storage": elsewhere})
 
 
 @contextlib.contextmanager

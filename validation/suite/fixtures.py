@@ -26,7 +26,7 @@ from validation.common.progress import Progress, Step
 from validation.datasets.metadata import without_null
 from validation.datasets.model import Dataset
 from validation.errors import ConfigurationError
-from validation.milvus import loading, schema
+from validation.milvus import capabilities, loading
 from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec, index_named
 from validation.milvus.loading import Loaded
@@ -98,11 +98,13 @@ def generated(profile: Profile, recorder: Recorder) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def corpus(request: pytest.FixtureRequest, recorder: Recorder, connection: Connection) -> Dataset:
+def corpus(
+    request: pytest.FixtureRequest, recorder: Recorder, connection: Connection, run_id: str
+) -> Dataset:
     """The corpus of passages with its judged queries, as this server can hold it."""
     given = request.config.getoption("--milvus-corpus")
     dataset = workload.corpus(Path(given) if given else None)
-    if not schema.knows_null(connection):
+    if not capabilities.knows_null(connection, run=run_id):
         dataset = without_null(dataset)
     recorder.part.datasets.append(dataset.describe())
     return dataset

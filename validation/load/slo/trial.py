@@ -9,7 +9,7 @@ import numpy as np
 
 from validation.load import starvation
 from validation.load.plans.found import Found
-from validation.load.samples import Samples
+from validation.load.samples import Samples, limits
 from validation.load.slo.search import Held, Trial
 from validation.verdicts.intervals import estimate
 from validation.verdicts.verdict import Observation, Rule
@@ -68,7 +68,8 @@ def judged(rate: float, samples: Samples, found: Found, rules: Sequence[Rule]) -
     if broken:
         said = "".join(f"; {count} times {why}" for why, count in [*samples.errors.items()][:1])
         dead = bool(samples.failed.all())
-        return Trial(rate, Held.NO, f"{broken}{said}{_limited(samples)}", figures, dead)
+        why = "; ".join(filter(None, (f"{broken}{said}", limits(samples.limited))))
+        return Trial(rate, Held.NO, why, figures, dead)
     void = samples.void
     if void:
         return Trial(rate, Held.OPEN, void, figures)
@@ -138,15 +139,6 @@ def _broken(
             sign = "<" if rule.min is not None else ">"
             return f"{rule.gate}{of}: {rule.statistic} {value:.4g} {sign} {rule.threshold:g}"
     return ""
-
-
-def _limited(samples: Samples) -> str:
-    """Return that the server limited the rate itself: the waiting was its wish."""
-    return (
-        f"; it limited the rate {samples.limited} times (code 8), and was asked again"
-        if samples.limited
-        else ""
-    )
 
 
 def _figures(samples: Samples, found: Found) -> dict[str, Any]:

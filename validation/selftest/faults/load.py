@@ -10,6 +10,7 @@ from validation.selftest.plants import patched
 from validation.selftest.scene import LOAD
 from validation.selftest.wire.answers import (
     AnothersAnswer,
+    RateLimited,
     Rearranged,
     backwards,
     failed,
@@ -27,6 +28,7 @@ _TIMES = metrics(_SERIAL, _OFFERED)
 _FIGURES = metrics(_SERIAL, _OFFERED, "search.errors")
 """Void where the client was the limit."""
 _SHORT, _LONG = Stalls(0.3, 0.15), Stalls(4.0, 1.5)
+_REFUSED = Stalls(4.0, 1.2)
 
 FAULTS = (
     Fault(
@@ -91,6 +93,15 @@ FAULTS = (
         wire=(on("Search", when=_UNDER_LOAD, seconds=_LONG),),
         scene=LOAD,
         may_change=tails(_SERIAL),  # one search after the other: only one of them meets a stall
+    ),
+    Fault(
+        "limited-rate",
+        f"the server limits the rate and refuses searches for {_REFUSED.seconds:g} s, every"
+        f" {_REFUSED.every:g} s; none fails, since clients wait and ask again",
+        tails(_OFFERED),
+        wire=(on("Search", when=_UNDER_LOAD, answer=RateLimited(_REFUSED)),),
+        scene=LOAD,
+        may_change=tails(_SERIAL),
     ),
     Fault(
         "client-stall",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from validation.s3.client.volley import Volley
 from validation.selftest import bucket, plants
-from validation.selftest.fault import Fault, metrics, on
+from validation.selftest.fault import Fault, metrics, never, on
 from validation.selftest.plants import patched
 from validation.selftest.scene import PLACE, STORE
 from validation.selftest.wire.stored import Answering
+
+_IN_BUCKET = (
+    *("storage.persisted_ratio", "storage.index_objects"),
+    *("storage.objects_missing", "storage.objects_unnamed"),
+)
 
 FAULTS = (
     Fault(
@@ -17,6 +22,22 @@ FAULTS = (
         wire=(on("GetVersion", "Connect", answer=Answering("v2.3.99")),),
         scene=PLACE,
         lite=True,
+    ),
+    Fault(
+        "commit-for-version",
+        "the server calls itself by a commit, which is neither the declared version nor another",
+        never,
+        wire=(on("GetVersion", "Connect", answer=Answering("cebbe1e4da")),),
+        scene=PLACE,
+        voids=metrics("identity.mismatches"),
+    ),
+    Fault(
+        "another-root-path",
+        "the target names another prefix of the bucket than Milvus keeps its objects below",
+        never,
+        plant=bucket.other_root_path,
+        scene=PLACE,
+        voids=metrics(*_IN_BUCKET),
     ),
     Fault(
         "empty-bucket",

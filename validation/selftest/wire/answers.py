@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from validation.milvus.failures import RATE_LIMITED
 from validation.selftest.wire.conditions import parameters
 from validation.selftest.wire.fault import Exchange
 from validation.selftest.wire.hits import hits, keys, rearrange
 from validation.selftest.wire.rows import take
+from validation.selftest.wire.stalls import Stalls
 
 _SCALE, _SHIFT = 1.05, 0.25
 _NOBODY = 2**40
@@ -159,6 +161,27 @@ class AnothersAnswer:
         if another is None or another == asked.placeholder_group:
             return False
         request.placeholder_group = another
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class RateLimited:
+    """Refuse at times, as Milvus does where a limit of ``quotaAndLimits`` is reached.
+
+    Args:
+        stalls: When.
+    """
+
+    stalls: Stalls
+
+    def __call__(self, exchange: Exchange) -> bool:
+        """Answer with the code after which clients wait and ask again."""
+        if not self.stalls.left():
+            return False
+        reply: Any = exchange.reply
+        reply.Clear()
+        reply.status.code = RATE_LIMITED
+        reply.status.reason = "request is rejected by rate limiter, please retry later: planted"
         return True
 
 

@@ -4,8 +4,10 @@ import pytest
 
 from validation.load import plan
 from validation.load.loops import open_loop, serial
+from validation.load.samples import limits
 from validation.milvus import serving
 from validation.suite import answering, workload
+from validation.verdicts.judging import BEHIND
 
 pytestmark = pytest.mark.family("latency")
 
@@ -68,6 +70,7 @@ def observe(gate, samples, metric, values, labels, served, wrong=""):
         values,
         labels=labels,
         columns={"offset_s": samples.offsets_s, "lag_ms": samples.lag_ms},
-        evidence={**samples.evidence(), **served[0]},
+        # Then a latency says nothing of the index or the store.
+        evidence={**samples.evidence(), **served[0], BEHIND: limits(samples.limited)},
         void=samples.void or wrong or served[1] or None,
     )

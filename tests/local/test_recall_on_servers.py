@@ -182,6 +182,17 @@ def test_a_collection_that_is_not_loaded_is_not_loaded_by_us(server):
     assert server.client.get_load_state("own_unloaded")["state"].name == "NotLoad"
 
 
+def test_a_file_of_milvus_lite_has_to_be_served(tmp_path):
+    target = lite_target(tmp_path)
+    with connect(target) as connection:
+        make(connection.client, "own_closed", index="FLAT", metric="L2")
+    with (
+        connect(target) as connection,
+        pytest.raises(UsageError, match=r"not loaded.*NotLoad.*\n.*milvus-lite server"),
+    ):
+        subject_of(connection, "own_closed")
+
+
 def test_what_is_not_there_is_named(server):
     with pytest.raises(UsageError, match=r"no such collection.*own_flat"):
         subject_of(server, "own_flatt")

@@ -10,12 +10,17 @@ from validation.datasets.model import Metric
 from validation.errors import UnsupportedError, UsageError
 from validation.milvus import reading
 from validation.milvus.connection import Connection
+from validation.target import is_lite_file
 
 KIND = "FLOAT_VECTOR"
 _NOT_PARAMETERS = (
     *("index_type", "metric_type", "field_name", "index_name", "total_rows", "indexed_rows"),
     *("pending_index_rows", "state", "index_state_fail_reason", "min_index_version"),
     "max_index_version",
+)
+_OF_A_FILE = (
+    "a file of Milvus Lite has nothing loaded when it is opened: serve it with `milvus-lite server"
+    " --data-dir FILE`, load the collection there, and give that server's address"
 )
 
 
@@ -93,7 +98,9 @@ def subject_of(connection: Connection, name: str, field: str | None = None) -> S
             "the collection is not loaded, and this command changes nothing",
             where=where,
             seen=state,
-            remedy="load it as your service does, then run this again",
+            remedy=_OF_A_FILE
+            if is_lite_file(connection.target.milvus.uri)
+            else "load it as your service does, then run this again",
         )
     if index is None:
         raise UnsupportedError(

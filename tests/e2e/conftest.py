@@ -15,8 +15,8 @@ from tests.e2e.engine import Engine, engine
 from tests.e2e.images.bundle import EVERY, chosen, image_archives
 from tests.e2e.memory import MemoryWatch
 from tests.e2e.site import cluster as site_cluster
-from tests.e2e.toolchain import provide
-from tests.e2e.toolchain.provide import Toolchain
+from tests.e2e.toolchain import parts, provide
+from tests.e2e.toolchain.provide import Toolchain, provide_part
 from validation.common.cache import cache_folder
 from validation.common.progress import Progress
 from validation.errors import MilvusKitError
@@ -113,6 +113,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.stash[_TOOLS] = provide(progress)
         if wanted & {"deployment", "nodes"}:
             image_archives(config.stash[_TOOLS], progress)
+        if "kube_router" in wanted:
+            provide_part(parts.KUBE_ROUTER, progress)
     except MilvusKitError as error:
         pytest.exit(f"end to end: {error}", returncode=int(error.exit_code))
 

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from infra.kubernetes.node.plan import RECORD
-from tests.e2e import strays
+from tests.e2e import policy_engine, strays
 from validation.errors import MilvusKitError, MissingToolError, OwnershipError
 
 ADDRESS = "10.213.0.1"
@@ -132,6 +132,7 @@ def restore() -> list[str]:
     for name in _volumes() - set(record.get("volumes", _volumes())):
         shutil.rmtree(_VOLUMES / name)
         undone.append(f"volume {name}")
+    undone += [f"address set {name}" for name in policy_engine.remove_sets()]
     _RECORD.unlink()
     for folder in (_VOLUMES, _RECORD.parent):
         if folder.is_dir() and not any(folder.iterdir()):
@@ -167,6 +168,7 @@ def leftovers() -> list[str]:
     lines = [line.strip(" {\t") for line in rules.stdout.splitlines() if line.endswith("{")]
     ours = ("kube", "KUBE-", "CNI-")
     found += [f"firewall {line}" for line in lines if any(one in line for one in ours)]
+    found += [f"address set {name}" for name in policy_engine.sets()]
     hierarchies = Path("/sys/fs/cgroup")
     groups = [*hierarchies.glob("kubepods*"), *hierarchies.glob("*/kubepods*")]
     found += [f"cgroup {path}" for path in groups]

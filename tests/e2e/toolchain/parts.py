@@ -48,6 +48,7 @@ COREDNS_VERSION = "1.14.7"
 LOCAL_PATH_VERSION = "0.0.30"
 MINIO_VERSION = "2025-09-07"
 PROMETHEUS_VERSION = "3.16.0"
+KUBE_ROUTER_VERSION = "2.1.0"
 
 _KUBERNETES = "k8s.io/kubernetes/cmd/"
 _COMPONENT = "k8s.io/component-base/version."
@@ -148,6 +149,14 @@ PROMETHEUS = GoPart(
     {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
 )
 """No end-to-end test needs it, so they do not build it: tests/local does, before a release."""
+KUBE_ROUTER = GoPart(
+    "kube-router",
+    KUBE_ROUTER_VERSION,
+    "github.com/cloudnativelabs/kube-router/v2",
+    f"v{KUBE_ROUTER_VERSION}",
+    {"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"},
+)
+"""What enforces NetworkPolicies; built only where test_policies.py is asked for."""
 
 GO_PARTS = (
     PULUMI,

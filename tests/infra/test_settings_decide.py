@@ -123,6 +123,9 @@ def documents(tmp_path_factory) -> list[dict[str, Any]]:
         observability={
             "podMonitors": True,
             "podMonitorLabels": {"a": "b"},
+            "alerts": True,
+            "alertLabels": {"a": "b"},
+            "runbooks": "https://site.example.com/alerts",
             "dashboard": True,
             "scrapeFrom": [{"namespace": "monitoring"}],
         },

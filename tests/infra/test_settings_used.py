@@ -16,6 +16,7 @@ from test_kubernetes_cluster import OVER_SSH
 from test_log import ADOPTED, PULSAR
 from test_milvus_kubernetes_schemas import FULL as EVERY_ACCESS
 from test_milvus_secrets import EVERYTHING
+from test_observability import FULL as OBSERVED
 from test_operator import OPERATED
 from test_storage import PROVISION
 
@@ -45,7 +46,7 @@ TAGGED = changed(PROVISION)
 TAGGED["storage"]["greenlake"] |= {"tags": [{"key": "k", "value": "v"}]}
 STACKS = [
     *(DEV, STANDALONE, CLUSTER_23, PROD, FULL, KIND, OVER_SSH, ADOPTED, PULSAR, EVERY_ACCESS),
-    *(EVERYTHING, OPERATED, S3_OF_ITS_OWN, MINIO_OF_ITS_OWN_NAME, TAGGED),
+    *(EVERYTHING, OPERATED, OBSERVED, S3_OF_ITS_OWN, MINIO_OF_ITS_OWN_NAME, TAGGED),
 ]
 RULES_ALONE = {
     ("_Endpoint", "allow_insecure"),  # lets an address through, and changes nothing else

@@ -217,7 +217,7 @@ def backup(**changes):
     ],
 )
 def test_a_document_that_is_none_is_refused_with_the_reason(change, words, tmp_path):
-    backup().save(tmp_path)
+    backup().save(tmp_path / document.FILE)
     assert document.read(tmp_path).server == "v2.3.5"
     path = tmp_path / document.FILE
     path.write_text(change(path.read_text()))

@@ -10,27 +10,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from validation.certificate.statements import canonical
-from validation.common.files import write_whole
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 from validation.upgrade import document as manifests
+from validation.upgrade.document import Part, Sealed
 
 FILE, DATA, MANIFEST = "backup.json", "data", "manifest"
 SCHEMA = "milvus-kit/backup/1"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class File(_Part):
+class File(Part):
     """The rows of one partition, relative to the backup's folder."""
 
     file: str
@@ -46,7 +40,7 @@ class File(_Part):
         return name
 
 
-class Collection(_Part):
+class Collection(Part):
     """What is needed to make a collection again.
 
     Args:
@@ -64,7 +58,7 @@ class Collection(_Part):
 
     schema_: dict[str, Any] = Field(alias="schema")
     settings: dict[str, int]
-    properties: dict[str, str] = {}
+    properties: dict[str, str] = Field(default={})
     indexes: list[dict[str, Any]]
     aliases: list[str]
     partitions: dict[str, File]
@@ -72,7 +66,7 @@ class Collection(_Part):
     rows: int = 0
 
 
-class Backup(_Part):
+class Backup(Sealed):
     """Collections of a database, as they were.
 
     Args:
@@ -94,23 +88,6 @@ class Backup(_Part):
     collections: dict[str, Collection]
     manifest: str
     copied: str = ""
-    digest: str = ""
-
-    def sealed(self) -> Backup:
-        """Return it with its digest."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    def is_whole(self) -> bool:
-        """Return whether it is as it was when it was sealed."""
-        return self.digest == self._digest()
-
-    def save(self, folder: Path) -> None:
-        """Write it, whole or not at all."""
-        write_whole(folder / FILE, self.model_dump_json(by_alias=True, indent=1) + "\n")
-
-    def _digest(self) -> str:
-        content = self.model_dump(mode="json", by_alias=True, exclude={"digest"})
-        return hashlib.sha256(canonical(content)).hexdigest()
 
 
 def load(folder: Path) -> Backup:

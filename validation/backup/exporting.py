@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from validation.backup import columns, files, milvus_backup, schemas
-from validation.backup.document import DATA, MANIFEST, Backup, File
+from validation.backup.document import DATA, FILE, MANIFEST, Backup, File
 from validation.common.files import require_empty
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UsageError
@@ -110,7 +110,7 @@ def export(
         manifest=made.digest,
         copied=copied,
     ).sealed()
-    done.save(folder)
+    done.save(folder / FILE)
     return done
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -17,6 +14,7 @@ from validation.answers.model import Answers
 from validation.datasets.ground_truth import exact_under
 from validation.datasets.model import Dataset
 from validation.errors import MilvusKitError
+from validation.lifecycle.beside import Beside
 from validation.milvus import searching
 from validation.milvus.connection import Connection, connect
 from validation.milvus.indexes import IndexSpec
@@ -52,7 +50,7 @@ class Search:
         return math.inf if self.failed else (self.ended - self.began) * 1e3
 
 
-class Searches:
+class Searches(Beside):
     """Searches for a dataset's queries in turn, with strong consistency, until it is left.
 
     Args:
@@ -63,29 +61,15 @@ class Searches:
     """
 
     def __init__(self, target: Target, name: str, dataset: Dataset, index: IndexSpec) -> None:
+        super().__init__(join_seconds=_JOIN_SECONDS)
         self.done: list[Search] = []
         self._given = target, name, dataset, index
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._search, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join(_JOIN_SECONDS)
 
     def within(self, began: float, ended: float) -> list[Search]:
         """Return the searches that began and ended in a time."""
         return [one for one in list(self.done) if began <= one.began and one.ended <= ended]
 
-    def _search(self) -> None:
+    def _work(self) -> None:
         target, _, dataset, _ = self._given
         with connect(target) as connection:
             at = 0

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
 from validation.errors import MilvusKitError
+from validation.lifecycle.beside import Beside
 from validation.milvus import segments
 from validation.milvus.connection import connect
 from validation.milvus.segments import Segment
@@ -21,7 +19,7 @@ Test = Callable[[Sequence[Segment], Sequence[Segment]], bool]
 """Whether something holds of the stored segments and of those in memory."""
 
 
-class Watcher:
+class Watcher(Beside):
     """Asks for the segments again and again until it is left.
 
     Args:
@@ -34,24 +32,10 @@ class Watcher:
     """
 
     def __init__(self, target: Target, name: str) -> None:
+        super().__init__(join_seconds=_JOIN_SECONDS)
         self.named: set[int] = set()
         self.looks: list[tuple[float, list[Segment], list[Segment]]] = []
         self._given = target, name
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join(_JOIN_SECONDS)
 
     def until(self, holds: Test, *, since: float, seconds: float) -> float:
         """Wait until something was seen; return when, or infinity if it was not in time.
@@ -71,7 +55,7 @@ class Watcher:
                 return math.inf
             time.sleep(EVERY_SECONDS)
 
-    def _watch(self) -> None:
+    def _work(self) -> None:
         target, name = self._given
         with connect(target) as connection:
             while not self._ended.wait(EVERY_SECONDS):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -25,11 +25,35 @@ FILE, PROGRESS, ROWS = "manifest.json", "progress.json", "rows"
 SCHEMA = "milvus-kit/database-manifest/1"
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Of a document: it knows no other fields than its own."""
+
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-class Chunk(_Part):
+class Sealed(Part):
+    """A document with the digest of all the rest of it."""
+
+    digest: str = ""
+
+    def sealed(self) -> Self:
+        """Return it with its digest."""
+        return self.model_copy(update={"digest": self._digest()})
+
+    def is_whole(self) -> bool:
+        """Return whether it is as it was when it was sealed."""
+        return self.digest == self._digest()
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        write_whole(path, self.model_dump_json(by_alias=True, indent=1) + "\n")
+
+    def _digest(self) -> str:
+        content = self.model_dump(mode="json", by_alias=True, exclude={"digest"})
+        return hashlib.sha256(canonical(content)).hexdigest()
+
+
+class Chunk(Part):
     """One file of rows, relative to the manifest's folder."""
 
     file: str
@@ -45,7 +69,7 @@ class Chunk(_Part):
         return name
 
 
-class Partition(_Part):
+class Partition(Part):
     """The rows of one partition.
 
     Args:
@@ -75,7 +99,7 @@ class Partition(_Part):
         )
 
 
-class Collection(_Part):
+class Collection(Part):
     """What the server says of a collection, and what it returned.
 
     Args:
@@ -108,7 +132,7 @@ class Collection(_Part):
         return [one["name"] for one in fields if one.get("is_function_output")]
 
 
-class Objects(_Part):
+class Objects(Part):
     """What lies in the bucket below Milvus's prefix, by kind of object."""
 
     objects: dict[str, int] = {}
@@ -116,7 +140,7 @@ class Objects(_Part):
     not_read: str = ""
 
 
-class Manifest(_Part):
+class Manifest(Sealed):
     """A whole database.
 
     Args:
@@ -142,7 +166,6 @@ class Manifest(_Part):
     roles: dict[str, list[str]] | None = None
     access_not_read: str = ""
     objects: Objects | None = None
-    digest: str = ""
 
     @property
     def miscounted(self) -> list[tuple[str, str]]:
@@ -153,22 +176,6 @@ class Manifest(_Part):
             for partition, part in one.partitions.items()
             if part.miscounted and not one.not_read
         ]
-
-    def sealed(self) -> Manifest:
-        """Return it with its digest."""
-        return self.model_copy(update={"digest": self._digest()})
-
-    def is_whole(self) -> bool:
-        """Return whether it is as it was when it was sealed."""
-        return self.digest == self._digest()
-
-    def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
-        write_whole(path, self.model_dump_json(by_alias=True, indent=1) + "\n")
-
-    def _digest(self) -> str:
-        content = self.model_dump(mode="json", by_alias=True, exclude={"digest"})
-        return hashlib.sha256(canonical(content)).hexdigest()
 
 
 def place(name: str, partition: str) -> str:

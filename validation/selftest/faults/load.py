@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from validation.load import loops, workers
 from validation.selftest import plants
 from validation.selftest.fault import Fault, either, medians, metrics, never, on, tails
@@ -29,6 +31,28 @@ _FIGURES = metrics(_SERIAL, _OFFERED, "search.errors")
 """Void where the client was the limit."""
 _SHORT, _LONG = Stalls(0.3, 0.15), Stalls(4.0, 1.5)
 _REFUSED = Stalls(4.0, 1.2)
+
+
+def client_stall(name: str, story: str, stalls: Stalls, **more: Any) -> Fault:
+    """Return the fault of a client that stands still; the rest of a `Fault` is to be given."""
+    plant = patched(workers, "_worker", plants.standing_still(stalls))
+    return Fault(name, story, never, plant=plant, **more)
+
+
+def coordinated_omission(name: str, stalls: Stalls, **more: Any) -> Fault:
+    """Return the fault of a client that lets a stalling server decide when it sends."""
+    return Fault(
+        name,
+        "the client sends nothing while the server stalls, and counts from when it did send",
+        never,
+        wire=(on("Search", when=_UNDER_LOAD, seconds=stalls),),
+        plant=plants.together(
+            patched(workers, "_worker", plants.standing_still(stalls)),
+            patched(loops, "_samples", plants.counted_from_sending),
+        ),
+        **more,
+    )
+
 
 FAULTS = (
     Fault(
@@ -103,23 +127,16 @@ FAULTS = (
         scene=LOAD,
         may_change=tails(_SERIAL),
     ),
-    Fault(
+    client_stall(
         "client-stall",
         f"the client stands still for {_SHORT.seconds:g} s, every {_SHORT.every:g} s",
-        never,
-        plant=patched(workers, "_worker", plants.standing_still(_SHORT)),
+        _SHORT,
         scene=LOAD,
         voids=_FIGURES,
     ),
-    Fault(
+    coordinated_omission(
         "coordinated-omission",
-        "the client sends nothing while the server stalls, and counts from when it did send",
-        never,
-        wire=(on("Search", when=_UNDER_LOAD, seconds=_LONG),),
-        plant=plants.together(
-            patched(workers, "_worker", plants.standing_still(_LONG)),
-            patched(loops, "_samples", plants.counted_from_sending),
-        ),
+        _LONG,
         scene=LOAD,
         voids=metrics(_OFFERED, "search.errors"),
         may_change=metrics(_SERIAL),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from validation.load import loops, workers
-from validation.selftest import plants
-from validation.selftest.fault import Fault, metrics, never, on
-from validation.selftest.plants import patched
+from validation.selftest.fault import Fault, metrics, on
+from validation.selftest.faults.load import client_stall, coordinated_omission
 from validation.selftest.scene import SUSTAINED
 from validation.selftest.wire.answers import (
     AnothersAnswer,
@@ -44,23 +42,16 @@ FAULTS = (
         Fault(f"sustained-{name}", story, _RATE, wire=(_WIRE[name],), scene=SUSTAINED)
         for name, story in _STORIES.items()
     ),
-    Fault(
+    client_stall(
         "sustained-client-stall",
         f"the client stands still for {_STALLS.seconds:g} s, every second",
-        never,
-        plant=patched(workers, "_worker", plants.standing_still(_STALLS)),
+        _STALLS,
         scene=SUSTAINED,
         voids=_RATE,
     ),
-    Fault(
+    coordinated_omission(
         "sustained-coordinated-omission",
-        "the client sends nothing while the server stalls, and counts from when it did send",
-        never,
-        wire=(_WIRE["server-stall"],),
-        plant=plants.together(
-            patched(workers, "_worker", plants.standing_still(_STALLS)),
-            patched(loops, "_samples", plants.counted_from_sending),
-        ),
+        _STALLS,
         scene=SUSTAINED,
         voids=_RATE,
     ),

@@ -40,6 +40,7 @@ def source(embedded_target):
         of_bits(client)
         client.create_database(EMPTY)
         yield client
+        client.drop_alias("its_alias")  # with one, its collection would stay
         for name in (TYPES, BITS):
             client.drop_collection(name)
 

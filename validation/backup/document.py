@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from validation.common.files import checksum
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 from validation.upgrade import document as manifests
@@ -105,7 +106,7 @@ def load(folder: Path) -> Backup:
         )
     for one in files_of(found):
         path = folder / one.file
-        if path.is_file() and manifests.sha256(path) == one.sha256:
+        if path.is_file() and checksum(path) == one.sha256:
             continue
         raise ConfigurationError(
             "a file of the backup was changed after it was made"

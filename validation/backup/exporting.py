@@ -15,7 +15,7 @@ from pathlib import Path
 
 from validation.backup import columns, files, milvus_backup, schemas
 from validation.backup.document import DATA, FILE, MANIFEST, Backup, File
-from validation.common.files import require_empty
+from validation.common.files import checksum, require_empty
 from validation.common.progress import Progress
 from validation.errors import MeasurementError, UsageError
 from validation.milvus import loading, reading
@@ -151,5 +151,5 @@ def _rows(
                 f" {seen[:16]}",
                 remedy="stop what writes, and start again in another folder",
             )
-        written[partition] = File(file=file, rows=rows, sha256=manifests.sha256(path))
+        written[partition] = File(file=file, rows=rows, sha256=checksum(path))
     return written

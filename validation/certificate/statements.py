@@ -20,8 +20,9 @@ from typing import Any
 
 from validation.certificate import waivers as waived_gates
 from validation.certificate.waivers import Waiver
+from validation.common.files import checksum
 from validation.report.results import Results, State
-from validation.report.store import HISTORY, REPORT, RESULTS, checksum
+from validation.report.store import HISTORY, REPORT, RESULTS
 from validation.verdicts.verdict import Outcome, Verdict
 
 STATEMENT = "https://in-toto.io/Statement/v1"

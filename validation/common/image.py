@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
+
+from validation.common.files import checksum
 
 ROOT = Path("/opt/milvus-kit")
 """Where the Dockerfile puts the kit."""
@@ -21,6 +22,4 @@ def digests(code: Path = _CODE) -> dict[str, str]:
     if not code.is_relative_to(ROOT):
         return {}
     files = [ROOT / FOLDER / name for name in FILES]
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
-    }
+    return {file.name: checksum(file) for file in files if file.exists()}

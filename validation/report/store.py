@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from validation.common.files import plain_size, replacing, write_whole
+from validation.common.files import checksum, plain_size, replacing, write_whole
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 from validation.report.results import SCHEMA, Results
@@ -65,12 +65,6 @@ def _stem(observation: Observation) -> str:
     if len(stem) > _LONGEST_STEM:
         stem = f"{stem[:_LONGEST_STEM]}.{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
     return stem
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, however large it is, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _plain(column: np.ndarray | list) -> list:

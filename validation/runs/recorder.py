@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
-from validation.common.files import write_whole
+from validation.common.files import checksum, write_whole
 from validation.report.results import Check, Phase, State
-from validation.report.store import checksum, write_samples
+from validation.report.store import write_samples
 from validation.runs.profiles import Profile
 from validation.target import Target, is_lite_file
 from validation.verdicts.catalogue import CATALOGUE, SITE_PREFIX

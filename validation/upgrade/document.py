@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from validation.certificate.statements import canonical
-from validation.common.files import write_whole
+from validation.common.files import checksum, write_whole
 from validation.common.schemas import refuse_newer
 from validation.errors import ConfigurationError
 
@@ -230,7 +230,7 @@ def require_whole(folder: Path, chunk: Chunk) -> None:
         ConfigurationError: It is missing, or was changed.
     """
     path = folder / chunk.file
-    if not path.is_file() or sha256(path) != chunk.sha256:
+    if not path.is_file() or checksum(path) != chunk.sha256:
         raise ConfigurationError(
             "the rows of a manifest were changed after it was made"
             if path.is_file()
@@ -238,12 +238,6 @@ def require_whole(folder: Path, chunk: Chunk) -> None:
             where=str(path),
             remedy="use the folder as `milvus-kit manifest` wrote it",
         )
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(path: Path) -> Manifest:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from validation.common.files import checksum
 from validation.common.host import this_host
 from validation.milvus.connection import parse_version
 from validation.report.results import Check, Results, State, conclude
-from validation.report.store import checksum, write_samples
+from validation.report.store import write_samples
 from validation.runs.folder import judged
 from validation.target import Target
 from validation.upgrade import differing

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from validation.common.files import replacing
+from validation.common.files import checksum, replacing
 from validation.datasets.model import key_array
 from validation.milvus import manifest
-from validation.upgrade.document import Chunk, require_whole, sha256
+from validation.upgrade.document import Chunk, require_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def write(folder: Path, name: str, rows: Rows) -> Chunk:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, hashes=rows.hashes, fields=rows.fields, **keys)
-    return Chunk(file=name, rows=len(rows), sha256=sha256(path))
+    return Chunk(file=name, rows=len(rows), sha256=checksum(path))
 
 
 def read(folder: Path, chunks: Sequence[Chunk]) -> Iterator[Rows]:

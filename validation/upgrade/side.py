@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from validation.certificate import envelopes
 from validation.certificate.signing import Key, Signer
 from validation.certificate.statements import STATEMENT, canonical
-from validation.common.files import require_empty, write_whole
+from validation.common.files import checksum, require_empty, write_whole
 from validation.errors import CertificateError, ConfigurationError
 from validation.upgrade import document
 from validation.upgrade.plan import OPERATIONS, QUERIES, Plan
@@ -110,7 +110,7 @@ def end(
 ) -> None:
     """Write what was measured, and seal the side: a baseline, or the other side of one."""
     write_whole(folder / ROUNDS, measured.model_dump_json())
-    digests = {"plan": plan.digest, ROUNDS: _sha256(folder / ROUNDS)}
+    digests = {"plan": plan.digest, ROUNDS: checksum(folder / ROUNDS)}
     digests[MANIFEST] = document.load(folder / MANIFEST).digest
     if baseline is not None:
         digests[BASELINE] = baseline.seal
@@ -267,7 +267,3 @@ def _opened(path: Path, keys: Sequence[Key]) -> tuple[dict[str, str], dict[str, 
         raise ConfigurationError(error.what, where=error.where, remedy=_AGAIN) from None
     except (KeyError, TypeError, ValueError):
         raise ConfigurationError("it holds no statement of this kit's", where=str(path)) from None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from validation.common.files import checksum
 from validation.datasets.checking import checked
 from validation.datasets.model import Dataset, Metric, Queries
 from validation.errors import DatasetError, MissingToolError
@@ -46,8 +46,7 @@ def load(path: Path) -> Dataset:
             vectors, asked = (_vectors(file, name, path) for name in ("train", "test"))
             said = file.attrs.get("distance", "")
             distance = said.decode() if isinstance(said, bytes) else str(said)
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digest = checksum(path)
     except OSError as error:
         raise DatasetError(
             f"this is not a whole HDF5 file: {error}",
